@@ -1,0 +1,373 @@
+//! What the operator sets: one TOML file.
+//!
+//! The types below are what the program reads; `settings` is the one table of their names, defaults,
+//! units and texts, from which `sealpost config explain` and `docs/config.md` are made. A test holds
+//! the two together.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::PolicyDomain;
+
+/// The whole file. Every part may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who we are to those who get our reports.
+    pub sender: SenderConfig,
+    /// The resolver.
+    pub dns: DnsConfig,
+    /// How policies are fetched and kept.
+    pub policy: PolicyConfig,
+    /// What outlives the process.
+    pub store: StoreConfig,
+    /// What is reported.
+    pub report: ReportConfig,
+    /// How report mail is signed; one key for each selector.
+    pub dkim: Vec<DkimConfig>,
+    /// How reports travel.
+    pub deliver: DeliverConfig,
+    /// The door for Exim, `libsealpost.so` and scripts.
+    pub plugin_socket: PluginSocketConfig,
+    /// The socket that the other `sealpost` commands talk to the daemon through.
+    pub control_socket: ControlSocketConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// What is done otherwise for single recipient domains.
+    pub domain: BTreeMap<String, DomainOverride>,
+}
+
+/// `[sender]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SenderConfig {
+    /// `organization-name` of the report.
+    pub organization: String,
+    /// `contact-info` of the report, its From and the domain that signs it: a bare mailbox.
+    pub contact: String,
+    /// The envelope sender of report mail; empty: the contact.
+    pub envelope_from: String,
+    /// The name this host calls itself in SMTP; empty: the machine's host name.
+    pub host_name: String,
+}
+
+/// `[dns]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DnsConfig {
+    /// Resolvers to ask; empty: those of `/etc/resolv.conf`.
+    pub servers: Vec<SocketAddr>,
+    /// How long one try may take.
+    pub timeout_ms: u64,
+    /// How often a lookup is tried.
+    pub attempts: u32,
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// The port of policy hosts. 443 but in a laboratory.
+    pub https_port: u16,
+    /// PEM files with further roots to trust policy hosts by.
+    pub extra_roots: Vec<PathBuf>,
+    /// The time for one fetch, from the first packet to the last.
+    pub fetch_timeout_seconds: u64,
+    /// The longest document that is taken.
+    pub document_bytes_max: usize,
+    /// How many fetches run at once.
+    pub fetches_max: usize,
+    /// How long after a failed fetch the same id is left alone.
+    pub fetch_retry_seconds: i64,
+    /// How often a kept policy is fetched again, whatever its id says.
+    pub refresh_seconds: i64,
+    /// How long a TXT answer is relied on at most before it is looked up again.
+    pub record_seconds_max: u64,
+    /// How many domains' answers are held in memory.
+    pub domains_in_memory_max: usize,
+    /// Allow policy hosts on loopback, private and link-local addresses. For laboratories.
+    pub allow_private_addresses: bool,
+    /// What the MTA is told when Sealpost itself cannot tell.
+    pub when_unknown: WhenUnknown,
+}
+
+/// What the MTA is told when Sealpost itself cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenUnknown {
+    /// Try again later.
+    Defer,
+    /// Deliver opportunistically.
+    May,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The directory.
+    pub path: PathBuf,
+    /// How long sessions are gathered before they are written together.
+    pub commit_interval_ms: u64,
+    /// How many sessions may wait for the recorder; more are dropped and counted.
+    pub queue_sessions_max: usize,
+    /// How many changed rows may wait for a disk that takes none; more are dropped and counted.
+    pub waiting_rows_max: usize,
+    /// Writing stops when less than this is left on the disk.
+    pub free_space_min_mib: u64,
+    /// For how many days tallies and delivery states are kept.
+    pub keep_days: u32,
+    /// How many single failures of one domain and day are kept.
+    pub failures_per_domain_day_max: usize,
+    /// How much memory sled may use for its cache.
+    pub cache_mib: u64,
+}
+
+/// `[report]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReportConfig {
+    /// Make and send reports at all.
+    pub enabled: bool,
+    /// Send a report also when every session of the day went well.
+    pub success_only: bool,
+    /// Put our own address into failure details.
+    pub sending_ip: bool,
+    /// How many failure details one report holds; the rest is summed up in one.
+    pub details_max: usize,
+    /// Domains that get no report.
+    pub never: Vec<String>,
+}
+
+/// `[[dkim]]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DkimConfig {
+    /// The selector: the key's record is `SELECTOR._domainkey.DOMAIN`.
+    pub selector: String,
+    /// The private key: PEM, RSA of at least 2048 bits or Ed25519.
+    pub key: PathBuf,
+}
+
+/// `[deliver]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliverConfig {
+    /// Through a relay, or straight to the rua's MX.
+    pub via: Via,
+    /// The relay, `host:port`.
+    pub relay: String,
+    /// The port of MX hosts. 25 but in a laboratory.
+    pub smtp_port: u16,
+    /// How long after midnight UTC the day is left to settle before it is reported.
+    pub settle_seconds: i64,
+    /// Over how long the reports of a day are spread from then on.
+    pub spread_seconds: i64,
+    /// How long one attempt may take.
+    pub timeout_seconds: u64,
+    /// The wait after the first failed attempt; it doubles each time.
+    pub retry_seconds: i64,
+    /// When it is given up, counted from the first attempt.
+    pub give_up_seconds: i64,
+    /// How many reports are under way at once.
+    pub concurrent_max: usize,
+}
+
+/// How report mail leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// Through `deliver.relay`.
+    Relay,
+    /// Straight to the MX of the rua's domain, TLS failures ignored.
+    Mx,
+}
+
+/// `[plugin_socket]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginSocketConfig {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its file mode, octal.
+    pub mode: String,
+    /// User ids that may speak on it; empty: any that the file mode lets in.
+    pub allow_uids: Vec<u32>,
+    /// How many clients at once.
+    pub clients_max: usize,
+    /// When an idle client is let go.
+    pub idle_seconds: u64,
+    /// How long a policy question may take.
+    pub deadline_ms: u64,
+}
+
+/// `[control_socket]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlSocketConfig {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its file mode, octal.
+    pub mode: String,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The least that is logged, or a filter as `tracing` has it.
+    pub level: String,
+    /// Lines for people or JSON.
+    pub format: LogFormat,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people and the journal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[domain."example.org"]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DomainOverride {
+    /// What is done instead.
+    pub mode: OverrideMode,
+    /// The last day it is done, UTC, `2026-12-31`; absent: until it is taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Why, for whoever reads the log.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// What is done for a recipient domain instead of what its policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverrideMode {
+    /// No policy is looked up or applied; sessions are counted as under none.
+    Off,
+    /// The policy is evaluated and reported, not enforced.
+    Audit,
+    /// A `testing` policy is enforced.
+    Enforce,
+}
+
+/// An override that has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// What is done.
+    pub mode: OverrideMode,
+    /// The last day of it.
+    pub until: Option<crate::clock::UtcDay>,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            timeout_ms: 3_000,
+            attempts: 2,
+        }
+    }
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            https_port: 443,
+            extra_roots: Vec::new(),
+            // RFC 8461 s3.3 suggests one minute and 64 KiB.
+            fetch_timeout_seconds: 60,
+            document_bytes_max: 65_536,
+            fetches_max: 64,
+            fetch_retry_seconds: 300,
+            refresh_seconds: 86_400,
+            record_seconds_max: 3_600,
+            domains_in_memory_max: 100_000,
+            allow_private_addresses: false,
+            when_unknown: WhenUnknown::Defer,
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            path: "/var/lib/sealpost/store".into(),
+            commit_interval_ms: 250,
+            queue_sessions_max: 65_536,
+            waiting_rows_max: 1_000_000,
+            free_space_min_mib: 256,
+            keep_days: 30,
+            failures_per_domain_day_max: 1_000,
+            cache_mib: 64,
+        }
+    }
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            success_only: true,
+            sending_ip: true,
+            details_max: 1_000,
+            never: Vec::new(),
+        }
+    }
+}
+
+impl Default for DeliverConfig {
+    fn default() -> Self {
+        Self {
+            via: Via::Relay,
+            relay: "127.0.0.1:25".to_owned(),
+            smtp_port: 25,
+            settle_seconds: 1_800,
+            spread_seconds: 12_600,
+            timeout_seconds: 300,
+            retry_seconds: 600,
+            give_up_seconds: 86_400,
+            concurrent_max: 16,
+        }
+    }
+}
+
+impl Default for PluginSocketConfig {
+    fn default() -> Self {
+        Self {
+            path: "/run/sealpost/plugin.sock".into(),
+            mode: "0660".to_owned(),
+            allow_uids: Vec::new(),
+            clients_max: 1_024,
+            idle_seconds: 300,
+            deadline_ms: 20_000,
+        }
+    }
+}
+
+impl Default for ControlSocketConfig {
+    fn default() -> Self {
+        Self {
+            path: "/run/sealpost/control.sock".into(),
+            mode: "0600".to_owned(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Stage 7 of 7: deliver.
+//! Takes: finished reports.
+//! Gives: them to the recipient domain's rua, once for each (domain, day, destination).
+//! Never: sends before the state on disk says so; never honours a TLS policy (RFC 8460 s3).
+//! Specified by: RFC 8460 s5.
+
+use crate::{
+    clock::{Timestamp, UtcDay},
+    policy::{Destination, PolicyDomain},
+};
+
+/// Names one delivery.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryKey {
+    /// The UTC day the report covers.
+    pub day: UtcDay,
+    /// The policy domain it is about.
+    pub domain: PolicyDomain,
+    /// Where it goes.
+    pub destination: Destination,
+}
+
+/// How a delivery stands. Written before the world sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryState {
+    /// The report's id: the same in every attempt.
+    pub report_id: String,
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// When the first attempt began; 24 hours later it is given up (RFC 8460 s5.5).
+    pub first_attempt_at: Option<Timestamp>,
+    /// Where it is on its way.
+    pub step: Step,
+}
+
+/// Where a delivery is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To be sent from this moment on.
+    Due(Timestamp),
+    /// An attempt began at this moment. Found at start-up, it means that we died within it: it is
+    /// begun again with the same report-id, for whether the receiver took it cannot be known.
+    Sending(Timestamp),
+    /// The next hop took it.
+    Sent(Timestamp),
+    /// The last attempt failed; the next is due at `at`.
+    RetryAt {
+        /// When.
+        at: Timestamp,
+        /// Why the last one failed.
+        reason: String,
+    },
+    /// No further attempt will be made.
+    GivenUp {
+        /// When that was decided.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Keeps the policies of recipient domains: looks them up, fetches, refreshes, asks once.

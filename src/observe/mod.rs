@@ -1,0 +1,78 @@
+//! What an operator can see: counters of everything that matters, and of everything that was lost.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn count(&self) {
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// How many so far.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Every counter of the running daemon; `sealpost status` shows them all.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name, in the order of the pipeline.
+            #[must_use]
+            pub fn list(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.value()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Policy questions answered.
+    policy_queries,
+    /// Of those, answered with defer because nothing could be told.
+    policy_queries_unanswerable,
+    /// MX hosts refused by a policy.
+    mx_refused,
+    /// Policy documents fetched and found valid.
+    policy_fetches,
+    /// Fetches that failed.
+    policy_fetches_failed,
+    /// Sessions told by MTAs.
+    sessions,
+    /// Of those, not counted because they were no TLS sessions (RFC 8460 s4.3.4).
+    sessions_not_counted,
+    /// Of those, dropped because the queue to the recorder was full.
+    sessions_dropped,
+    /// Of those, dropped because the disk took nothing and too many rows waited.
+    sessions_dropped_disk,
+    /// Batches on the disk.
+    store_commits,
+    /// Batches that the disk did not take; they are tried again.
+    store_commits_failed,
+    /// Report deliveries that the next hop took.
+    reports_sent,
+    /// Attempts that failed and will be tried again.
+    report_attempts_failed,
+    /// Deliveries given up.
+    reports_given_up,
+    /// Clients that the plugin socket refused: too many, or not an allowed user.
+    plugin_clients_refused,
+    /// Lines on the plugin socket that were not understood.
+    plugin_lines_malformed,
+}

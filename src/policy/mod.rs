@@ -1,0 +1,21 @@
+//! Stage 1 of 7: policy.
+//! Takes: the text of DNS records and of policy documents, as `net` fetched them.
+//! Gives: what a recipient domain asks of those who send to it, as a [`Standing`], to the hook.
+//! Never: opens a socket, reads the clock, or asks the world itself; `engine` does that for it.
+//! Specified by: RFC 8461 s3 and s4.1, RFC 8460 s3; DANE (RFC 7672) has its seat beside them.
+
+pub mod applied;
+pub mod freshness;
+pub mod mx_pattern;
+pub mod name;
+pub mod rua_record;
+pub mod standing;
+pub mod sts_document;
+pub mod sts_record;
+
+pub use applied::{AppliedPolicy, Fingerprint, PolicyType};
+pub use mx_pattern::MxPattern;
+pub use name::{MxHost, NameError, PolicyDomain};
+pub use rua_record::{Destination, RuaRecord};
+pub use standing::{FetchTrouble, Standing, StsStanding};
+pub use sts_document::{KeptPolicy, Mode, StsPolicy};

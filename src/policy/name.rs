@@ -1,0 +1,162 @@
+//! Host and domain names: normalised once, where they enter, and never compared in another form.
+
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+
+/// The name is not one a mail domain or host can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// There is nothing left of it.
+    #[error("the name is empty")]
+    Empty,
+    /// An address literal has no policy domain (RFC 8461 s3.4).
+    #[error("\"{0}\" is an address, and an address has no policy")]
+    Address(String),
+    /// Not a host name: a character, a label or the whole is outside RFC 1035 and IDNA.
+    #[error("\"{0}\" is not a host name")]
+    Invalid(String),
+}
+
+/// Lower case A-labels, no trailing dot, at most 253 octets.
+// RFC 8460 s1.1, RFC 8461 s3.1: every name is compared and sent as A-labels.
+fn normalise(text: &str) -> Result<Arc<str>, NameError> {
+    let trimmed = text.strip_suffix('.').unwrap_or(text);
+    if trimmed.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if trimmed.starts_with('[') || trimmed.parse::<IpAddr>().is_ok() {
+        return Err(NameError::Address(printable(text)));
+    }
+    // Almost every name is ASCII already; only the others pay for IDNA.
+    let ascii = if trimmed.is_ascii() && !trimmed.to_ascii_lowercase().contains("xn--") {
+        trimmed.to_ascii_lowercase()
+    } else {
+        idna::domain_to_ascii(trimmed).map_err(|_| NameError::Invalid(printable(text)))?
+    };
+    if ascii.len() > 253 || !ascii.split('.').all(is_label) {
+        return Err(NameError::Invalid(printable(text)));
+    }
+    Ok(ascii.into())
+}
+
+/// A label of a name that is looked up in the DNS. Underscores occur in real MX host names.
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Cuts and escapes a text from outside for an error message.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(80)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as lower case A-labels without a trailing dot.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                normalise(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "{:?}", &self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// The domain whose policy is meant: the recipient domain as addressed, or the smart host's
+    /// domain (RFC 8460 s1.1, RFC 8461 s3.4). Never a CNAME target, never a parent.
+    PolicyDomain
+}
+
+name! {
+    /// A mail host as the MX record names it; for a domain without MX, the domain itself.
+    MxHost
+}
+
+impl From<&PolicyDomain> for MxHost {
+    /// RFC 5321 s5.1: a domain without MX records is its own, implicit MX.
+    fn from(domain: &PolicyDomain) -> Self {
+        Self(Arc::clone(&domain.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a1_a18_names_are_lower_case_a_labels_without_trailing_dot() {
+        for (given, expected) in [
+            ("example.COM.", "example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+            ("_dmarc.example.org", "_dmarc.example.org"),
+        ] {
+            assert_eq!(
+                given.parse::<PolicyDomain>().unwrap().as_str(),
+                expected,
+                "{given}"
+            );
+        }
+    }
+
+    #[test]
+    fn a19_b8_address_literals_have_no_policy_domain() {
+        for literal in [
+            "[192.0.2.1]",
+            "192.0.2.1",
+            "[IPv6:2001:db8::1]",
+            "2001:db8::1",
+        ] {
+            assert!(matches!(
+                literal.parse::<PolicyDomain>(),
+                Err(NameError::Address(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn g3_names_that_are_none_are_refused() {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "a\r\nb",
+            "-\0",
+            &"a".repeat(64),
+            &"a.".repeat(140),
+        ] {
+            assert!(text.parse::<PolicyDomain>().is_err(), "{text:?}");
+        }
+    }
+}

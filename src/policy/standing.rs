@@ -1,0 +1,61 @@
+//! What is known of a domain's policy at one moment.
+
+use std::sync::Arc;
+
+use sealpost_plugin_api::ResultType;
+
+use super::{AppliedPolicy, KeptPolicy, PolicyDomain};
+use crate::clock::Timestamp;
+
+/// Everything the hook needs to answer for one recipient domain.
+// DANE is decided for each MX host and will stand beside `sts`, not within it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// What MTA-STS says of it.
+    pub sts: StsStanding,
+}
+
+/// What MTA-STS says of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StsStanding {
+    /// No valid `_mta-sts` record and no unexpired policy (RFC 8461 s3.1): as if there were no
+    /// MTA-STS.
+    NotAnnounced,
+    /// A policy was fetched and has not expired (RFC 8461 s3.3), whatever DNS or HTTPS say now.
+    InForce {
+        /// The policy.
+        kept: Arc<KeptPolicy>,
+        /// Why the last attempt to fetch a newer one failed, if it did.
+        trouble: Option<FetchTrouble>,
+    },
+    /// The domain announces a policy, it could not be had, and none is kept: deliver as without
+    /// MTA-STS (RFC 8461 s3.3), and report it.
+    Unfetched(FetchTrouble),
+}
+
+/// Why a policy could not be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchTrouble {
+    /// `sts-policy-fetch-error`, `sts-policy-invalid` or `sts-webpki-invalid`.
+    pub result: ResultType,
+    /// A short stable code for the report, such as `http-status-404`.
+    pub reason: String,
+    /// The `id` of the record that prompted the fetch.
+    pub id: String,
+    /// When it failed. For five minutes the same id is not fetched again (RFC 8461 s3.3).
+    pub at: Timestamp,
+}
+
+impl Standing {
+    /// The policy that sessions of this domain are held to and counted under.
+    #[must_use]
+    pub fn applied(&self) -> AppliedPolicy {
+        match &self.sts {
+            StsStanding::NotAnnounced => AppliedPolicy::no_policy_found(self.domain.clone()),
+            StsStanding::InForce { kept, .. } => kept.policy.applied(&self.domain),
+            StsStanding::Unfetched(_) => AppliedPolicy::sts_unfetched(self.domain.clone()),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Stage 3 of 7: record.
+//! Takes: a session as an MTA tells it, and the policy it was held to, from the hook.
+//! Gives: [`SessionRecord`]s to the store, through a bounded queue.
+//! Never: waits, touches the disk, or fails a delivery.
+//! Specified by: RFC 8460 s4.2 and s4.3.
+
+use std::{net::IpAddr, sync::Arc};
+
+use sealpost_plugin_api::ResultType;
+
+use crate::{
+    clock::Timestamp,
+    policy::{AppliedPolicy, PolicyDomain},
+};
+
+pub mod classify;
+pub mod evaluate;
+pub mod journal;
+
+/// One session under one policy. Written once, never edited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// When it ended; its UTC day is the day it is counted under.
+    pub at: Timestamp,
+    /// The domain whose report it enters: the recipient domain or the smart host's domain.
+    pub domain: PolicyDomain,
+    /// The exact policy it was held to.
+    pub policy: Arc<AppliedPolicy>,
+    /// Who saw it.
+    pub source: Source,
+    /// How it went.
+    pub verdict: Verdict,
+}
+
+/// How a session went under one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// RFC 8460 s4.2.1: a policy-compliant TLS connection was negotiated.
+    Success,
+    /// RFC 8460 s4.2.2: it was not. The session adds one to the failures, and one to each of these
+    /// details (D3: details may overlap). Never empty.
+    Failure(Vec<Failure>),
+    /// Not a session: a policy fetch that failed while a kept policy held. It adds to the details
+    /// and to no count of sessions (`docs/decisions/0006-fetch-failures.md`).
+    Note(Failure),
+}
+
+/// One way in which a session failed: a `failure-details` element without its count
+/// (RFC 8460 s4.4). Two failures with equal members are one element.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Failure {
+    /// `result-type`.
+    pub result: ResultType,
+    /// `receiving-mx-hostname`.
+    pub mx: Option<String>,
+    /// `receiving-mx-helo`. From the peer: sanitised and capped, not trusted.
+    pub mx_helo: Option<String>,
+    /// `receiving-ip`.
+    pub receiving_ip: Option<IpAddr>,
+    /// `sending-mta-ip`.
+    pub sending_ip: Option<IpAddr>,
+    /// `failure-reason-code`.
+    pub reason: Option<String>,
+}
+
+impl Failure {
+    /// A failure of which only the type and reason are known, as of a policy that no MX was
+    /// involved in (D12).
+    #[must_use]
+    pub fn of_policy(result: ResultType, reason: impl Into<String>) -> Self {
+        Self {
+            result,
+            mx: None,
+            mx_helo: None,
+            receiving_ip: None,
+            sending_ip: None,
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+/// Who saw what a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The MTA told it.
+    Mta,
+    /// Sealpost's own knowledge of the policy.
+    Policy,
+    /// Sealpost's own probe of an MX.
+    Probe,
+}
+
+impl Source {
+    /// The word shown to an operator.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mta => "mta",
+            Self::Policy => "policy",
+            Self::Probe => "probe",
+        }
+    }
+}

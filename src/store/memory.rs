@@ -1,0 +1,174 @@
+//! The reference implementation: everything in maps, nothing on a disk. It passes the same suite as
+//! the real one and says what each method means.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Batch, FailureRecord, Store, StoreError, TallyKey};
+use crate::{
+    clock::UtcDay,
+    deliver::{DeliveryKey, DeliveryState},
+    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain},
+};
+
+/// A store that lasts as long as the process.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    totals: BTreeMap<TallyKey, u64>,
+    failures: BTreeMap<(UtcDay, PolicyDomain), Vec<FailureRecord>>,
+    applied: BTreeMap<Fingerprint, AppliedPolicy>,
+    kept: BTreeMap<PolicyDomain, KeptPolicy>,
+    deliveries: BTreeMap<DeliveryKey, DeliveryState>,
+}
+
+/// How many single failures of one domain and day are kept unless the operator says otherwise.
+pub const FAILURES_PER_DOMAIN_DAY_MAX: usize = 1_000;
+
+impl MemoryStore {
+    /// A panic of another thread while it held the lock leaves maps that are still whole.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut held = self.held();
+        held.totals.extend(
+            batch
+                .totals
+                .iter()
+                .map(|(key, total)| (key.clone(), *total)),
+        );
+        held.applied.extend(
+            batch
+                .policies
+                .iter()
+                .map(|(key, policy)| (*key, policy.clone())),
+        );
+        for failure in &batch.failures {
+            let kept = held
+                .failures
+                .entry((failure.at.day(), failure.domain.clone()))
+                .or_default();
+            kept.push(failure.clone());
+            if kept.len() > FAILURES_PER_DOMAIN_DAY_MAX {
+                kept.remove(0);
+            }
+        }
+        Ok(())
+    }
+
+    fn total(&self, key: &TallyKey) -> Result<u64, StoreError> {
+        Ok(self.held().totals.get(key).copied().unwrap_or(0))
+    }
+
+    fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
+        let mut days: Vec<_> = self.held().totals.keys().map(|key| key.day).collect();
+        days.dedup();
+        Ok(days)
+    }
+
+    fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
+        let held = self.held();
+        let mut domains: Vec<_> = held
+            .totals
+            .keys()
+            .filter(|key| key.day == day)
+            .map(|key| key.domain.clone())
+            .collect();
+        domains.dedup();
+        Ok(domains)
+    }
+
+    fn tallies(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Vec<(TallyKey, u64)>, StoreError> {
+        let held = self.held();
+        let rows = held
+            .totals
+            .iter()
+            .filter(|(key, _)| key.day == day && key.domain == *domain);
+        Ok(rows.map(|(key, total)| (key.clone(), *total)).collect())
+    }
+
+    fn seal(&self, _day: UtcDay) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
+        let mut held = self.held();
+        held.totals.retain(|key, _| key.day != day);
+        held.failures.retain(|(of, _), _| *of != day);
+        held.deliveries.retain(|key, _| key.day != day);
+        Ok(())
+    }
+
+    fn failures(
+        &self,
+        day: UtcDay,
+        domain: Option<&PolicyDomain>,
+    ) -> Result<Vec<FailureRecord>, StoreError> {
+        let held = self.held();
+        let of_day = held
+            .failures
+            .iter()
+            .filter(|((of, about), _)| *of == day && domain.is_none_or(|domain| domain == about));
+        let mut failures: Vec<_> = of_day.flat_map(|(_, kept)| kept.clone()).collect();
+        failures.sort_by_key(|failure| failure.at);
+        Ok(failures)
+    }
+
+    fn applied_policy(&self, policy: Fingerprint) -> Result<Option<AppliedPolicy>, StoreError> {
+        Ok(self.held().applied.get(&policy).cloned())
+    }
+
+    fn keep_policy(&self, domain: &PolicyDomain, kept: &KeptPolicy) -> Result<(), StoreError> {
+        self.held().kept.insert(domain.clone(), kept.clone());
+        Ok(())
+    }
+
+    fn kept_policy(&self, domain: &PolicyDomain) -> Result<Option<KeptPolicy>, StoreError> {
+        Ok(self.held().kept.get(domain).cloned())
+    }
+
+    fn kept_policies(&self) -> Result<Vec<(PolicyDomain, KeptPolicy)>, StoreError> {
+        Ok(self
+            .held()
+            .kept
+            .iter()
+            .map(|(domain, kept)| (domain.clone(), kept.clone()))
+            .collect())
+    }
+
+    fn purge_policy(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.held().kept.remove(domain);
+        Ok(())
+    }
+
+    fn put_delivery(&self, key: &DeliveryKey, state: &DeliveryState) -> Result<(), StoreError> {
+        self.held().deliveries.insert(key.clone(), state.clone());
+        Ok(())
+    }
+
+    fn delivery(&self, key: &DeliveryKey) -> Result<Option<DeliveryState>, StoreError> {
+        Ok(self.held().deliveries.get(key).cloned())
+    }
+
+    fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        let held = self.held();
+        let of_day = held.deliveries.iter().filter(|(key, _)| key.day == day);
+        Ok(of_day
+            .map(|(key, state)| (key.clone(), state.clone()))
+            .collect())
+    }
+}

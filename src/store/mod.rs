@@ -1,0 +1,224 @@
+//! Stage 4 of 7: store.
+//! Takes: [`SessionRecord`](crate::record::SessionRecord)s from the journal.
+//! Gives: what was counted on a UTC day, to aggregate; and keeps policies and delivery states.
+//! Never: holds up a delivery; what it cannot write it counts and says.
+//! Specified by: RFC 8460 s4.1 and s4.2; `docs/store-format.md`.
+//!
+//! What outlives the process is kept as **tallies**, not as events: a row for each
+//! (day, domain, policy, result, MX, addresses) with an absolute total, so that writing a row twice
+//! does no harm. [`Recorder`](recorder) gathers them in memory and writes the changed ones together;
+//! a session is acknowledged when its batch is on the disk.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    clock::{Timestamp, UtcDay},
+    deliver::{DeliveryKey, DeliveryState},
+    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain},
+    record::{Failure, Source},
+};
+
+pub mod memory;
+
+/// Names one row: what is counted, and where it belongs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TallyKey {
+    /// The UTC day.
+    pub day: UtcDay,
+    /// The domain whose report the row enters.
+    pub domain: PolicyDomain,
+    /// The exact policy; [`Store::applied_policy`] has it in full.
+    pub policy: Fingerprint,
+    /// What is counted.
+    pub counted: Counted,
+}
+
+/// What a row counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counted {
+    /// Sessions that satisfied the policy.
+    Successes,
+    /// Sessions that did not.
+    Failures,
+    /// Of those, the ones that failed in this way.
+    Detail(Failure),
+}
+
+/// A failure kept singly, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureRecord {
+    /// When.
+    pub at: Timestamp,
+    /// The recipient domain.
+    pub domain: PolicyDomain,
+    /// The exact policy.
+    pub policy: Fingerprint,
+    /// Who saw it.
+    pub source: Source,
+    /// What.
+    pub failure: Failure,
+}
+
+/// What is written and acknowledged together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Rows with their **absolute** totals: writing one twice changes nothing.
+    pub totals: BTreeMap<TallyKey, u64>,
+    /// Failures to be kept singly. The store keeps the newest of each domain and day up to its bound.
+    pub failures: Vec<FailureRecord>,
+    /// The policies that the rows name.
+    pub policies: BTreeMap<Fingerprint, AppliedPolicy>,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The operator must act: less space is left than the configured mark.
+    #[error("the disk below {path} has {free_mib} MiB left, less than the mark of {mark_mib} MiB")]
+    DiskFull {
+        /// The store's directory.
+        path: String,
+        /// What is left.
+        free_mib: u64,
+        /// What must be left.
+        mark_mib: u64,
+    },
+    /// The operator must act: the operating system refused.
+    #[error("the store at {path}: {reason}")]
+    Io {
+        /// The store's directory.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// Nobody can act but us: the files are damaged, or the engine panicked over them.
+    #[error("the store at {path} is damaged: {reason}")]
+    Damaged {
+        /// The store's directory.
+        path: String,
+        /// What was found.
+        reason: String,
+    },
+    /// The operator must act: the store was written by a later release.
+    #[error("the store at {path} has format {found}; this release reads up to {known}")]
+    FromTheFuture {
+        /// The store's directory.
+        path: String,
+        /// The format found.
+        found: u32,
+        /// The newest format known.
+        known: u32,
+    },
+}
+
+/// Where tallies, policies and delivery states outlive the process.
+///
+/// Every method that writes returns only when what it wrote would survive a power cut. Methods may
+/// block on the disk: async callers use `spawn_blocking`.
+pub trait Store: Send + Sync {
+    /// Writes a batch.
+    ///
+    /// # Errors
+    /// When nothing, or not surely all, of the batch is on the disk. It may be written again.
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// The total of one row, 0 where there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn total(&self, key: &TallyKey) -> Result<u64, StoreError>;
+
+    /// The days of which anything is held, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn days(&self) -> Result<Vec<UtcDay>, StoreError>;
+
+    /// The domains that have rows on a day, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError>;
+
+    /// Every row of one domain on one day, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tallies(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Vec<(TallyKey, u64)>, StoreError>;
+
+    /// Packs a finished day. Reading it gives the same as before; a later [`commit`](Self::commit)
+    /// to it is still taken and wins over what was packed.
+    ///
+    /// # Errors
+    /// When the store cannot be written; the day is then still whole.
+    fn seal(&self, day: UtcDay) -> Result<(), StoreError>;
+
+    /// Forgets the tallies, single failures and delivery states of a day.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn forget(&self, day: UtcDay) -> Result<(), StoreError>;
+
+    /// The failures kept singly of one day, newest last, of one domain or of all.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn failures(
+        &self,
+        day: UtcDay,
+        domain: Option<&PolicyDomain>,
+    ) -> Result<Vec<FailureRecord>, StoreError>;
+
+    /// The policy that rows name by this fingerprint.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn applied_policy(&self, policy: Fingerprint) -> Result<Option<AppliedPolicy>, StoreError>;
+
+    /// Keeps a fetched MTA-STS policy: id, fetch time and body are written as one (B33).
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn keep_policy(&self, domain: &PolicyDomain, kept: &KeptPolicy) -> Result<(), StoreError>;
+
+    /// The MTA-STS policy kept for a domain, expired or not.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn kept_policy(&self, domain: &PolicyDomain) -> Result<Option<KeptPolicy>, StoreError>;
+
+    /// Every MTA-STS policy that is kept, by domain.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn kept_policies(&self) -> Result<Vec<(PolicyDomain, KeptPolicy)>, StoreError>;
+
+    /// Forgets the MTA-STS policy of a domain.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn purge_policy(&self, domain: &PolicyDomain) -> Result<(), StoreError>;
+
+    /// Writes how the delivery of one report stands.
+    ///
+    /// # Errors
+    /// When it is not surely on the disk. The caller must then not act on it.
+    fn put_delivery(&self, key: &DeliveryKey, state: &DeliveryState) -> Result<(), StoreError>;
+
+    /// How one delivery stands.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn delivery(&self, key: &DeliveryKey) -> Result<Option<DeliveryState>, StoreError>;
+
+    /// Every delivery of one day, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError>;
+}

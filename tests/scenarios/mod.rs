@@ -1,0 +1,10 @@
+//! One file for each part of the program, each against real sockets of the test kit.
+
+mod capi;
+mod daemon;
+mod deliver;
+mod exim;
+mod plugin_socket;
+mod policy;
+mod report;
+mod store;
