@@ -1,1 +1,1 @@
-//! To be written.
+//! When is a policy fetched, and does the kept one still hold?
