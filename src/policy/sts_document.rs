@@ -404,6 +404,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of cases")]
     fn b18_b19_b22_invalid_documents() {
         use DocumentError::{
             ByteOrderMark, ControlCharacter, MaxAgeMissing, ModeMissing, ModeUnknown, MxInvalid,
