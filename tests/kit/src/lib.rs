@@ -1,1 +1,23 @@
-//! placeholder
+//! A small Internet on loopback, for Sealpost's tests and its demo.
+//!
+//! Everything a sender of mail meets is here as a real server that speaks real packets, and each can
+//! be told to misbehave: the resolver ([`DnsServer`]) and the hosts that serve MTA-STS policies
+//! ([`PolicyHosts`]). [`Authority`] issues good and bad certificates for them.
+//!
+//! The kit knows nothing of Sealpost: what it says of a report or a signature is a second opinion.
+//!
+//! Everything listens on 127.0.0.0/8, on a port of the operating system's choice unless the caller
+//! names one, and stops when it is dropped.
+
+// Who can be trusted.
+mod authority;
+
+// Who can be asked.
+mod dns;
+mod policy_host;
+
+mod shared;
+
+pub use authority::{Authority, AuthorityError, Flaw, Leaf};
+pub use dns::{DnsFault, DnsServer, Question};
+pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};
