@@ -21,17 +21,10 @@ pub struct Authority {
     unknown: Root,
 }
 
-/// No certificate could be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The machine gave no random numbers, or the caller named a host that is no DNS name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no certificate could be made: {0}")]
 pub struct AuthorityError(String);
-
-impl fmt::Display for AuthorityError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "no certificate could be made: {}", self.0)
-    }
-}
-
-impl std::error::Error for AuthorityError {}
 
 impl From<rcgen::Error> for AuthorityError {
     fn from(error: rcgen::Error) -> Self {

@@ -1,8 +1,9 @@
 //! A small Internet on loopback, for Sealpost's tests and its demo.
 //!
 //! Everything a sender of mail meets is here as a real server that speaks real packets, and each can
-//! be told to misbehave: the resolver ([`DnsServer`]) and the hosts that serve MTA-STS policies
-//! ([`PolicyHosts`]). [`Authority`] issues good and bad certificates for them.
+//! be told to misbehave: the resolver ([`DnsServer`]), the hosts that serve MTA-STS policies
+//! ([`PolicyHosts`]), the mail hosts ([`MxHosts`]) and the mailbox that reports arrive in ([`Inbox`]).
+//! [`Authority`] issues good and bad certificates for them.
 //!
 //! The kit knows nothing of Sealpost: what it says of a report or a signature is a second opinion.
 //!
@@ -11,13 +12,26 @@
 
 // Who can be trusted.
 mod authority;
+pub mod dkim;
+mod keys;
 
 // Who can be asked.
 mod dns;
 mod policy_host;
 
+// Who takes mail, and what came of it.
+mod inbox;
+mod mail;
+mod message;
+mod mx;
+mod smtp;
+
 mod shared;
 
 pub use authority::{Authority, AuthorityError, Flaw, Leaf};
 pub use dns::{DnsFault, DnsServer, Question};
+pub use inbox::{Inbox, ReportMail, ReportMailError};
+pub use keys::{DkimKey, KeyError};
+pub use message::{Message, SmtpSession};
+pub use mx::{MxBehaviour, MxHost, MxHosts};
 pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};
