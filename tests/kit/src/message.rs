@@ -4,6 +4,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::watch;
 
+use crate::mail::{Field, split_message};
+
 /// A message that a mail host took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -19,6 +21,15 @@ pub struct Message {
     pub recipients: Vec<String>,
     /// Header and body as sent, without the dots that SMTP adds.
     pub data: Vec<u8>,
+}
+
+impl Message {
+    /// The value of the first header field of this name, on one line.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<String> {
+        let (fields, _) = split_message(&self.data);
+        fields.iter().find(|field| field.is(name)).map(Field::text)
+    }
 }
 
 /// A connection to a mail host.
