@@ -1,7 +1,410 @@
 //! What joins policy, hook and record in a running host.
 //!
-//! The stages are pure; this is the part that waits for the world on their behalf: it keeps
-//! policies fresh ([`keeper`]), answers the MTA within its deadline, and puts sessions into the
-//! journal. In process it is the [`Hook`](sealpost_plugin_api::Hook) of a Rust MTA.
+//! The stages are pure; this is the part that waits for the world on their behalf: [`keeper`] keeps
+//! policies fresh, [`Engine`] answers the MTA within its deadline and puts its sessions into the
+//! journal. The doors reach it as an [`AsyncHook`](crate::hook::AsyncHook).
 
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use sealpost_plugin_api::{Level, Query, Requirement, Session};
+
+use crate::{
+    clock::{BoxFuture, Clock},
+    config::{OverrideMode, WhenUnknown},
+    hook::{AsyncHook, decide, overrides::Overrides},
+    observe::Counters,
+    policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
+    record::{
+        SessionRecord, Source, Verdict,
+        evaluate::{HeldTo, evaluate},
+        journal::Journal,
+        untrusted::harmless,
+    },
+};
+
+pub mod answers;
 pub mod keeper;
+
+use answers::Answers;
+
+/// Where the engine learns what holds for a domain. [`keeper`] is the real one.
+pub trait PolicySource: Send + Sync {
+    /// What holds, looked up if need be. May take as long as DNS and HTTPS take; a lookup goes on
+    /// when the caller stops waiting.
+    fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Standing>;
+
+    /// What holds as far as it is known without waiting: an unexpired kept policy.
+    fn known(&self, domain: &PolicyDomain) -> Option<Standing>;
+
+    /// Asks the DNS, past every cache, whether the policy has changed, and follows it (B30).
+    /// Bounded in how often it asks.
+    fn recheck<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, ()>;
+}
+
+/// What the operator may change while the engine runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// What is done otherwise for single domains.
+    pub overrides: Overrides,
+    /// What the MTA is told when nothing is known in time.
+    pub when_unknown: WhenUnknown,
+}
+
+/// Answers MTAs and takes down their sessions.
+pub struct Engine {
+    policies: Arc<dyn PolicySource>,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    settings: ArcSwap<EngineSettings>,
+    answers: Answers,
+}
+
+impl Engine {
+    /// An engine over these parts.
+    #[must_use]
+    pub fn new(
+        policies: Arc<dyn PolicySource>,
+        journal: Journal,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+        settings: EngineSettings,
+    ) -> Self {
+        let settings = ArcSwap::from_pointee(settings);
+        Self {
+            policies,
+            journal,
+            clock,
+            counters,
+            settings,
+            answers: Answers::default(),
+        }
+    }
+
+    /// Takes new settings, from the next question on.
+    pub fn reload(&self, settings: EngineSettings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    async fn answer(&self, query: Query<'_>) -> Requirement {
+        self.counters.policy_queries.count();
+        let domain = match query.domain.parse::<PolicyDomain>() {
+            Ok(domain) => domain,
+            // RFC 8461 s3.4: an address literal has no policy.
+            Err(NameError::Address(_)) => {
+                return Requirement::new(Level::May, "an address literal has no policy domain");
+            }
+            Err(error) => {
+                return self.unanswerable(Requirement::new(Level::Defer, error.to_string()));
+            }
+        };
+        let overridden = self.override_for(&domain);
+        if overridden == Some(OverrideMode::Off) {
+            let standing = Standing {
+                domain,
+                sts: StsStanding::NotAnnounced,
+            };
+            let requirement = decide::decide(&standing, None, overridden).requirement;
+            return requirement.under_policy(self.answers.give(&standing));
+        }
+        let Some(mut standing) = self.standing_within(&domain, query.deadline).await else {
+            let when_unknown = self.settings.load().when_unknown;
+            let reason = "no answer from DNS or the policy host in time";
+            return self.unanswerable(decide::unknown(&domain, reason, when_unknown));
+        };
+        let host = query.mx.map(str::parse::<MxHost>);
+        let unnamed = query.mx.and_then(harmless).unwrap_or_default();
+        let named = host
+            .as_ref()
+            .map(|host| host.as_ref().map_err(|_| unnamed.as_str()));
+        let mut decision = decide::decide(&standing, named, overridden);
+        if decision.refused.is_some() {
+            // RFC 8461 s5.1: a domain that moves its mail publishes a new policy with it. Look
+            // before turning the new MX away.
+            let recheck = self.policies.recheck(&domain);
+            if tokio::time::timeout(query.deadline, recheck).await.is_ok() {
+                if let Some(newest) = self.policies.known(&domain) {
+                    standing = newest;
+                }
+                decision = decide::decide(&standing, named, overridden);
+            }
+        }
+        if let Some(failure) = decision.refused {
+            self.counters.mx_refused.count();
+            tracing::info!(%domain, mx = failure.mx, reason = decision.requirement.reason, "MX refused");
+            self.journal.push(SessionRecord {
+                at: self.clock.now(),
+                domain: domain.clone(),
+                policy: Arc::new(standing.applied()),
+                source: Source::Policy,
+                verdict: Verdict::Failure(vec![failure]),
+            });
+        }
+        decision
+            .requirement
+            .under_policy(self.answers.give(&standing))
+    }
+
+    /// What holds for the domain, or what is known of it when the deadline passes.
+    async fn standing_within(&self, domain: &PolicyDomain, deadline: Duration) -> Option<Standing> {
+        let standing = self.policies.standing(domain);
+        match tokio::time::timeout(deadline, standing).await {
+            Ok(standing) => Some(standing),
+            Err(_) => self.policies.known(domain),
+        }
+    }
+
+    fn override_for(&self, domain: &PolicyDomain) -> Option<OverrideMode> {
+        self.settings
+            .load()
+            .overrides
+            .mode(domain, self.clock.now().day())
+    }
+
+    fn unanswerable(&self, requirement: Requirement) -> Requirement {
+        self.counters.policy_queries_unanswerable.count();
+        tracing::warn!(reason = requirement.reason, "policy not known");
+        requirement
+    }
+
+    /// The policy that a session was held to: the one its answer named, else the one that holds now.
+    fn held_to(&self, domain: &PolicyDomain, session: &Session<'_>) -> HeldTo {
+        if self.override_for(domain) == Some(OverrideMode::Off) {
+            return HeldTo::no_policy(domain);
+        }
+        if let Some(held_to) = session
+            .policy
+            .and_then(|text| self.answers.find(domain, text))
+        {
+            return held_to;
+        }
+        let known = self.policies.known(domain);
+        known.map_or_else(
+            || HeldTo::no_policy(domain),
+            |standing| HeldTo::from(&standing),
+        )
+    }
+}
+
+impl AsyncHook for Engine {
+    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Requirement> {
+        Box::pin(self.answer(query))
+    }
+
+    fn session(&self, session: &Session<'_>) {
+        self.counters.sessions.count();
+        // RFC 8461 s3.4: mail to an address literal belongs to no policy domain and no report.
+        let Ok(domain) = session.domain.parse::<PolicyDomain>() else {
+            self.counters.sessions_not_counted.count();
+            return;
+        };
+        let held_to = self.held_to(&domain, session);
+        match evaluate(&domain, session, &held_to, self.clock.now()) {
+            Some(record) => self.journal.push(record),
+            None => self.counters.sessions_not_counted.count(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc::Receiver};
+
+    use sealpost_plugin_api::{Facts, Outcome, StartTls};
+
+    use super::*;
+    use crate::{
+        clock::{StoppedClock, Timestamp},
+        config::Override,
+        policy::{AppliedPolicy, KeptPolicy, Mode, MxPattern, PolicyType, StsPolicy},
+    };
+
+    /// What holds now, and what a recheck finds.
+    struct Fake {
+        now: Mutex<Option<Standing>>,
+        newer: Mutex<Option<Standing>>,
+        never: bool,
+    }
+
+    impl PolicySource for Fake {
+        fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Standing> {
+            Box::pin(async move {
+                if self.never {
+                    std::future::pending::<()>().await;
+                }
+                self.known(domain).unwrap()
+            })
+        }
+
+        fn known(&self, _domain: &PolicyDomain) -> Option<Standing> {
+            self.now.lock().unwrap().clone()
+        }
+
+        fn recheck<'a>(&'a self, _domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
+            if let Some(newer) = self.newer.lock().unwrap().take() {
+                *self.now.lock().unwrap() = Some(newer);
+            }
+            Box::pin(async {})
+        }
+    }
+
+    fn standing(mode: Mode, mx: &str) -> Standing {
+        let policy = StsPolicy {
+            mode,
+            max_age_seconds: 86_400,
+            mx: vec![MxPattern {
+                wildcard: false,
+                name: mx.parse().unwrap(),
+            }],
+            lines: vec![format!("mx: {mx}")],
+        };
+        let kept = KeptPolicy {
+            policy,
+            id: mx.replace('.', ""),
+            fetched_at: Timestamp(0),
+            tried_at: Timestamp(0),
+        };
+        let sts = StsStanding::InForce {
+            kept: Arc::new(kept),
+            trouble: None,
+        };
+        Standing {
+            domain: "example.org".parse().unwrap(),
+            sts,
+        }
+    }
+
+    struct Bench {
+        engine: Engine,
+        source: Arc<Fake>,
+        records: Receiver<SessionRecord>,
+        counters: Arc<Counters>,
+    }
+
+    fn engine(now: Option<Standing>, overrides: Overrides, never: bool) -> Bench {
+        let counters = Arc::new(Counters::default());
+        let (journal, records) = Journal::new(100, Arc::clone(&counters));
+        let source = Arc::new(Fake {
+            now: Mutex::new(now),
+            newer: Mutex::new(None),
+            never,
+        });
+        let engine = Engine::new(
+            Arc::clone(&source) as Arc<dyn PolicySource>,
+            journal,
+            Arc::new(StoppedClock::at(Timestamp(1_800_000_000))),
+            Arc::clone(&counters),
+            EngineSettings {
+                overrides,
+                when_unknown: WhenUnknown::Defer,
+            },
+        );
+        Bench {
+            engine,
+            source,
+            records,
+            counters,
+        }
+    }
+
+    async fn ask(bench: &Bench, domain: &str, mx: Option<&str>) -> Requirement {
+        let mut query = Query::new(domain).with_deadline(Duration::from_millis(20));
+        query.mx = mx;
+        bench.engine.policy(query).await
+    }
+
+    #[tokio::test]
+    async fn d10_a_session_is_counted_under_the_policy_it_was_answered_with() {
+        let bench = engine(
+            Some(standing(Mode::Enforce, "mx1.example.org")),
+            Overrides::default(),
+            false,
+        );
+        let answer = ask(&bench, "Example.ORG.", Some("mx1.example.org")).await;
+        assert!(matches!(answer.level, Level::Verify { .. }));
+        *bench.source.now.lock().unwrap() = Some(standing(Mode::Enforce, "mx2.example.org"));
+        let session = Session::new("example.org", Outcome::Success).with_mx("mx1.example.org");
+        bench.engine.session(&session.under_policy(&answer.policy));
+        bench.engine.session(&session);
+        let told = bench.records.recv().unwrap();
+        assert_eq!(
+            (&told.policy.policy_string[0][..], told.verdict),
+            ("mx: mx1.example.org", Verdict::Success)
+        );
+        let untold = bench.records.recv().unwrap();
+        assert_eq!(untold.policy.policy_string, ["mx: mx2.example.org"]);
+        assert!(matches!(untold.verdict, Verdict::Failure(_)));
+    }
+
+    #[tokio::test]
+    async fn b30_a_new_policy_is_looked_for_before_an_mx_is_refused() {
+        let bench = engine(
+            Some(standing(Mode::Enforce, "old.example.org")),
+            Overrides::default(),
+            false,
+        );
+        *bench.source.newer.lock().unwrap() = Some(standing(Mode::Enforce, "new.example.org"));
+        let answer = ask(&bench, "example.org", Some("new.example.org")).await;
+        assert!(matches!(answer.level, Level::Verify { .. }));
+        assert!(bench.records.try_recv().is_err());
+        let answer = ask(&bench, "example.org", Some("old.example.org")).await;
+        assert_eq!(answer.level, Level::RefuseMx);
+        let record = bench.records.recv().unwrap();
+        assert_eq!(
+            (record.source, bench.counters.mx_refused.value()),
+            (Source::Policy, 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn g10_what_is_not_known_in_time_defers_and_a_kept_policy_holds() {
+        let bench = engine(None, Overrides::default(), true);
+        assert_eq!(ask(&bench, "example.org", None).await.level, Level::Defer);
+        *bench.source.now.lock().unwrap() = Some(standing(Mode::Enforce, "mx1.example.org"));
+        let answer = ask(&bench, "example.org", None).await;
+        assert!(matches!(answer.level, Level::Verify { .. }));
+        bench.engine.reload(EngineSettings {
+            overrides: Overrides::default(),
+            when_unknown: WhenUnknown::May,
+        });
+        *bench.source.now.lock().unwrap() = None;
+        assert_eq!(ask(&bench, "example.org", None).await.level, Level::May);
+    }
+
+    #[tokio::test]
+    async fn an_override_to_off_answers_and_counts_as_without_a_policy() {
+        let domain: PolicyDomain = "example.org".parse().unwrap();
+        let off = Override {
+            domain: domain.clone(),
+            mode: OverrideMode::Off,
+            until: None,
+        };
+        let bench = engine(
+            Some(standing(Mode::Enforce, "mx1.example.org")),
+            [off].into_iter().collect(),
+            false,
+        );
+        let answer = ask(&bench, "example.org", Some("mx.elsewhere.example")).await;
+        assert_eq!(answer.level, Level::May);
+        let facts = Facts::new(StartTls::Established);
+        bench
+            .engine
+            .session(&Session::new("example.org", Outcome::Facts(facts)));
+        let record = bench.records.recv().unwrap();
+        assert_eq!(record.policy.policy_type, PolicyType::NoPolicyFound);
+        assert_eq!(*record.policy, AppliedPolicy::no_policy_found(domain));
+    }
+
+    #[tokio::test]
+    async fn b8_a19_address_literals_and_what_is_no_name() {
+        let bench = engine(None, Overrides::default(), false);
+        assert_eq!(ask(&bench, "[192.0.2.1]", None).await.level, Level::May);
+        assert_eq!(ask(&bench, "not a domain", None).await.level, Level::Defer);
+        bench
+            .engine
+            .session(&Session::new("[192.0.2.1]", Outcome::Success));
+        assert_eq!(bench.counters.sessions_not_counted.value(), 1);
+        assert!(bench.records.try_recv().is_err());
+    }
+}

@@ -13,9 +13,11 @@ use crate::{
     policy::{AppliedPolicy, PolicyDomain},
 };
 
+pub mod certificate;
 pub mod classify;
 pub mod evaluate;
 pub mod journal;
+pub mod untrusted;
 
 /// One session under one policy. Written once, never edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
