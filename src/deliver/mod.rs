@@ -4,6 +4,10 @@
 //! Never: sends before the state on disk says so; never honours a TLS policy (RFC 8460 s3).
 //! Specified by: RFC 8460 s5.
 
+pub mod outbox;
+pub mod retry;
+pub mod schedule;
+
 use crate::{
     clock::{Timestamp, UtcDay},
     policy::{Destination, PolicyDomain},
