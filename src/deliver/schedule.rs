@@ -61,6 +61,17 @@ impl Schedule {
         opens.plus_seconds(i64::try_from(offset).unwrap_or(0))
     }
 
+    /// The first moment after `now` at which a day opens or closes.
+    #[must_use]
+    pub fn next_page(&self, now: Timestamp) -> Timestamp {
+        let next = |moment: fn(&Self, UtcDay) -> Timestamp| {
+            // Every day has its moments equally long after its end.
+            let after = moment(self, UtcDay(0)).seconds_since(end_of(UtcDay(0)));
+            moment(self, now.plus_seconds(after.saturating_neg()).day())
+        };
+        next(Self::opens_at).min(next(Self::closes_at))
+    }
+
     /// Is the day so young that its reports are still owed at `now`?
     #[must_use]
     pub fn is_current(day: UtcDay, now: Timestamp) -> bool {
@@ -179,6 +190,22 @@ mod tests {
             };
             assert_eq!(schedule.due_at(DAY, &domain(1)), schedule.opens_at(DAY));
             assert_eq!(schedule.closes_at(DAY), schedule.opens_at(DAY));
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_the_next_opening_or_closing() {
+        let schedule = schedule();
+        let midnight = DAY.next().first_second();
+        for (after, expected) in [
+            (0, 1_800),
+            (1_799, 1_800),
+            (1_800, 14_400),
+            (14_399, 14_400),
+            (14_400, 86_400 + 1_800),
+        ] {
+            let next = schedule.next_page(midnight.plus_seconds(after));
+            assert_eq!(next.seconds_since(midnight), expected, "{after}");
         }
     }
 
