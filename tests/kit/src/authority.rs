@@ -1,0 +1,270 @@
+//! A private certificate authority, and the certificates a sender must not trust.
+//!
+//! No validity depends on today's date: what is valid is so from 1975 to 4096, what has expired did
+//! so in 2001, and what is not yet valid begins in 4000.
+
+use std::{fmt, sync::Arc};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+
+/// A certificate authority that whoever is tested is told to trust, and a second one that nobody
+/// trusts.
+pub struct Authority {
+    trusted: Root,
+    unknown: Root,
+}
+
+/// The machine gave no random numbers, or the caller named a host that is no DNS name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no certificate could be made: {0}")]
+pub struct AuthorityError(String);
+
+impl From<rcgen::Error> for AuthorityError {
+    fn from(error: rcgen::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<rustls::Error> for AuthorityError {
+    fn from(error: rustls::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It was valid from 1975 to 2001.
+    Expired,
+    /// It is valid from 4000 on.
+    NotYetValid,
+    /// It is signed by its own key.
+    SelfSigned,
+    /// It is signed by an authority that nobody trusts.
+    UnknownAuthority,
+    /// The name stands in the subject's common name only, and there is no subjectAltName.
+    CommonNameOnly,
+    /// It is good, but for `wrong-name.invalid`.
+    WrongName,
+}
+
+/// A server's certificate and key.
+#[derive(Clone)]
+pub struct Leaf {
+    certificate: CertificateDer<'static>,
+    server_config: Arc<ServerConfig>,
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Leaf").finish_non_exhaustive()
+    }
+}
+
+impl Leaf {
+    /// The certificate, DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// The setting of a TLS server (1.2 and 1.3) that shows this certificate whatever SNI says.
+    #[must_use]
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server_config)
+    }
+}
+
+impl Authority {
+    /// A new authority with new keys.
+    ///
+    /// # Errors
+    /// The machine gives no random numbers.
+    pub fn new() -> Result<Self, AuthorityError> {
+        Ok(Self {
+            trusted: Root::new("Sealpost Kit Root")?,
+            unknown: Root::new("Unknown Root")?,
+        })
+    }
+
+    /// The root that is to be trusted, PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.trusted.certificate.pem()
+    }
+
+    /// The root that is to be trusted, DER.
+    #[must_use]
+    pub fn ca_der(&self) -> CertificateDer<'static> {
+        self.trusted.certificate.der().clone()
+    }
+
+    /// A good certificate for these names; `*.` at the front of one makes it a wildcard.
+    ///
+    /// # Errors
+    /// A name is no DNS name.
+    pub fn issue(&self, names: &[&str]) -> Result<Leaf, AuthorityError> {
+        self.trusted.sign(&leaf_parameters(names)?)
+    }
+
+    /// A certificate for these names with one flaw, and otherwise good.
+    ///
+    /// # Errors
+    /// A name is no DNS name.
+    pub fn issue_flawed(&self, names: &[&str], flaw: Flaw) -> Result<Leaf, AuthorityError> {
+        let mut parameters = leaf_parameters(names)?;
+        match flaw {
+            Flaw::Expired => parameters.not_after = date_time_ymd(2001, 1, 1),
+            Flaw::NotYetValid => parameters.not_before = date_time_ymd(4000, 1, 1),
+            Flaw::CommonNameOnly => parameters.subject_alt_names.clear(),
+            Flaw::WrongName => parameters = leaf_parameters(&["wrong-name.invalid"])?,
+            Flaw::UnknownAuthority => return self.unknown.sign(&parameters),
+            Flaw::SelfSigned => {
+                let key = KeyPair::generate()?;
+                let certificate = parameters.self_signed(&key)?;
+                return leaf(certificate.der().clone(), &key);
+            }
+        }
+        self.trusted.sign(&parameters)
+    }
+}
+
+struct Root {
+    certificate: rcgen::Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Root {
+    fn new(common_name: &str) -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate()?;
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = distinguished_name(common_name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_wide_validity(&mut parameters);
+        let certificate = parameters.self_signed(&key)?;
+        Ok(Self {
+            certificate,
+            issuer: Issuer::new(parameters, key),
+        })
+    }
+
+    fn sign(&self, parameters: &CertificateParams) -> Result<Leaf, AuthorityError> {
+        let key = KeyPair::generate()?;
+        let certificate = parameters.signed_by(&key, &self.issuer)?;
+        leaf(certificate.der().clone(), &key)
+    }
+}
+
+fn leaf_parameters(names: &[&str]) -> Result<CertificateParams, AuthorityError> {
+    let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut parameters = CertificateParams::new(owned)?;
+    parameters.distinguished_name = distinguished_name(names.first().unwrap_or(&"nobody"));
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    parameters.use_authority_key_identifier_extension = true;
+    set_wide_validity(&mut parameters);
+    Ok(parameters)
+}
+
+fn distinguished_name(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    name
+}
+
+fn set_wide_validity(parameters: &mut CertificateParams) {
+    parameters.not_before = date_time_ymd(1975, 1, 1);
+    parameters.not_after = date_time_ymd(4096, 1, 1);
+}
+
+fn leaf(certificate: CertificateDer<'static>, key: &KeyPair) -> Result<Leaf, AuthorityError> {
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server_config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)?;
+    Ok(Leaf {
+        certificate,
+        server_config: Arc::new(server_config),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{
+        CertificateError, Error, RootCertStore,
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+        pki_types::{ServerName, UnixTime},
+    };
+
+    use super::*;
+
+    /// 2033-05-18, so that the test does not depend on today's date.
+    const NOW: u64 = 2_000_000_000;
+
+    fn verify(authority: &Authority, leaf: &Leaf, name: &str) -> Result<(), Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.ca_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(NOW));
+        verifier
+            .verify_server_cert(&leaf.certificate, &[], &name, &[], now)
+            .map(|_| ())
+    }
+
+    #[test]
+    fn good_certificates_verify() {
+        let authority = Authority::new().unwrap();
+        let leaf = authority.issue(&["mx.a.test", "*.b.test"]).unwrap();
+        assert_eq!(verify(&authority, &leaf, "mx.a.test"), Ok(()));
+        assert_eq!(verify(&authority, &leaf, "mx.b.test"), Ok(()));
+        assert!(verify(&authority, &leaf, "mx.c.test").is_err());
+    }
+
+    #[test]
+    fn each_flaw_is_seen_for_what_it_is() {
+        let authority = Authority::new().unwrap();
+        let error_of = |flaw| {
+            let leaf = authority.issue_flawed(&["mx.a.test"], flaw).unwrap();
+            match verify(&authority, &leaf, "mx.a.test") {
+                Err(Error::InvalidCertificate(error)) => error,
+                other => panic!("{flaw:?}: {other:?}"),
+            }
+        };
+        assert!(matches!(
+            error_of(Flaw::Expired),
+            CertificateError::ExpiredContext { .. }
+        ));
+        assert!(matches!(
+            error_of(Flaw::NotYetValid),
+            CertificateError::NotValidYetContext { .. }
+        ));
+        assert_eq!(error_of(Flaw::SelfSigned), CertificateError::UnknownIssuer);
+        assert_eq!(
+            error_of(Flaw::UnknownAuthority),
+            CertificateError::UnknownIssuer
+        );
+        for flaw in [Flaw::CommonNameOnly, Flaw::WrongName] {
+            assert!(
+                matches!(
+                    error_of(flaw),
+                    CertificateError::NotValidForNameContext { .. }
+                ),
+                "{flaw:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,573 @@
+//! The resolver: a DNS server that has an answer for everything.
+//!
+//! It stands in for the recursive resolver a mail host asks: it has the records it was given, follows
+//! CNAMEs within them, and says of every other name that it does not exist. It speaks UDP and TCP on
+//! the same port, and what it holds can be changed while it runs.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    str::FromStr as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use hickory_proto::{
+    op::{Header, HeaderCounts, Metadata, ResponseCode},
+    rr::{
+        Name, RData, Record, RecordType,
+        rdata::{A, AAAA, CNAME, MX, SOA, TXT},
+    },
+};
+use hickory_server::{
+    Server,
+    net::runtime::Time,
+    server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
+    zone_handler::MessageResponseBuilder,
+};
+use tokio::net::{TcpListener, UdpSocket};
+
+use crate::shared::{PORT_ATTEMPTS_MAX, canonical, hold};
+
+/// How many CNAMEs in a row are followed.
+const CNAMES_MAX: usize = 16;
+
+/// How long answers may be kept, unless the test sets another time.
+const TIME_TO_LIVE_SECONDS_DEFAULT: u32 = 60;
+
+/// A DNS server on loopback. Stops when dropped.
+///
+/// Names are given with or without a dot at the end and in any case. A value that is no domain name
+/// (an MX host with an empty label, say) makes the answer SERVFAIL.
+pub struct DnsServer {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    _server: Server<Handler>,
+}
+
+/// How a name misbehaves, whatever type is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsFault {
+    /// The answer is SERVFAIL.
+    ServFail,
+    /// The answer is REFUSED.
+    Refused,
+    /// There is no answer.
+    Silence,
+}
+
+/// One question that was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The name, lower case, without the dot at the end.
+    pub name: String,
+    /// The type: `TXT`, `MX`, `A`, `AAAA`, ...
+    pub kind: String,
+}
+
+impl DnsServer {
+    /// Starts an empty server on `127.0.0.1`, on a port of the operating system's choice.
+    ///
+    /// # Errors
+    /// No socket can be bound.
+    pub async fn start() -> io::Result<Self> {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Starts an empty server at an address. Port 0: of the operating system's choice.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start_at(address: SocketAddr) -> io::Result<Self> {
+        let (udp, tcp) = bind(address).await?;
+        let address = udp.local_addr()?;
+        let state = Arc::new(Mutex::new(State {
+            time_to_live_seconds: TIME_TO_LIVE_SECONDS_DEFAULT,
+            ..State::default()
+        }));
+        let mut server = Server::new(Handler {
+            state: Arc::clone(&state),
+        });
+        server.register_socket(udp);
+        server.register_listener(tcp, Duration::from_secs(30), 64);
+        Ok(Self {
+            address,
+            state,
+            _server: server,
+        })
+    }
+
+    /// Where it listens, for UDP and TCP.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Gives a name these TXT records, each of one text; longer than 255 octets, it is cut into
+    /// several character-strings. Takes away those it had.
+    pub fn set_txt(&self, name: &str, texts: &[&str]) {
+        let records = texts
+            .iter()
+            .map(|text| text.as_bytes().chunks(255).map(<[u8]>::to_vec).collect())
+            .collect();
+        self.change(name, |data| data.txt = records);
+    }
+
+    /// Gives a name one more TXT record, of exactly these character-strings of at most 255 octets.
+    pub fn add_txt(&self, name: &str, strings: &[&[u8]]) {
+        let record = strings.iter().map(|string| string.to_vec()).collect();
+        self.change(name, |data| data.txt.push(record));
+    }
+
+    /// Gives a name these MX records, preference and host. Takes away those it had. The host `.` with
+    /// preference 0 is a null MX (RFC 7505).
+    pub fn set_mx(&self, name: &str, hosts: &[(u16, &str)]) {
+        let records = hosts
+            .iter()
+            .map(|(preference, host)| (*preference, (*host).to_owned()))
+            .collect();
+        self.change(name, |data| data.mx = records);
+    }
+
+    /// Gives a name these addresses, A and AAAA. Takes away those it had.
+    pub fn set_addresses(&self, name: &str, addresses: &[IpAddr]) {
+        self.change(name, |data| data.addresses = addresses.to_vec());
+    }
+
+    /// Makes a name an alias of another. Whatever else it has is not shown while it is one.
+    pub fn set_cname(&self, name: &str, target: &str) {
+        self.change(name, |data| data.cname = Some(target.to_owned()));
+    }
+
+    /// Takes away all that a name has, faults included. It then does not exist.
+    pub fn remove(&self, name: &str) {
+        hold(&self.state).names.remove(&canonical(name));
+    }
+
+    /// Makes a name misbehave.
+    pub fn fail(&self, name: &str, fault: DnsFault) {
+        self.change(name, |data| data.fault = Some(fault));
+    }
+
+    /// Lets a name behave again.
+    pub fn heal(&self, name: &str) {
+        self.change(name, |data| data.fault = None);
+    }
+
+    /// How long answers given from now on may be kept.
+    pub fn set_time_to_live_seconds(&self, seconds: u32) {
+        hold(&self.state).time_to_live_seconds = seconds;
+    }
+
+    /// Every question asked so far, in order.
+    #[must_use]
+    pub fn questions(&self) -> Vec<Question> {
+        hold(&self.state).questions.clone()
+    }
+
+    /// How often this name was asked for this type (`TXT`, `MX`, ...).
+    #[must_use]
+    pub fn times_asked(&self, name: &str, kind: &str) -> usize {
+        let name = canonical(name);
+        hold(&self.state)
+            .questions
+            .iter()
+            .filter(|question| question.name == name && question.kind == kind)
+            .count()
+    }
+
+    /// Forgets the questions asked so far.
+    pub fn forget_questions(&self) {
+        hold(&self.state).questions.clear();
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut NameData)) {
+        let mut state = hold(&self.state);
+        change(state.names.entry(canonical(name)).or_default());
+    }
+}
+
+/// UDP and TCP on the same port.
+async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+    let attempts = if address.port() == 0 {
+        PORT_ATTEMPTS_MAX
+    } else {
+        1
+    };
+    let mut last_error = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..attempts {
+        let udp = UdpSocket::bind(address).await.map_err(named)?;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error) => last_error = error,
+        }
+    }
+    Err(named(last_error))
+}
+
+#[derive(Default)]
+struct State {
+    names: BTreeMap<String, NameData>,
+    time_to_live_seconds: u32,
+    questions: Vec<Question>,
+}
+
+/// What one name has.
+#[derive(Clone, Default)]
+struct NameData {
+    txt: Vec<Vec<Vec<u8>>>,
+    mx: Vec<(u16, String)>,
+    addresses: Vec<IpAddr>,
+    cname: Option<String>,
+    fault: Option<DnsFault>,
+}
+
+/// What is sent back.
+enum Reply {
+    Records {
+        code: ResponseCode,
+        answers: Vec<Record>,
+        time_to_live_seconds: u32,
+    },
+    Code(ResponseCode),
+    Silence,
+}
+
+impl State {
+    fn reply(&self, name: &Name, kind: RecordType) -> Reply {
+        let mut answers = Vec::new();
+        let mut owner = name.clone();
+        for _ in 0..=CNAMES_MAX {
+            let key = canonical(&owner.to_ascii());
+            let Some(data) = self.names.get(&key) else {
+                let code = if self.has_descendants(&key) {
+                    ResponseCode::NoError
+                } else {
+                    ResponseCode::NXDomain
+                };
+                return self.records(code, answers);
+            };
+            match data.fault {
+                Some(DnsFault::ServFail) => return Reply::Code(ResponseCode::ServFail),
+                Some(DnsFault::Refused) => return Reply::Code(ResponseCode::Refused),
+                Some(DnsFault::Silence) => return Reply::Silence,
+                None => {}
+            }
+            let Ok(found) = data.of_type(kind) else {
+                return Reply::Code(ResponseCode::ServFail);
+            };
+            for value in found.values {
+                let seconds = self.time_to_live_seconds;
+                answers.push(Record::from_rdata(owner.clone(), seconds, value));
+            }
+            match found.continues_at {
+                Some(target) => owner = target,
+                None => return self.records(ResponseCode::NoError, answers),
+            }
+        }
+        Reply::Code(ResponseCode::ServFail)
+    }
+
+    fn records(&self, code: ResponseCode, answers: Vec<Record>) -> Reply {
+        Reply::Records {
+            code,
+            answers,
+            time_to_live_seconds: self.time_to_live_seconds,
+        }
+    }
+
+    /// A name below which others exist does exist, though it has nothing (RFC 8020).
+    fn has_descendants(&self, key: &str) -> bool {
+        let suffix = format!(".{key}");
+        self.names.keys().any(|name| name.ends_with(&suffix))
+    }
+}
+
+/// What one name has of one type.
+struct Found {
+    values: Vec<RData>,
+    /// The CNAME's target.
+    continues_at: Option<Name>,
+}
+
+impl NameData {
+    fn of_type(&self, kind: RecordType) -> Result<Found, hickory_proto::ProtoError> {
+        if let Some(target) = &self.cname {
+            let target = Name::from_str(&rooted(target))?;
+            return Ok(Found {
+                values: vec![RData::CNAME(CNAME(target.clone()))],
+                continues_at: (kind != RecordType::CNAME).then_some(target),
+            });
+        }
+        let mut values = Vec::new();
+        match kind {
+            RecordType::TXT => {
+                for strings in &self.txt {
+                    let strings = strings.iter().map(Vec::as_slice).collect();
+                    values.push(RData::TXT(TXT::from_bytes(strings)));
+                }
+            }
+            RecordType::MX => {
+                for (preference, host) in &self.mx {
+                    let host = Name::from_str(&rooted(host))?;
+                    values.push(RData::MX(MX::new(*preference, host)));
+                }
+            }
+            RecordType::A | RecordType::AAAA => {
+                for address in &self.addresses {
+                    match (address, kind) {
+                        (IpAddr::V4(address), RecordType::A) => values.push(RData::A(A(*address))),
+                        (IpAddr::V6(address), RecordType::AAAA) => {
+                            values.push(RData::AAAA(AAAA(*address)));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(Found {
+            values,
+            continues_at: None,
+        })
+    }
+}
+
+fn rooted(name: &str) -> String {
+    if name.ends_with('.') {
+        name.to_owned()
+    } else {
+        format!("{name}.")
+    }
+}
+
+struct Handler {
+    state: Arc<Mutex<State>>,
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Handler {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut response: R,
+    ) -> ResponseInfo {
+        let reply = match request.queries.queries() {
+            [query] => {
+                let name = Name::from(query.name());
+                let kind = query.query_type();
+                let mut state = hold(&self.state);
+                state.questions.push(Question {
+                    name: canonical(&name.to_ascii()),
+                    kind: kind.to_string(),
+                });
+                state.reply(&name, kind)
+            }
+            _ => Reply::Code(ResponseCode::FormErr),
+        };
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.recursion_available = true;
+        let builder = MessageResponseBuilder::from_message_request(request);
+        let sent = match reply {
+            Reply::Silence => None,
+            Reply::Code(code) => {
+                metadata.response_code = code;
+                let message = builder.build_no_records(metadata);
+                response.send_response(message).await.ok()
+            }
+            Reply::Records {
+                code,
+                answers,
+                time_to_live_seconds,
+            } => {
+                metadata.response_code = code;
+                let start_of_authority = answers
+                    .is_empty()
+                    .then(|| start_of_authority(time_to_live_seconds));
+                let message = builder.build(metadata, &answers, [], &start_of_authority, []);
+                response.send_response(message).await.ok()
+            }
+        };
+        sent.unwrap_or_else(|| {
+            ResponseInfo::from(Header {
+                metadata,
+                counts: HeaderCounts::default(),
+            })
+        })
+    }
+}
+
+/// Goes with an answer that holds nothing, and says how long that may be believed (RFC 2308 s3).
+fn start_of_authority(seconds: u32) -> Record {
+    let data = SOA::new(Name::root(), Name::root(), 1, 3600, 600, 86_400, seconds);
+    Record::from_rdata(Name::root(), seconds, RData::SOA(data))
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::{
+        op::{Message, Query},
+        serialize::binary::BinEncodable as _,
+    };
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    fn query(name: &str, kind: RecordType) -> Vec<u8> {
+        let mut message = Message::query();
+        message.add_query(Query::query(Name::from_str(&rooted(name)).unwrap(), kind));
+        message.metadata.recursion_desired = true;
+        message.to_bytes().unwrap()
+    }
+
+    async fn over_udp(server: &DnsServer, name: &str, kind: RecordType) -> Message {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket
+            .send_to(&query(name, kind), server.address())
+            .await
+            .unwrap();
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).await.unwrap();
+        Message::from_vec(&buffer[..length]).unwrap()
+    }
+
+    async fn over_tcp(server: &DnsServer, name: &str, kind: RecordType) -> Message {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        let query = query(name, kind);
+        stream
+            .write_u16(u16::try_from(query.len()).unwrap())
+            .await
+            .unwrap();
+        stream.write_all(&query).await.unwrap();
+        let length = stream.read_u16().await.unwrap();
+        let mut buffer = vec![0; usize::from(length)];
+        stream.read_exact(&mut buffer).await.unwrap();
+        Message::from_vec(&buffer).unwrap()
+    }
+
+    fn texts(message: &Message) -> Vec<String> {
+        message
+            .answers
+            .iter()
+            .map(|record| record.data.to_string())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn records_are_answered_over_udp_and_tcp() {
+        let server = DnsServer::start().await.unwrap();
+        server.set_txt("_mta-sts.Example.test.", &["v=STSv1; id=1;"]);
+        server.set_mx(
+            "example.test",
+            &[(10, "mx1.example.test"), (20, "mx2.example.test.")],
+        );
+        server.set_addresses(
+            "mx1.example.test",
+            &["127.0.0.9".parse().unwrap(), "::1".parse().unwrap()],
+        );
+
+        let answer = over_udp(&server, "_MTA-STS.example.test", RecordType::TXT).await;
+        assert_eq!(texts(&answer), ["v=STSv1; id=1;"]);
+        assert!(answer.metadata.recursion_available);
+        let answer = over_tcp(&server, "example.test", RecordType::MX).await;
+        assert_eq!(
+            texts(&answer),
+            ["10 mx1.example.test.", "20 mx2.example.test."]
+        );
+        let answer = over_udp(&server, "mx1.example.test", RecordType::AAAA).await;
+        assert_eq!(texts(&answer), ["::1"]);
+        assert_eq!(server.times_asked("_mta-sts.example.test", "TXT"), 1);
+        assert_eq!(server.questions().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn absence_comes_with_an_authority_and_the_right_code() {
+        let server = DnsServer::start().await.unwrap();
+        server.set_txt("a.b.test", &["x"]);
+        for (name, code) in [
+            ("nowhere.test", ResponseCode::NXDomain),
+            ("b.test", ResponseCode::NoError),
+            ("a.b.test", ResponseCode::NoError),
+        ] {
+            let answer = over_udp(&server, name, RecordType::MX).await;
+            assert_eq!(answer.metadata.response_code, code, "{name}");
+            assert!(answer.answers.is_empty(), "{name}");
+            assert_eq!(answer.authorities.len(), 1, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn aliases_are_followed_and_loops_end() {
+        let server = DnsServer::start().await.unwrap();
+        server.set_cname("_mta-sts.a.test", "_mta-sts.b.test");
+        server.set_txt("_mta-sts.b.test", &["v=STSv1; id=2;"]);
+        server.set_cname("loop.test", "loop.test");
+        let answer = over_udp(&server, "_mta-sts.a.test", RecordType::TXT).await;
+        assert_eq!(texts(&answer), ["_mta-sts.b.test.", "v=STSv1; id=2;"]);
+        let answer = over_udp(&server, "loop.test", RecordType::TXT).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+    }
+
+    #[tokio::test]
+    async fn faults_come_and_go_while_it_runs() {
+        let server = DnsServer::start().await.unwrap();
+        server.set_txt("x.test", &["here"]);
+        for (fault, code) in [
+            (DnsFault::ServFail, ResponseCode::ServFail),
+            (DnsFault::Refused, ResponseCode::Refused),
+        ] {
+            server.fail("x.test", fault);
+            let answer = over_udp(&server, "x.test", RecordType::TXT).await;
+            assert_eq!(answer.metadata.response_code, code);
+        }
+        server.fail("x.test", DnsFault::Silence);
+        // The silent question and the next go over one socket: the only packet that comes back is
+        // the answer to the second.
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let silent = query("x.test", RecordType::TXT);
+        socket.send_to(&silent, server.address()).await.unwrap();
+        let spoken = query("y.test", RecordType::TXT);
+        socket.send_to(&spoken, server.address()).await.unwrap();
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer).await.unwrap();
+        let answer = Message::from_vec(&buffer[..length]).unwrap();
+        assert_eq!(answer.queries[0].name().to_ascii(), "y.test.");
+
+        server.heal("x.test");
+        let answer = over_udp(&server, "x.test", RecordType::TXT).await;
+        assert_eq!(texts(&answer), ["here"]);
+    }
+
+    #[tokio::test]
+    async fn long_answers_are_truncated_over_udp_and_whole_over_tcp() {
+        let server = DnsServer::start().await.unwrap();
+        let text = "x".repeat(2000);
+        server.set_txt("long.test", &[&text]);
+        let answer = over_udp(&server, "long.test", RecordType::TXT).await;
+        assert!(answer.metadata.truncation);
+        let answer = over_tcp(&server, "long.test", RecordType::TXT).await;
+        let RData::TXT(txt) = &answer.answers[0].data else {
+            panic!("no TXT");
+        };
+        assert_eq!(txt.txt_data.concat(), text.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn character_strings_stay_as_they_were_cut() {
+        let server = DnsServer::start().await.unwrap();
+        server.add_txt("cut.test", &[b"v=TLSRPTv1; rua=mai", b"lto:a@b.test"]);
+        server.set_mx("null.test", &[(0, ".")]);
+        let answer = over_udp(&server, "cut.test", RecordType::TXT).await;
+        let RData::TXT(txt) = &answer.answers[0].data else {
+            panic!("no TXT");
+        };
+        assert_eq!(txt.txt_data.len(), 2);
+        let answer = over_udp(&server, "null.test", RecordType::MX).await;
+        assert_eq!(texts(&answer), ["0 ."]);
+    }
+}
