@@ -6,7 +6,7 @@ use super::{
     DeliveryKey, DeliveryState, Step,
     agenda::Errand,
     courier::Courier,
-    ledger::{States, on_disk},
+    ledger::on_disk,
     listing::Note,
     outbox::{self, Action, Urge},
     schedule::Schedule,
@@ -90,7 +90,7 @@ impl Courier {
         if comparison.added.is_empty() && !any_due {
             return Ok(self.left(errand, None));
         }
-        let Some(report) = self.compose(errand, &states).await? else {
+        let Some(report) = self.compose(errand).await? else {
             for (destination, state) in states.iter().filter(|(_, state)| acts(state)) {
                 let reason = "nothing is to be reported any more";
                 self.give_up(errand, destination, state, reason).await?;
@@ -98,8 +98,7 @@ impl Courier {
             self.notes.set(errand, Note::NothingToReport);
             return Ok(Left::default());
         };
-        self.plan(errand, comparison.added, &states, &*report)
-            .await?;
+        self.plan(errand, comparison.added, &*report).await?;
         let mut parked_for = None;
         for (destination, state) in self.ledger.states(errand) {
             let Destination::Mail(mailbox) = &destination else {
@@ -194,13 +193,10 @@ impl Courier {
     /// Says what the record means where it means that nothing, or not everything, is sent.
     fn note_record(&self, errand: &Errand, record: Option<&RuaRecord>, left_out: &[Destination]) {
         let (domain, day) = (&errand.domain, errand.day);
-        let Some(record) = record else {
+        if record.is_none() {
             tracing::debug!(%domain, %day, "the domain asks for no reports");
             self.notes.set(errand, Note::NoRecord);
             return;
-        };
-        for reason in &record.skipped {
-            tracing::info!(%domain, %day, reason, "a part of the domain's record is skipped");
         }
         for destination in left_out {
             tracing::info!(
@@ -215,17 +211,10 @@ impl Courier {
         }
     }
 
-    /// Composes the report, under the id it has if it has one.
-    async fn compose(
-        &self,
-        errand: &Errand,
-        states: &States,
-    ) -> Result<Option<Arc<dyn FinishedReport>>, Stop> {
-        let report_id = states.values().next().map(|state| state.report_id.clone());
+    async fn compose(&self, errand: &Errand) -> Result<Option<Arc<dyn FinishedReport>>, Stop> {
         let (reports, errand) = (Arc::clone(&self.reports), errand.clone());
-        let composing = tokio::task::spawn_blocking(move || {
-            reports.compose(&errand.domain, errand.day, report_id.as_deref())
-        });
+        let composing =
+            tokio::task::spawn_blocking(move || reports.compose(&errand.domain, errand.day));
         let report = composing
             .await
             .map_err(|trouble| ComposeError::Report(trouble.to_string()))??;
@@ -239,16 +228,11 @@ impl Courier {
         &self,
         errand: &Errand,
         added: Vec<Destination>,
-        states: &States,
         report: &dyn FinishedReport,
     ) -> Result<(), Stop> {
         let now = self.clock.now();
-        let report_id = states
-            .values()
-            .next()
-            .map_or(report.report_id(), |state| &state.report_id);
         for destination in added {
-            let state = outbox::planned(report_id.to_owned(), now);
+            let state = outbox::planned(report.report_id().to_owned(), now);
             self.ledger
                 .write(&key(errand, &destination), &state)
                 .await?;
@@ -266,7 +250,16 @@ impl Courier {
     ) -> Result<(), Stop> {
         let retry = &self.settings.retry;
         let now = self.clock.now();
-        let begun = outbox::begun(state, retry, now);
+        let mut begun = outbox::begun(state, retry, now);
+        if begun.report_id != report.report_id() {
+            // OURS: the id follows from the domain, the day and our own name. If the operator changed
+            // that between two attempts, we are another submitter, and what is sent is written down.
+            tracing::warn!(
+                domain = %errand.domain, day = %errand.day, before = begun.report_id,
+                now = report.report_id(), "the report has another id: our own name has changed"
+            );
+            report.report_id().clone_into(&mut begun.report_id);
+        }
         let (report, to, number) = (Arc::clone(report), mailbox.to_owned(), begun.attempts);
         let message = tokio::task::spawn_blocking(move || report.mail(&to, now, number))
             .await

@@ -21,8 +21,8 @@ pub trait RuaSource: Send + Sync {
 /// Reports, made from what the store holds.
 pub trait ReportSource: Send + Sync {
     /// The report of one domain for one day; `None` where nothing is to be reported. The same rows
-    /// give the same report. `report_id` is the id that an earlier composing gave it, before a retry
-    /// or a restart: then the report carries that one. May block on the disk.
+    /// give the same report, and its id follows from the domain, the day and our own name alone: a
+    /// retry, a restart or a late row does not change it. May block on the disk.
     ///
     /// # Errors
     /// When the rows cannot be read or no report can be made of them.
@@ -30,7 +30,6 @@ pub trait ReportSource: Send + Sync {
         &self,
         domain: &PolicyDomain,
         day: UtcDay,
-        report_id: Option<&str>,
     ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError>;
 }
 

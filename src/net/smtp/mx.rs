@@ -3,7 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher as _,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     clock::BoxFuture,
-    net::dns::{Dns, DnsError, Mx},
+    net::{
+        address_guard::is_public,
+        dns::{Dns, DnsError, Mx},
+    },
 };
 
 /// How many hosts of a domain are tried in one attempt.
@@ -190,70 +193,9 @@ fn in_order(mut records: Vec<Mx>) -> Vec<String> {
     records.into_iter().map(|mx| mx.exchange).collect()
 }
 
-/// May a stranger's DNS record send us to this address?
-// G1: loopback, private, link-local, shared, reserved and multicast addresses are our own network's.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => match address.segments() {
-            // Addresses that carry an IPv4 one: mapped, and by NAT64 (RFC 6052 s2.1).
-            [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-                let [a, b] = high.to_be_bytes();
-                let [c, d] = low.to_be_bytes();
-                is_public_v4(Ipv4Addr::new(a, b, c, d))
-            }
-            [0x2001, 0x0db8, ..] => false,
-            // RFC 4291 s2.4: global unicast addresses begin with 001.
-            [first, ..] => first & 0xe000 == 0x2000,
-        },
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [first, second, third, _] = address.octets();
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_documentation()
-        || first == 0
-        || first >= 224
-        || (first == 100 && (64..128).contains(&second))
-        || (first == 198 && (18..20).contains(&second))
-        || (first == 192 && second == 0 && third == 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn g1_only_public_addresses_are_spoken_to() {
-        for (address, public) in [
-            ("8.8.8.8", true),
-            ("100.128.0.1", true),
-            ("198.20.0.1", true),
-            ("2600::1", true),
-            ("64:ff9b::808:808", true),
-            ("127.0.0.1", false),
-            ("10.1.2.3", false),
-            ("172.16.0.1", false),
-            ("192.168.1.1", false),
-            ("169.254.169.254", false),
-            ("100.64.0.1", false),
-            ("0.0.0.0", false),
-            ("224.0.0.1", false),
-            ("255.255.255.255", false),
-            ("::1", false),
-            ("::", false),
-            ("fe80::1", false),
-            ("fd00::1", false),
-            ("ff02::1", false),
-            ("::ffff:169.254.169.254", false),
-            ("64:ff9b::7f00:1", false),
-        ] {
-            assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
-        }
-    }
 
     #[test]
     fn mail_hosts_are_tried_by_preference() {
