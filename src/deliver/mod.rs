@@ -4,6 +4,18 @@
 //! Never: sends before the state on disk says so; never honours a TLS policy (RFC 8460 s3).
 //! Specified by: RFC 8460 s5.
 
+pub mod agenda;
+mod calendar;
+pub mod courier;
+mod errand;
+mod ledger;
+pub mod listing;
+pub mod outbox;
+pub mod retry;
+pub mod schedule;
+pub mod sources;
+mod under_way;
+
 use crate::{
     clock::{Timestamp, UtcDay},
     policy::{Destination, PolicyDomain},

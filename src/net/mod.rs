@@ -6,3 +6,4 @@ pub mod dns;
 pub mod hickory;
 pub mod https;
 pub mod policy_host;
+pub mod smtp;

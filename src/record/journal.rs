@@ -1,32 +1,249 @@
 //! The bounded queue from the hook to the store: never waits, counts what it drops.
+//!
+//! The hook pushes and goes on; the store's [`Recorder`](crate::store::Recorder) reads. Whoever
+//! must know that what was pushed is on the disk (the end of the daemon, a report sent by hand)
+//! asks [`Journal::synced`].
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, SyncSender, sync_channel},
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
+    },
+    time::Duration,
 };
 
+use tokio::sync::oneshot;
+
 use super::SessionRecord;
-use crate::observe::Counters;
+use crate::{observe::Counters, store::StoreError};
 
 /// The end that the hook writes to.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    queue: SyncSender<SessionRecord>,
+    queue: SyncSender<Entry>,
+    requests: Arc<Requests>,
     counters: Arc<Counters>,
+}
+
+/// The end that the store's recorder reads.
+#[derive(Debug)]
+pub struct JournalReader {
+    queue: Receiver<Entry>,
+    requests: Arc<Requests>,
+    sessions_max: usize,
+}
+
+#[derive(Debug)]
+enum Entry {
+    // Boxed: a slot of the queue is reserved at its full size from the start.
+    Session(Box<SessionRecord>),
+    /// Someone waits for a sync.
+    Wake,
+}
+
+/// Those who wait for a sync. Nothing when the reader has gone.
+#[derive(Debug)]
+struct Requests(Mutex<Option<Vec<SyncRequest>>>);
+
+/// One who waits until everything pushed before is on the disk.
+#[derive(Debug)]
+pub struct SyncRequest(oneshot::Sender<Result<(), StoreError>>);
+
+/// Why it cannot be said that everything pushed is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSynced {
+    /// The store did not take it. It waits in memory and is tried again.
+    #[error("not everything recorded is on the disk: {0}")]
+    Store(#[from] StoreError),
+    /// The recorder has ended.
+    #[error("nothing is recorded any more: the recorder has ended")]
+    Ended,
 }
 
 impl Journal {
     /// A queue of at most `sessions_max` records, and the end that the store's recorder reads.
     #[must_use]
-    pub fn new(sessions_max: usize, counters: Arc<Counters>) -> (Self, Receiver<SessionRecord>) {
-        let (queue, records) = sync_channel(sessions_max);
-        (Self { queue, counters }, records)
+    pub fn new(sessions_max: usize, counters: Arc<Counters>) -> (Self, JournalReader) {
+        let (queue, entries) = sync_channel(sessions_max);
+        let requests = Arc::new(Requests(Mutex::new(Some(Vec::new()))));
+        let reader = JournalReader {
+            queue: entries,
+            requests: Arc::clone(&requests),
+            sessions_max,
+        };
+        let journal = Self {
+            queue,
+            requests,
+            counters,
+        };
+        (journal, reader)
     }
 
     /// Puts a record into the queue, or drops and counts it when the queue is full.
     pub fn push(&self, record: SessionRecord) {
-        if self.queue.try_send(record).is_err() {
+        if self
+            .queue
+            .try_send(Entry::Session(Box::new(record)))
+            .is_err()
+        {
             self.counters.sessions_dropped.count();
         }
+    }
+
+    /// Waits until everything that was pushed before this call is on the disk, or the store has
+    /// said that it cannot be.
+    ///
+    /// # Errors
+    /// [`NotSynced`] says why that is not so.
+    pub fn synced(&self) -> impl Future<Output = Result<(), NotSynced>> + Send + use<> {
+        let answer = self.request();
+        async move {
+            let answer = answer.ok_or(NotSynced::Ended)?;
+            answer
+                .await
+                .map_err(|_| NotSynced::Ended)?
+                .map_err(Into::into)
+        }
+    }
+
+    /// As [`synced`](Self::synced), for a thread that may block. Not for async code.
+    ///
+    /// # Errors
+    /// [`NotSynced`] says why that is not so.
+    pub fn sync(&self) -> Result<(), NotSynced> {
+        let answer = self.request().ok_or(NotSynced::Ended)?;
+        answer
+            .blocking_recv()
+            .map_err(|_| NotSynced::Ended)?
+            .map_err(Into::into)
+    }
+
+    fn request(&self) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
+        let (asked, answer) = oneshot::channel();
+        self.requests.lock().as_mut()?.push(SyncRequest(asked));
+        // When the queue is full the reader is awake and looks by itself.
+        let _woken = self.queue.try_send(Entry::Wake).is_ok();
+        Some(answer)
+    }
+}
+
+/// What [`JournalReader::next`] met.
+#[derive(Debug)]
+pub enum Next {
+    /// A record.
+    Session(Box<SessionRecord>),
+    /// Someone waits for a sync.
+    Wake,
+    /// Nothing came in the time given.
+    Nothing,
+    /// Every [`Journal`] is gone, and the queue is empty.
+    End,
+}
+
+impl JournalReader {
+    /// The next thing in the queue, waited for at most so long.
+    pub fn next(&self, wait: Duration) -> Next {
+        match self.queue.recv_timeout(wait) {
+            Ok(Entry::Session(record)) => Next::Session(record),
+            Ok(Entry::Wake) => Next::Wake,
+            Err(RecvTimeoutError::Timeout) => Next::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+
+    /// The next record that is there already.
+    ///
+    /// # Errors
+    /// When there is none, or there will be none any more.
+    pub fn try_recv(&self) -> Result<SessionRecord, TryRecvError> {
+        loop {
+            if let Entry::Session(record) = self.queue.try_recv()? {
+                return Ok(*record);
+            }
+        }
+    }
+
+    /// Those who wait for a sync. Everything they pushed is among the next `sessions_max` records
+    /// that [`try_recv`](Self::try_recv) gives, or was read before.
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<SyncRequest> {
+        self.requests
+            .lock()
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// How many records the queue holds at most.
+    #[must_use]
+    pub const fn sessions_max(&self) -> usize {
+        self.sessions_max
+    }
+}
+
+impl Drop for JournalReader {
+    /// Nobody waits for a sync that will never be.
+    fn drop(&mut self) {
+        drop(self.requests.lock().take());
+    }
+}
+
+impl SyncRequest {
+    /// Tells the one who waits.
+    pub fn answer(self, result: Result<(), StoreError>) {
+        // Who asked may have stopped waiting.
+        let _heard = self.0.send(result).is_ok();
+    }
+}
+
+impl Requests {
+    /// A list is whole at every moment, whatever another thread died of.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Vec<SyncRequest>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        policy::AppliedPolicy,
+        record::{Source, Verdict},
+    };
+
+    fn record(at: i64) -> SessionRecord {
+        let domain: crate::policy::PolicyDomain = "example.org".parse().unwrap();
+        SessionRecord {
+            at: Timestamp(at),
+            policy: Arc::new(AppliedPolicy::no_policy_found(domain.clone())),
+            domain,
+            source: Source::Mta,
+            verdict: Verdict::Success,
+        }
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_counts_and_never_waits() {
+        let counters = Arc::new(Counters::default());
+        let (journal, reader) = Journal::new(2, Arc::clone(&counters));
+        (0..5).for_each(|at| journal.push(record(at)));
+        assert_eq!(counters.sessions_dropped.value(), 3);
+        assert_eq!(reader.try_recv().unwrap().at, Timestamp(0));
+        assert_eq!(reader.try_recv().unwrap().at, Timestamp(1));
+        assert_eq!(reader.try_recv(), Err(TryRecvError::Empty));
+    }
+
+    #[test]
+    fn who_waits_for_a_sync_is_told_even_when_the_reader_goes() {
+        let (journal, reader) = Journal::new(1, Arc::default());
+        let asking = journal.clone();
+        let waiting = std::thread::spawn(move || asking.sync());
+        while !matches!(reader.next(Duration::from_secs(60)), Next::Wake) {}
+        drop(reader);
+        assert_eq!(waiting.join().unwrap(), Err(NotSynced::Ended));
+        assert_eq!(journal.sync(), Err(NotSynced::Ended));
     }
 }

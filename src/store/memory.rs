@@ -2,7 +2,7 @@
 //! the real one and says what each method means.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -71,9 +71,12 @@ impl Store for MemoryStore {
     }
 
     fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
-        let mut days: Vec<_> = self.held().totals.keys().map(|key| key.day).collect();
-        days.dedup();
-        Ok(days)
+        let held = self.held();
+        let totals = held.totals.keys().map(|key| key.day);
+        let failures = held.failures.keys().map(|(day, _)| *day);
+        let deliveries = held.deliveries.keys().map(|key| key.day);
+        let days: BTreeSet<_> = totals.chain(failures).chain(deliveries).collect();
+        Ok(days.into_iter().collect())
     }
 
     fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
@@ -110,6 +113,8 @@ impl Store for MemoryStore {
         held.totals.retain(|key, _| key.day != day);
         held.failures.retain(|(of, _), _| *of != day);
         held.deliveries.retain(|key, _| key.day != day);
+        let used: BTreeSet<_> = held.totals.keys().map(|key| key.policy).collect();
+        held.applied.retain(|policy, _| used.contains(policy));
         Ok(())
     }
 

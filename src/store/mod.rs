@@ -18,7 +18,21 @@ use crate::{
     record::{Failure, Source},
 };
 
+mod codec;
+mod engine;
+mod key;
 pub mod memory;
+pub mod open;
+mod parted;
+pub mod recorder;
+mod running;
+mod sealed;
+pub mod sled;
+
+pub use memory::MemoryStore;
+pub use open::{Opened, open_or_put_aside};
+pub use recorder::Recorder;
+pub use sled::SledStore;
 
 /// Names one row: what is counted, and where it belongs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +106,12 @@ pub enum StoreError {
         /// The system's words.
         reason: String,
     },
+    /// The operator must act: another process has the store open.
+    #[error("the store at {path} is in use: another sealpost holds it")]
+    Held {
+        /// The store's directory.
+        path: String,
+    },
     /// Nobody can act but us: the files are damaged, or the engine panicked over them.
     #[error("the store at {path} is damaged: {reason}")]
     Damaged {
@@ -158,7 +178,8 @@ pub trait Store: Send + Sync {
     /// When the store cannot be written; the day is then still whole.
     fn seal(&self, day: UtcDay) -> Result<(), StoreError>;
 
-    /// Forgets the tallies, single failures and delivery states of a day.
+    /// Forgets the tallies, single failures and delivery states of a day, and the applied policies
+    /// that no row of another day names.
     ///
     /// # Errors
     /// When the store cannot be written.

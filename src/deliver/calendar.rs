@@ -1,0 +1,133 @@
+//! The turn of the days: which begin to be reported, which are packed, which are forgotten.
+
+use std::collections::BTreeSet;
+
+use super::{
+    agenda::{Agenda, Errand},
+    courier::{Courier, Reporting},
+    ledger::on_disk,
+    outbox,
+    schedule::{CATCH_UP_DAYS, Schedule},
+};
+use crate::{
+    clock::{Timestamp, UtcDay},
+    store::StoreError,
+};
+
+/// What has been done with each day by this process.
+#[derive(Debug, Default)]
+pub(super) struct Calendar {
+    opened: BTreeSet<UtcDay>,
+    closed: BTreeSet<UtcDay>,
+    /// When to look again.
+    pages_at: Option<Timestamp>,
+}
+
+/// A report may be under way for a day after the last moment it may begin.
+const KEEP_DAYS_MIN: u32 = CATCH_UP_DAYS + 2;
+
+impl Courier {
+    /// Turns to the days whose time has come. Returns when to look again.
+    pub(super) async fn turn_pages(
+        &self,
+        calendar: &mut Calendar,
+        agenda: &mut Agenda,
+    ) -> Timestamp {
+        let now = self.clock.now();
+        if let Some(pages_at) = calendar.pages_at.filter(|at| *at > now) {
+            return pages_at;
+        }
+        let pages_at = match self.turn(calendar, agenda, now).await {
+            Ok(()) => self.settings.schedule.next_page(now),
+            Err(error) => {
+                tracing::error!(%error, "the days cannot be read or packed; it is tried again");
+                now.plus_seconds(self.settings.retry.wait_seconds(1))
+            }
+        };
+        calendar.pages_at = Some(pages_at);
+        pages_at
+    }
+
+    async fn turn(
+        &self,
+        calendar: &mut Calendar,
+        agenda: &mut Agenda,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let keep_days = self.settings.keep_days.max(KEEP_DAYS_MIN);
+        for day in on_disk(&self.store, |store| store.days()).await? {
+            if day.0.saturating_add(keep_days) < now.day().0 {
+                self.forget(day).await?;
+                continue;
+            }
+            if self.settings.schedule.opens_at(day) <= now && calendar.opened.insert(day) {
+                self.open_or_undo(day, calendar, agenda, now).await?;
+            }
+            if self.settings.schedule.closes_at(day) <= now && !calendar.closed.contains(&day) {
+                // Rows may have come late, after a time in which the disk took none.
+                self.open(day, agenda, now).await?;
+                on_disk(&self.store, move |store| store.seal(day)).await?;
+                calendar.closed.insert(day);
+            }
+        }
+        // What the store no longer holds will not come back.
+        let oldest = UtcDay(now.day().0.saturating_sub(keep_days));
+        calendar.opened.retain(|day| *day >= oldest);
+        calendar.closed.retain(|day| *day >= oldest);
+        Ok(())
+    }
+
+    async fn open_or_undo(
+        &self,
+        day: UtcDay,
+        calendar: &mut Calendar,
+        agenda: &mut Agenda,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let opened = self.open(day, agenda, now).await;
+        if opened.is_err() {
+            calendar.opened.remove(&day);
+        }
+        opened
+    }
+
+    /// Puts a day's errands on the agenda: what is unfinished, and what has not been begun.
+    async fn open(
+        &self,
+        day: UtcDay,
+        agenda: &mut Agenda,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.settings.reporting == Reporting::Off {
+            return Ok(());
+        }
+        self.ledger.load(day).await?;
+        for (domain, states) in self.ledger.of_day(day) {
+            let moments = states
+                .values()
+                .filter_map(|state| outbox::wake_at(state, now));
+            if let Some(at) = moments.min() {
+                agenda.put(at, Errand { day, domain });
+            }
+        }
+        if !Schedule::is_current(day, now) {
+            return Ok(());
+        }
+        for domain in self.domains(day).await? {
+            let at = self.settings.schedule.due_at(day, &domain);
+            let errand = Errand { day, domain };
+            if self.ledger.states(&errand).is_empty() && self.notes.of(&errand).is_none() {
+                agenda.put(at, errand);
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
+        on_disk(&self.store, move |store| store.forget(day)).await?;
+        self.ledger.forget(day);
+        self.notes.forget(day);
+        tracing::info!(%day, "the day is forgotten");
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! The delivery states as the courier works with them: those on the disk, and what the disk still
+//! owes.
+//!
+//! Two rules make a report leave once. Before the world can see a step, it is on the disk
+//! ([`Ledger::write`]): a disk that refuses stops the step. After the world has seen one, it is true
+//! whether the disk takes it or not ([`Ledger::record`]): a full disk then costs a second copy only
+//! if the process ends before the disk takes it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{DeliveryKey, DeliveryState, agenda::Errand};
+use crate::{
+    clock::UtcDay,
+    policy::{Destination, PolicyDomain},
+    store::{Store, StoreError},
+};
+
+/// The states of one domain's report for one day.
+pub(super) type States = BTreeMap<Destination, DeliveryState>;
+
+/// The delivery states of every day that was loaded. Only the courier writes delivery states, so
+/// what is here is what holds.
+pub(super) struct Ledger {
+    store: Arc<dyn Store>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    days: BTreeMap<UtcDay, BTreeMap<PolicyDomain, States>>,
+    /// States that hold and that the disk has refused so far.
+    owed: BTreeSet<DeliveryKey>,
+}
+
+impl Ledger {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            held: Mutex::default(),
+        }
+    }
+
+    /// Reads a day's states, unless that was done before.
+    pub(super) async fn load(&self, day: UtcDay) -> Result<(), StoreError> {
+        if self.held().days.contains_key(&day) {
+            return Ok(());
+        }
+        let stored = on_disk(&self.store, move |store| store.deliveries(day)).await?;
+        let mut by_domain: BTreeMap<PolicyDomain, States> = BTreeMap::new();
+        for (key, state) in stored {
+            by_domain
+                .entry(key.domain)
+                .or_default()
+                .insert(key.destination, state);
+        }
+        // Whoever loaded the day meanwhile may have gone on from there: the first one counts.
+        self.held().days.entry(day).or_insert(by_domain);
+        Ok(())
+    }
+
+    /// The states of one errand.
+    pub(super) fn states(&self, errand: &Errand) -> States {
+        let held = self.held();
+        let of_day = held.days.get(&errand.day);
+        of_day
+            .and_then(|domains| domains.get(&errand.domain))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Every errand of a loaded day that has states.
+    pub(super) fn of_day(&self, day: UtcDay) -> Vec<(PolicyDomain, States)> {
+        let held = self.held();
+        let domains = held.days.get(&day).into_iter().flatten();
+        domains
+            .map(|(domain, states)| (domain.clone(), states.clone()))
+            .collect()
+    }
+
+    /// Writes a state that the world has not seen yet. It holds once this returns `Ok`.
+    pub(super) async fn write(
+        &self,
+        key: &DeliveryKey,
+        state: &DeliveryState,
+    ) -> Result<(), StoreError> {
+        self.put(key, state).await?;
+        let mut held = self.held();
+        held.owed.remove(key);
+        held.hold(key, state);
+        Ok(())
+    }
+
+    /// Takes down what has happened. It holds in any case; an error says that the disk has yet to
+    /// take it, by [`pay`](Self::pay).
+    pub(super) async fn record(
+        &self,
+        key: &DeliveryKey,
+        state: &DeliveryState,
+    ) -> Result<(), StoreError> {
+        {
+            let mut held = self.held();
+            held.hold(key, state);
+            held.owed.insert(key.clone());
+        }
+        self.put(key, state).await?;
+        self.held().owed.remove(key);
+        Ok(())
+    }
+
+    /// Writes what the disk still owes, of one errand or of all.
+    pub(super) async fn pay(&self, errand: Option<&Errand>) -> Result<(), StoreError> {
+        let owed: Vec<(DeliveryKey, DeliveryState)> = {
+            let held = self.held();
+            let concerned = held.owed.iter().filter(|key| {
+                errand.is_none_or(|errand| key.day == errand.day && key.domain == errand.domain)
+            });
+            concerned
+                .filter_map(|key| held.state(key).map(|state| (key.clone(), state.clone())))
+                .collect()
+        };
+        for (key, state) in owed {
+            self.put(&key, &state).await?;
+            self.held().owed.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Lets go of a day that the store has forgotten.
+    pub(super) fn forget(&self, day: UtcDay) {
+        let mut held = self.held();
+        held.days.remove(&day);
+        held.owed.retain(|key| key.day != day);
+    }
+
+    async fn put(&self, key: &DeliveryKey, state: &DeliveryState) -> Result<(), StoreError> {
+        let (key, state) = (key.clone(), state.clone());
+        on_disk(&self.store, move |store| store.put_delivery(&key, &state)).await
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn hold(&mut self, key: &DeliveryKey, state: &DeliveryState) {
+        self.days
+            .entry(key.day)
+            .or_default()
+            .entry(key.domain.clone())
+            .or_default()
+            .insert(key.destination.clone(), state.clone());
+    }
+
+    fn state(&self, key: &DeliveryKey) -> Option<&DeliveryState> {
+        self.days
+            .get(&key.day)?
+            .get(&key.domain)?
+            .get(&key.destination)
+    }
+}
+
+/// Asks the store on a thread that may block.
+pub(super) async fn on_disk<T: Send + 'static>(
+    store: &Arc<dyn Store>,
+    question: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let store = Arc::clone(store);
+    match tokio::task::spawn_blocking(move || question(&*store)).await {
+        Ok(answer) => answer,
+        // The engine panicked over its files, or the process is ending: the store answers nothing.
+        Err(trouble) => Err(StoreError::Damaged {
+            path: "(unknown)".to_owned(),
+            reason: trouble.to_string(),
+        }),
+    }
+}

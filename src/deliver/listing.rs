@@ -1,0 +1,133 @@
+//! What an operator is shown of a day's reports: how each stands, and why there is none.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{DeliveryState, agenda::Errand};
+use crate::{
+    clock::{Timestamp, UtcDay},
+    policy::{Destination, PolicyDomain},
+};
+
+/// How one domain's report for one day stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// When its turn is, or was.
+    pub due_at: Timestamp,
+    /// The deliveries begun so far, by destination.
+    pub deliveries: Vec<(Destination, DeliveryState)>,
+    /// Why there is no delivery, or not to every destination, where that is known. It is known
+    /// since the domain's turn or the daemon's start, whichever was later.
+    pub note: Option<Note>,
+}
+
+/// Why a report, or a part of the deliveries, is not under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// The configuration says that this domain, or nobody, gets a report.
+    Never,
+    /// The domain publishes no valid `_smtp._tls` record.
+    NoRecord,
+    /// These destinations cannot be served by this release.
+    LeftOut(Vec<Destination>),
+    /// Nothing is to be reported, as when every session went well and only failures are reported.
+    NothingToReport,
+    /// Something of ours or the resolver's stands in the way.
+    HeldUp {
+        /// What.
+        reason: String,
+        /// When it is tried again.
+        again_at: Timestamp,
+        /// How often in a row it stood in the way.
+        times: u32,
+    },
+    /// The day ended too long ago.
+    TooOld,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => formatter.write_str("no report is made, by configuration"),
+            Self::NoRecord => formatter.write_str("the domain asks for no reports"),
+            Self::LeftOut(destinations) => {
+                formatter.write_str("https destinations come with a later release:")?;
+                destinations
+                    .iter()
+                    .try_for_each(|destination| write!(formatter, " {destination}"))
+            }
+            Self::NothingToReport => formatter.write_str("nothing to report"),
+            Self::HeldUp {
+                reason, again_at, ..
+            } => write!(formatter, "tried again at {again_at}: {reason}"),
+            Self::TooOld => formatter.write_str("the day is too old to be reported"),
+        }
+    }
+}
+
+/// The notes of this process. They are not kept: after a restart the courier finds out again.
+#[derive(Debug, Default)]
+pub(super) struct Notes(Mutex<BTreeMap<Errand, Note>>);
+
+impl Notes {
+    pub(super) fn set(&self, errand: &Errand, note: Note) {
+        self.held().insert(errand.clone(), note);
+    }
+
+    pub(super) fn clear(&self, errand: &Errand) {
+        self.held().remove(errand);
+    }
+
+    pub(super) fn of(&self, errand: &Errand) -> Option<Note> {
+        self.held().get(errand).cloned()
+    }
+
+    /// How often in a row the errand was held up.
+    pub(super) fn times_held_up(&self, errand: &Errand) -> u32 {
+        match self.held().get(errand) {
+            Some(Note::HeldUp { times, .. }) => *times,
+            _ => 0,
+        }
+    }
+
+    /// Lets go of a day that the store has forgotten.
+    pub(super) fn forget(&self, day: UtcDay) {
+        self.held().retain(|errand, _| errand.day != day);
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Errand, Note>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_reads_why_there_is_no_report() {
+        for (note, expected) in [
+            (Note::NoRecord, "the domain asks for no reports"),
+            (
+                Note::LeftOut(vec![Destination::Https("https://a.example/r".to_owned())]),
+                "https destinations come with a later release: https://a.example/r",
+            ),
+            (
+                Note::HeldUp {
+                    reason: "_smtp._tls.a.example: the resolver answers SERVFAIL".to_owned(),
+                    again_at: Timestamp(0),
+                    times: 1,
+                },
+                "tried again at 1970-01-01T00:00:00Z: _smtp._tls.a.example: the resolver answers SERVFAIL",
+            ),
+        ] {
+            assert_eq!(note.to_string(), expected);
+        }
+    }
+}

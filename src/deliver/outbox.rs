@@ -1,0 +1,386 @@
+//! What is to be done about one delivery: its steps, and when each may be taken.
+//!
+//! ```text
+//! (nothing) -> Due -> Sending -> Sent
+//!               |      ^   |
+//!               |      |   +--> RetryAt ---+
+//!               |      +-------------------+
+//!               +--------------------------+--> GivenUp
+//! ```
+//!
+//! Every step is on the disk before the world can see its consequence. So a process that dies leaves
+//! one of two things: a step whose attempt has not begun, which is taken up again; or `Sending`,
+//! where the receiver may or may not have the report. That one is sent again with the same
+//! report-id, by which a receiver knows a second copy (`docs/decisions/0007-exactly-once.md`).
+
+use std::collections::BTreeMap;
+
+use super::{DeliveryState, Step, retry::Retry, schedule::Schedule};
+use crate::{
+    clock::{Timestamp, UtcDay},
+    net::smtp::{Accepted, SendError},
+    policy::{Destination, RuaRecord},
+};
+
+/// Who asks for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urge {
+    /// The daily round: what is due is done, waits are waited for.
+    WhenDue,
+    /// The operator: at once, also what waits or was given up. What was sent stays sent.
+    Now,
+}
+
+/// What is to be done about a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Begin an attempt.
+    Attempt,
+    /// Look again then.
+    Wait(Timestamp),
+    /// Nothing, now or later.
+    Rest,
+    /// Give it up, for this reason.
+    GiveUp(&'static str),
+}
+
+/// Decides about one delivery that is not under way in this process.
+#[must_use]
+pub fn action(
+    day: UtcDay,
+    state: &DeliveryState,
+    retry: &Retry,
+    now: Timestamp,
+    urge: Urge,
+) -> Action {
+    match (&state.step, urge) {
+        (Step::Sent(_), _) | (Step::GivenUp { .. }, Urge::WhenDue) => Action::Rest,
+        (_, Urge::Now) => Action::Attempt,
+        // The end is looked at first: after a long downtime nothing waits for its turn any more.
+        (Step::Due(_) | Step::RetryAt { .. } | Step::Sending(_), Urge::WhenDue)
+            if is_too_late(day, state, retry, now) =>
+        {
+            Action::GiveUp(match state.first_attempt_at {
+                Some(_) => "the time for attempts is over",
+                None => "the day is too old",
+            })
+        }
+        (Step::Due(at) | Step::RetryAt { at, .. }, Urge::WhenDue) if *at > now => Action::Wait(*at),
+        // `Sending` belongs to a process that died within the attempt.
+        (Step::Due(_) | Step::RetryAt { .. } | Step::Sending(_), Urge::WhenDue) => Action::Attempt,
+    }
+}
+
+/// RFC 8460 s5.5: attempts end 24 hours after the first, and a report that was never tried is not
+/// sent when its day lies far back.
+fn is_too_late(day: UtcDay, state: &DeliveryState, retry: &Retry, now: Timestamp) -> bool {
+    state.first_attempt_at.map_or_else(
+        || !Schedule::is_current(day, now),
+        |first| retry.is_over(first, now),
+    )
+}
+
+/// When a delivery found at start-up must be looked at; `None`: it is finished.
+#[must_use]
+pub const fn wake_at(state: &DeliveryState, now: Timestamp) -> Option<Timestamp> {
+    match state.step {
+        Step::Due(at) | Step::RetryAt { at, .. } => Some(at),
+        Step::Sending(_) => Some(now),
+        Step::Sent(_) | Step::GivenUp { .. } => None,
+    }
+}
+
+/// A delivery that has just been planned.
+#[must_use]
+pub const fn planned(report_id: String, at: Timestamp) -> DeliveryState {
+    DeliveryState {
+        report_id,
+        attempts: 0,
+        first_attempt_at: None,
+        step: Step::Due(at),
+    }
+}
+
+/// The state to be written before an attempt begins.
+#[must_use]
+pub fn begun(state: &DeliveryState, retry: &Retry, now: Timestamp) -> DeliveryState {
+    // The operator may ask for an attempt after the end: its 24 hours begin anew.
+    let first_attempt_at = state
+        .first_attempt_at
+        .filter(|first| !matches!(state.step, Step::GivenUp { .. }) && !retry.is_over(*first, now))
+        .unwrap_or(now);
+    DeliveryState {
+        report_id: state.report_id.clone(),
+        attempts: state.attempts.saturating_add(1),
+        first_attempt_at: Some(first_attempt_at),
+        step: Step::Sending(now),
+    }
+}
+
+/// The state after an attempt that ended at `now`.
+#[must_use]
+pub fn settled(
+    state: &DeliveryState,
+    outcome: &Result<Accepted, SendError>,
+    retry: &Retry,
+    now: Timestamp,
+) -> DeliveryState {
+    let step = match outcome {
+        Ok(_) => Step::Sent(now),
+        Err(error @ SendError::Permanent { .. }) => Step::GivenUp {
+            at: now,
+            reason: error.to_string(),
+        },
+        Err(error @ (SendError::Temporary { .. } | SendError::Unreachable { .. })) => {
+            let first = state.first_attempt_at.unwrap_or(now);
+            match retry.next_attempt(state.attempts, first, now) {
+                Some(at) => Step::RetryAt {
+                    at,
+                    reason: error.to_string(),
+                },
+                None => Step::GivenUp {
+                    at: now,
+                    reason: error.to_string(),
+                },
+            }
+        }
+    };
+    DeliveryState {
+        step,
+        ..state.clone()
+    }
+}
+
+/// The state of a delivery that no further attempt will be made for.
+#[must_use]
+pub fn given_up(state: &DeliveryState, reason: &str, now: Timestamp) -> DeliveryState {
+    DeliveryState {
+        step: Step::GivenUp {
+            at: now,
+            reason: reason.to_owned(),
+        },
+        ..state.clone()
+    }
+}
+
+/// How what is on its way compares with what the domain asks for now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Mailboxes that the record names and that no delivery exists for.
+    pub added: Vec<Destination>,
+    /// Unfinished deliveries whose destination the record no longer names.
+    pub dropped: Vec<Destination>,
+    /// Destinations that this release cannot bring anything to.
+    pub left_out: Vec<Destination>,
+}
+
+/// Compares. `record` is `None` where the domain asks for no reports.
+// A16: a record may change between the session, the first attempt and the last: the newest decides.
+#[must_use]
+pub fn compare(
+    states: &BTreeMap<Destination, DeliveryState>,
+    record: Option<&RuaRecord>,
+) -> Comparison {
+    let named: &[Destination] = record.map_or(&[], |record| &record.destinations);
+    let (mail, left_out): (Vec<_>, Vec<_>) = named
+        .iter()
+        .cloned()
+        .partition(|destination| matches!(destination, Destination::Mail(_)));
+    Comparison {
+        added: mail
+            .into_iter()
+            .filter(|destination| !states.contains_key(destination))
+            .collect(),
+        dropped: states
+            .iter()
+            .filter(|(destination, state)| !named.contains(destination) && !is_finished(state))
+            .map(|(destination, _)| destination.clone())
+            .collect(),
+        left_out,
+    }
+}
+
+/// Was it sent or given up?
+#[must_use]
+pub const fn is_finished(state: &DeliveryState) -> bool {
+    matches!(state.step, Step::Sent(_) | Step::GivenUp { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: UtcDay = UtcDay(20_780);
+    const RETRY: Retry = Retry {
+        retry_seconds: 600,
+        give_up_seconds: 86_400,
+    };
+
+    fn midnight() -> Timestamp {
+        DAY.next().first_second()
+    }
+
+    fn hours(hours: i64) -> Timestamp {
+        midnight().plus_seconds(hours * 3_600)
+    }
+
+    fn state(first_attempt_at: Option<Timestamp>, step: Step) -> DeliveryState {
+        DeliveryState {
+            report_id: "id@sender.example".to_owned(),
+            attempts: u32::from(first_attempt_at.is_some()),
+            first_attempt_at,
+            step,
+        }
+    }
+
+    fn retry_at(at: Timestamp) -> Step {
+        Step::RetryAt {
+            at,
+            reason: String::new(),
+        }
+    }
+
+    fn gone(at: Timestamp) -> Step {
+        Step::GivenUp {
+            at,
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn f15_f16_what_is_done_about_each_step() {
+        let over = || Action::GiveUp("the time for attempts is over");
+        let due = || state(None, Step::Due(hours(2)));
+        let died = || state(Some(hours(1)), Step::Sending(hours(1)));
+        let failed = || state(Some(hours(1)), retry_at(hours(3)));
+        for (name, state, now, expected) in [
+            ("due later", due(), 1, Action::Wait(hours(2))),
+            ("due now", due(), 2, Action::Attempt),
+            ("two days down", due(), 50, Action::Attempt),
+            (
+                "four days down",
+                due(),
+                96,
+                Action::GiveUp("the day is too old"),
+            ),
+            ("died while sending", died(), 2, Action::Attempt),
+            ("died, a day down", died(), 26, over()),
+            ("failed, later", failed(), 2, Action::Wait(hours(3))),
+            ("failed, now", failed(), 3, Action::Attempt),
+            ("failed, a day down", failed(), 26, over()),
+            (
+                "given up",
+                state(Some(hours(1)), gone(hours(1))),
+                2,
+                Action::Rest,
+            ),
+        ] {
+            let decided = |urge| action(DAY, &state, &RETRY, hours(now), urge);
+            assert_eq!(decided(Urge::WhenDue), expected, "{name}");
+            assert_eq!(decided(Urge::Now), Action::Attempt, "{name}");
+        }
+        let sent = state(Some(hours(1)), Step::Sent(hours(1)));
+        for urge in [Urge::WhenDue, Urge::Now] {
+            assert_eq!(action(DAY, &sent, &RETRY, hours(2), urge), Action::Rest);
+        }
+    }
+
+    #[test]
+    fn f16_a_delivery_found_at_start_up_is_looked_at_in_time() {
+        for (step, expected) in [
+            (Step::Due(hours(5)), Some(hours(5))),
+            (retry_at(hours(6)), Some(hours(6))),
+            (Step::Sending(hours(1)), Some(hours(2))),
+            (Step::Sent(hours(1)), None),
+            (gone(hours(1)), None),
+        ] {
+            assert_eq!(
+                wake_at(&state(None, step.clone()), hours(2)),
+                expected,
+                "{step:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn f15_what_becomes_of_an_attempt() {
+        let refused = |code| SendError::Permanent {
+            code: Some(code),
+            reason: "no such user".to_owned(),
+        };
+        let busy = || SendError::Temporary {
+            code: Some(451),
+            reason: "try later".to_owned(),
+        };
+        let accepted = Accepted::for_test();
+        let first = begun(&planned("id@x".to_owned(), hours(1)), &RETRY, hours(1));
+        assert_eq!(first.step, Step::Sending(hours(1)));
+        assert_eq!(
+            (first.attempts, first.first_attempt_at),
+            (1, Some(hours(1)))
+        );
+
+        assert_eq!(
+            settled(&first, &Ok(accepted), &RETRY, hours(2)).step,
+            Step::Sent(hours(2))
+        );
+        assert!(matches!(
+            settled(&first, &Err(refused(550)), &RETRY, hours(2)).step,
+            Step::GivenUp { at, reason } if at == hours(2) && reason.contains("550 no such user")
+        ));
+        let waits = settled(&first, &Err(busy()), &RETRY, hours(2));
+        assert!(matches!(
+            &waits.step,
+            Step::RetryAt { at, reason } if *at == hours(2).plus_seconds(600) && reason.contains("451 try later")
+        ));
+        let second = begun(&waits, &RETRY, hours(3));
+        assert_eq!(
+            (second.attempts, second.first_attempt_at),
+            (2, Some(hours(1)))
+        );
+        assert_eq!(second.report_id, "id@x");
+        assert!(matches!(
+            settled(&second, &Err(busy()), &RETRY, hours(25)).step,
+            Step::GivenUp { .. }
+        ));
+    }
+
+    #[test]
+    fn f15_an_operators_attempt_after_the_end_has_its_own_24_hours() {
+        for step in [gone(hours(2)), retry_at(hours(3))] {
+            let again = begun(&state(Some(hours(1)), step), &RETRY, hours(40));
+            assert_eq!(again.first_attempt_at, Some(hours(40)));
+            assert_eq!(again.report_id, "id@sender.example");
+        }
+    }
+
+    #[test]
+    fn a16_the_newest_record_decides() {
+        let mail = |mailbox: &str| Destination::Mail(mailbox.to_owned());
+        let https = || Destination::Https("https://example.org/rua".to_owned());
+        let states = BTreeMap::from([
+            (mail("sent@x"), state(None, Step::Sent(hours(1)))),
+            (mail("old@x"), state(None, retry_at(hours(1)))),
+            (mail("kept@x"), state(None, Step::Due(hours(1)))),
+        ]);
+        let record = RuaRecord {
+            destinations: vec![https(), mail("kept@x"), mail("new@x")],
+            skipped: Vec::new(),
+        };
+        assert_eq!(
+            compare(&states, Some(&record)),
+            Comparison {
+                added: vec![mail("new@x")],
+                dropped: vec![mail("old@x")],
+                left_out: vec![https()],
+            }
+        );
+        assert_eq!(
+            compare(&states, None),
+            Comparison {
+                dropped: vec![mail("kept@x"), mail("old@x")],
+                ..Comparison::default()
+            }
+        );
+    }
+}

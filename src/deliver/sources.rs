@@ -1,0 +1,59 @@
+//! What the courier needs from the rest of the program: the record that says where a report goes,
+//! and the report.
+
+use crate::{
+    clock::{BoxFuture, Timestamp, UtcDay},
+    net::dns::DnsError,
+    policy::{PolicyDomain, RuaRecord},
+    store::StoreError,
+};
+
+/// Where reports are to go.
+pub trait RuaSource: Send + Sync {
+    /// Looks up what a domain publishes at `_smtp._tls` now. `None` is authentic absence, or a record
+    /// that counts as none (A4); an error says nothing of the domain (A15).
+    fn rua<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+    ) -> BoxFuture<'a, Result<Option<RuaRecord>, DnsError>>;
+}
+
+/// Reports, made from what the store holds.
+pub trait ReportSource: Send + Sync {
+    /// The report of one domain for one day; `None` where nothing is to be reported. The same rows
+    /// give the same report, and its id follows from the domain, the day and our own name alone: a
+    /// retry, a restart or a late row does not change it. May block on the disk.
+    ///
+    /// # Errors
+    /// When the rows cannot be read or no report can be made of them.
+    fn compose(
+        &self,
+        domain: &PolicyDomain,
+        day: UtcDay,
+    ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError>;
+}
+
+/// One report, finished but for the mail around it.
+pub trait FinishedReport: Send + Sync {
+    /// Its id, `left@right`: one for all destinations and attempts.
+    fn report_id(&self) -> &str;
+
+    /// The signed mail to one mailbox, as it goes over the wire. `date` is when the attempt begins
+    /// and `attempt` its number from 1: they make the Message-ID, which no two attempts share (F9).
+    ///
+    /// # Errors
+    /// When it cannot be built or signed.
+    fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError>;
+}
+
+/// Why there is no report although one is owed. It is tried again later.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComposeError {
+    /// The operator must act: see the store's error.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// We must act, or the operator where the reason names a setting or key.
+    #[error("no report can be made: {0}")]
+    Report(String),
+}

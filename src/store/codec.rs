@@ -1,0 +1,607 @@
+//! The values of the store as bytes. Each begins with the number of its form, so that a later
+//! release can read what an earlier one wrote; `docs/store-format.md` describes them.
+//!
+//! What is read may be damaged: every length is checked against what is there, and nothing panics.
+
+use std::net::IpAddr;
+
+use sealpost_plugin_api::ResultType;
+
+use super::{Counted, FailureRecord, TallyKey, key, key::Kind};
+use crate::{
+    clock::Timestamp,
+    deliver::{DeliveryKey, DeliveryState, Step},
+    policy::{
+        AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyType, StsPolicy,
+    },
+    record::{Failure, Source},
+};
+
+/// The form that this release writes, of every value.
+const FORM: u8 = 1;
+
+/// The bytes are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} cannot be read")]
+pub(crate) struct Unreadable(pub(crate) &'static str);
+
+/// The value of a tally: its total and, for a detail, the detail.
+pub(crate) fn write_tally(key: &TallyKey, total: u64) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.number(total);
+    if let Counted::Detail(failure) = &key.counted {
+        out.failure(failure);
+    }
+    out.0
+}
+
+/// Reads a tally from its key and value.
+pub(crate) fn read_tally(key: &[u8], value: &[u8]) -> Result<(TallyKey, u64), Unreadable> {
+    const WHAT: Unreadable = Unreadable("a tally");
+    let name = key::read_tally(key).ok_or(WHAT)?;
+    let mut from = Reader::new(value, WHAT)?;
+    let total = from.number()?;
+    let counted = match name.kind {
+        Kind::Successes => Counted::Successes,
+        Kind::Failures => Counted::Failures,
+        Kind::Detail => Counted::Detail(from.failure()?),
+    };
+    from.end()?;
+    let key = TallyKey {
+        day: name.day,
+        domain: name.domain,
+        policy: name.policy,
+        counted,
+    };
+    Ok((key, total))
+}
+
+/// Reads the total alone.
+pub(crate) fn read_total(value: &[u8]) -> Result<u64, Unreadable> {
+    Reader::new(value, Unreadable("a tally"))?.number()
+}
+
+/// The value of a failure kept singly. Day and domain stand in its key.
+pub(crate) fn write_failure(record: &FailureRecord) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.time(record.at);
+    out.octets(&record.policy.0);
+    out.octet(match record.source {
+        Source::Mta => 1,
+        Source::Policy => 2,
+        Source::Probe => 3,
+    });
+    out.failure(&record.failure);
+    out.0
+}
+
+/// Reads a failure kept singly from its key and value.
+pub(crate) fn read_failure(key: &[u8], value: &[u8]) -> Result<FailureRecord, Unreadable> {
+    const WHAT: Unreadable = Unreadable("a single failure");
+    let domain = key::domain_of(key).ok_or(WHAT)?;
+    let mut from = Reader::new(value, WHAT)?;
+    let record = FailureRecord {
+        at: from.time()?,
+        domain,
+        policy: Fingerprint(*from.array()?),
+        source: match from.octet()? {
+            1 => Source::Mta,
+            2 => Source::Policy,
+            3 => Source::Probe,
+            _ => return Err(WHAT),
+        },
+        failure: from.failure()?,
+    };
+    from.end()?;
+    Ok(record)
+}
+
+/// The value of an applied policy.
+pub(crate) fn write_applied(policy: &AppliedPolicy) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.text(policy.policy_type.name());
+    out.text(policy.policy_domain.as_str());
+    out.texts(&policy.policy_string);
+    out.texts(&policy.mx_host);
+    out.0
+}
+
+/// Reads an applied policy.
+pub(crate) fn read_applied(value: &[u8]) -> Result<AppliedPolicy, Unreadable> {
+    const WHAT: Unreadable = Unreadable("an applied policy");
+    let mut from = Reader::new(value, WHAT)?;
+    let name = from.text()?;
+    let policy = AppliedPolicy {
+        policy_type: PolicyType::ALL
+            .into_iter()
+            .find(|policy_type| policy_type.name() == name)
+            .ok_or(WHAT)?,
+        policy_domain: from.text()?.parse().map_err(|_| WHAT)?,
+        policy_string: from.texts()?,
+        mx_host: from.texts()?,
+    };
+    from.end()?;
+    Ok(policy)
+}
+
+/// The value of a kept MTA-STS policy: id, times and document as one (B33).
+pub(crate) fn write_kept(kept: &KeptPolicy) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.text(kept.policy.mode.name());
+    out.number(u64::from(kept.policy.max_age_seconds));
+    out.length(kept.policy.mx.len());
+    for pattern in &kept.policy.mx {
+        out.octet(u8::from(pattern.wildcard));
+        out.text(pattern.name.as_str());
+    }
+    out.texts(&kept.policy.lines);
+    out.text(&kept.id);
+    out.time(kept.fetched_at);
+    out.time(kept.tried_at);
+    out.0
+}
+
+/// Reads a kept MTA-STS policy.
+pub(crate) fn read_kept(value: &[u8]) -> Result<KeptPolicy, Unreadable> {
+    const WHAT: Unreadable = Unreadable("a kept policy");
+    let mut from = Reader::new(value, WHAT)?;
+    let word = from.text()?;
+    let mode = [Mode::Enforce, Mode::Testing, Mode::None]
+        .into_iter()
+        .find(|mode| mode.name() == word)
+        .ok_or(WHAT)?;
+    let max_age_seconds = u32::try_from(from.number()?).map_err(|_| WHAT)?;
+    let count = from.length()?;
+    let mut mx = Vec::new();
+    for _ in 0..count {
+        mx.push(MxPattern {
+            wildcard: match from.octet()? {
+                0 => false,
+                1 => true,
+                _ => return Err(WHAT),
+            },
+            name: from.text()?.parse().map_err(|_| WHAT)?,
+        });
+    }
+    let kept = KeptPolicy {
+        policy: StsPolicy {
+            mode,
+            max_age_seconds,
+            mx,
+            lines: from.texts()?,
+        },
+        id: from.text()?.to_owned(),
+        fetched_at: from.time()?,
+        tried_at: from.time()?,
+    };
+    from.end()?;
+    Ok(kept)
+}
+
+/// The value of a delivery: its destination in full, and how it stands.
+pub(crate) fn write_delivery(key: &DeliveryKey, state: &DeliveryState) -> Vec<u8> {
+    let mut out = Writer::new();
+    let (kind, text) = match &key.destination {
+        Destination::Mail(mailbox) => (1, mailbox),
+        Destination::Https(uri) => (2, uri),
+    };
+    out.octet(kind);
+    out.text(text);
+    out.text(&state.report_id);
+    out.number(u64::from(state.attempts));
+    out.octet(u8::from(state.first_attempt_at.is_some()));
+    out.time(state.first_attempt_at.unwrap_or_default());
+    let (step, at, reason) = match &state.step {
+        Step::Due(at) => (1, *at, ""),
+        Step::Sending(at) => (2, *at, ""),
+        Step::Sent(at) => (3, *at, ""),
+        Step::RetryAt { at, reason } => (4, *at, reason.as_str()),
+        Step::GivenUp { at, reason } => (5, *at, reason.as_str()),
+    };
+    out.octet(step);
+    out.time(at);
+    out.text(reason);
+    out.0
+}
+
+/// Reads a delivery from its key and value.
+pub(crate) fn read_delivery(
+    key: &[u8],
+    value: &[u8],
+) -> Result<(DeliveryKey, DeliveryState), Unreadable> {
+    const WHAT: Unreadable = Unreadable("a delivery");
+    let (day, domain) = key::day_of(key).zip(key::domain_of(key)).ok_or(WHAT)?;
+    let mut from = Reader::new(value, WHAT)?;
+    let kind = from.octet()?;
+    let destination = from.text()?.to_owned();
+    let key = DeliveryKey {
+        day,
+        domain,
+        destination: match kind {
+            1 => Destination::Mail(destination),
+            2 => Destination::Https(destination),
+            _ => return Err(WHAT),
+        },
+    };
+    let report_id = from.text()?.to_owned();
+    let attempts = u32::try_from(from.number()?).map_err(|_| WHAT)?;
+    let attempted = from.octet()?;
+    let first = from.time()?;
+    let state = DeliveryState {
+        report_id,
+        attempts,
+        first_attempt_at: match attempted {
+            0 => None,
+            1 => Some(first),
+            _ => return Err(WHAT),
+        },
+        step: from.step()?,
+    };
+    from.end()?;
+    Ok((key, state))
+}
+
+/// Puts a value together.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new() -> Self {
+        Self(vec![FORM])
+    }
+
+    fn octet(&mut self, octet: u8) {
+        self.0.push(octet);
+    }
+
+    fn octets(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.octets(&number.to_be_bytes());
+    }
+
+    fn time(&mut self, time: Timestamp) {
+        self.octets(&time.0.to_be_bytes());
+    }
+
+    /// Nothing here comes near four thousand million; what did would be cut, not wrapped.
+    fn length(&mut self, length: usize) {
+        self.octets(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.length(text.len());
+        self.octets(text.as_bytes());
+    }
+
+    fn texts(&mut self, texts: &[String]) {
+        self.length(texts.len());
+        texts.iter().for_each(|text| self.text(text));
+    }
+
+    fn text_or_none(&mut self, text: Option<&str>) {
+        self.octet(u8::from(text.is_some()));
+        self.text(text.unwrap_or_default());
+    }
+
+    fn address_or_none(&mut self, address: Option<IpAddr>) {
+        match address {
+            None => self.octet(0),
+            Some(IpAddr::V4(four)) => {
+                self.octet(4);
+                self.octets(&four.octets());
+            }
+            Some(IpAddr::V6(six)) => {
+                self.octet(6);
+                self.octets(&six.octets());
+            }
+        }
+    }
+
+    // D13: the names of the IANA registry, so that a row outlives our own numbering.
+    fn failure(&mut self, failure: &Failure) {
+        self.text(failure.result.name());
+        self.text_or_none(failure.mx.as_deref());
+        self.text_or_none(failure.mx_helo.as_deref());
+        self.address_or_none(failure.receiving_ip);
+        self.address_or_none(failure.sending_ip);
+        self.text_or_none(failure.reason.as_deref());
+    }
+}
+
+/// Takes a value apart.
+struct Reader<'a> {
+    left: &'a [u8],
+    what: Unreadable,
+}
+
+impl<'a> Reader<'a> {
+    fn new(value: &'a [u8], what: Unreadable) -> Result<Self, Unreadable> {
+        let mut reader = Self { left: value, what };
+        if reader.octet()? == FORM {
+            Ok(reader)
+        } else {
+            Err(what)
+        }
+    }
+
+    fn octets(&mut self, count: usize) -> Result<&'a [u8], Unreadable> {
+        let (taken, left) = self.left.split_at_checked(count).ok_or(self.what)?;
+        self.left = left;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Unreadable> {
+        let (taken, left) = self.left.split_first_chunk().ok_or(self.what)?;
+        self.left = left;
+        Ok(taken)
+    }
+
+    fn octet(&mut self) -> Result<u8, Unreadable> {
+        self.array().map(|[octet]| *octet)
+    }
+
+    fn number(&mut self) -> Result<u64, Unreadable> {
+        self.array().map(|octets| u64::from_be_bytes(*octets))
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Unreadable> {
+        self.array()
+            .map(|octets| Timestamp(i64::from_be_bytes(*octets)))
+    }
+
+    fn length(&mut self) -> Result<usize, Unreadable> {
+        let length = self.array().map(|octets| u32::from_be_bytes(*octets))?;
+        usize::try_from(length).map_err(|_| self.what)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Unreadable> {
+        let length = self.length()?;
+        std::str::from_utf8(self.octets(length)?).map_err(|_| self.what)
+    }
+
+    /// The vector grows with what is really there, not with the count that is claimed.
+    fn texts(&mut self) -> Result<Vec<String>, Unreadable> {
+        let count = self.length()?;
+        let mut texts = Vec::new();
+        for _ in 0..count {
+            texts.push(self.text()?.to_owned());
+        }
+        Ok(texts)
+    }
+
+    fn text_or_none(&mut self) -> Result<Option<String>, Unreadable> {
+        let present = self.octet()?;
+        let text = self.text()?;
+        match present {
+            0 if text.is_empty() => Ok(None),
+            1 => Ok(Some(text.to_owned())),
+            _ => Err(self.what),
+        }
+    }
+
+    fn address_or_none(&mut self) -> Result<Option<IpAddr>, Unreadable> {
+        match self.octet()? {
+            0 => Ok(None),
+            4 => Ok(Some(IpAddr::from(*self.array::<4>()?))),
+            6 => Ok(Some(IpAddr::from(*self.array::<16>()?))),
+            _ => Err(self.what),
+        }
+    }
+
+    fn failure(&mut self) -> Result<Failure, Unreadable> {
+        Ok(Failure {
+            result: self.text()?.parse::<ResultType>().map_err(|_| self.what)?,
+            mx: self.text_or_none()?,
+            mx_helo: self.text_or_none()?,
+            receiving_ip: self.address_or_none()?,
+            sending_ip: self.address_or_none()?,
+            reason: self.text_or_none()?,
+        })
+    }
+
+    fn step(&mut self) -> Result<Step, Unreadable> {
+        let step = self.octet()?;
+        let at = self.time()?;
+        let reason = self.text()?.to_owned();
+        match step {
+            1 => Ok(Step::Due(at)),
+            2 => Ok(Step::Sending(at)),
+            3 => Ok(Step::Sent(at)),
+            4 => Ok(Step::RetryAt { at, reason }),
+            5 => Ok(Step::GivenUp { at, reason }),
+            _ => Err(self.what),
+        }
+    }
+
+    /// Nothing may be left over.
+    const fn end(&self) -> Result<(), Unreadable> {
+        if self.left.is_empty() {
+            Ok(())
+        } else {
+            Err(self.what)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::UtcDay, policy::PolicyDomain};
+
+    fn domain() -> PolicyDomain {
+        "example.org".parse().unwrap()
+    }
+
+    fn failure() -> Failure {
+        Failure {
+            result: ResultType::CertificateExpired,
+            mx: Some("mx1.example.org".into()),
+            mx_helo: Some("ü".into()),
+            receiving_ip: Some("2001:db8::1".parse().unwrap()),
+            sending_ip: Some("192.0.2.1".parse().unwrap()),
+            reason: None,
+        }
+    }
+
+    fn applied() -> AppliedPolicy {
+        AppliedPolicy {
+            policy_type: PolicyType::Sts,
+            policy_domain: domain(),
+            policy_string: vec!["version: STSv1".into(), String::new()],
+            mx_host: vec!["*.example.org".into()],
+        }
+    }
+
+    fn kept() -> KeptPolicy {
+        KeptPolicy {
+            policy: StsPolicy {
+                mode: Mode::Testing,
+                max_age_seconds: 86_400,
+                mx: vec![MxPattern {
+                    wildcard: true,
+                    name: "example.org".parse().unwrap(),
+                }],
+                lines: vec!["version: STSv1".into()],
+            },
+            id: "20261124".into(),
+            fetched_at: Timestamp(5),
+            tried_at: Timestamp(-6),
+        }
+    }
+
+    fn tally(counted: Counted) -> TallyKey {
+        TallyKey {
+            day: UtcDay(20_000),
+            domain: domain(),
+            policy: applied().fingerprint(),
+            counted,
+        }
+    }
+
+    fn deliveries() -> Vec<(DeliveryKey, DeliveryState)> {
+        let steps = [
+            Step::Due(Timestamp(1)),
+            Step::Sending(Timestamp(2)),
+            Step::Sent(Timestamp(3)),
+            Step::RetryAt {
+                at: Timestamp(4),
+                reason: "451 later".into(),
+            },
+            Step::GivenUp {
+                at: Timestamp(5),
+                reason: String::new(),
+            },
+        ];
+        let destinations = [
+            Destination::Mail("rua@example.org".into()),
+            Destination::Https("https://example.org/rua".into()),
+        ];
+        steps
+            .into_iter()
+            .enumerate()
+            .map(|(number, step)| {
+                let key = DeliveryKey {
+                    day: UtcDay(20_000),
+                    domain: domain(),
+                    destination: destinations[number % 2].clone(),
+                };
+                let state = DeliveryState {
+                    report_id: "a@b".into(),
+                    attempts: 3,
+                    first_attempt_at: (number > 0).then_some(Timestamp(9)),
+                    step,
+                };
+                (key, state)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_value_reads_back() {
+        for counted in [
+            Counted::Successes,
+            Counted::Failures,
+            Counted::Detail(failure()),
+        ] {
+            let key = tally(counted);
+            let bytes = write_tally(&key, 7);
+            assert_eq!(read_tally(&key::tally(&key), &bytes), Ok((key, 7)));
+            assert_eq!(read_total(&bytes), Ok(7));
+        }
+        for source in [Source::Mta, Source::Policy, Source::Probe] {
+            let record = FailureRecord {
+                at: Timestamp(1_790_000_000),
+                domain: domain(),
+                policy: applied().fingerprint(),
+                source,
+                failure: failure(),
+            };
+            let key = key::failure(record.at.day(), &record.domain, 3);
+            assert_eq!(read_failure(&key, &write_failure(&record)), Ok(record));
+        }
+        assert_eq!(read_applied(&write_applied(&applied())), Ok(applied()));
+        assert_eq!(read_kept(&write_kept(&kept())), Ok(kept()));
+        for (key, state) in deliveries() {
+            let bytes = write_delivery(&key, &state);
+            assert_eq!(
+                read_delivery(&key::delivery(&key), &bytes),
+                Ok((key, state))
+            );
+        }
+    }
+
+    /// Cut at every place, and every octet changed to some others: an answer, never a panic, and
+    /// never more memory than the bytes could hold.
+    #[test]
+    fn damaged_bytes_are_refused_or_read_but_never_panic() {
+        let detail = tally(Counted::Detail(failure()));
+        let (delivery_key, delivery_state) = deliveries().remove(3);
+        let values: [Vec<u8>; 4] = [
+            write_tally(&detail, 7),
+            write_applied(&applied()),
+            write_kept(&kept()),
+            write_delivery(&delivery_key, &delivery_state),
+        ];
+        let keys = [key::tally(&detail), key::delivery(&delivery_key)];
+        let read_all = |key: &[u8], value: &[u8]| {
+            let refused = [
+                read_tally(key, value).is_err(),
+                read_failure(key, value).is_err(),
+                read_applied(value).is_err(),
+                read_kept(value).is_err(),
+                read_delivery(key, value).is_err(),
+            ];
+            let _total = read_total(value).is_ok();
+            refused.into_iter().all(|refused| refused)
+        };
+        for value in &values {
+            for end in 0..value.len() {
+                assert!(read_all(&keys[0], &value[..end]), "cut at {end}");
+            }
+            for place in 0..value.len() {
+                for change in [0x01, 0x80, 0xff, value[place]] {
+                    let mut damaged = value.clone();
+                    damaged[place] ^= change;
+                    for key in &keys {
+                        read_all(key, &damaged);
+                    }
+                }
+            }
+            let mut longer = value.clone();
+            longer.push(0);
+            assert!(read_all(&keys[0], &longer));
+        }
+        for key in &keys {
+            for place in 0..key.len() {
+                for change in [0x01, 0x80, 0xff, key[place]] {
+                    let mut damaged = key.clone();
+                    damaged[place] ^= change;
+                    read_all(&damaged, &values[0]);
+                    read_all(&damaged[..place], &values[0]);
+                }
+            }
+        }
+    }
+}

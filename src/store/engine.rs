@@ -1,0 +1,237 @@
+//! The one file that calls sled: rows in named trees, and a sync that means it.
+//!
+//! Three things about sled 0.34 are dealt with here (docs/decisions/0004-sled.md):
+//! its `flush` starts the write but does not ask the disk to keep it, so every sync ends in an
+//! `fdatasync` of our own; it may panic where it meets damage, so every call is caught; and after
+//! an error of the operating system it refuses everything until it is opened again, so the first
+//! error is remembered in [`Engine::has_failed`].
+
+use std::{
+    fs::File,
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::StoreError;
+
+/// The file that holds sled's log, within the store's directory.
+pub(crate) const LOG_FILE: &str = "db";
+/// The file that holds sled's own parameters.
+pub(crate) const PARAMETER_FILE: &str = "conf";
+
+/// An open database.
+pub(crate) struct Engine {
+    database: sled::Db,
+    log: File,
+    mood: Arc<Mood>,
+}
+
+/// What an engine and its trees share: where they are, and whether they can still be used.
+struct Mood {
+    path: String,
+    failed: AtomicBool,
+}
+
+/// One tree of rows, ordered by their keys' octets.
+#[derive(Clone)]
+pub(crate) struct Rows {
+    tree: sled::Tree,
+    mood: Arc<Mood>,
+}
+
+/// A key and its value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+/// Whether a walk over rows goes on.
+pub(crate) enum Walk {
+    On,
+    Enough,
+}
+
+impl Engine {
+    /// Opens the database in a directory, or makes a new one.
+    pub(crate) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let mood = Arc::new(Mood {
+            path: directory.display().to_string(),
+            failed: AtomicBool::new(false),
+        });
+        let config = sled::Config::new()
+            .path(directory)
+            .cache_capacity(cache_bytes)
+            // Nothing is written behind our back: a batch is flushed, synced and acknowledged.
+            .flush_every_ms(None);
+        let database = mood.guard(|| config.open())?;
+        let open = |name: &str| File::open(directory.join(name)).map_err(|error| mood.io(&error));
+        let log = open(LOG_FILE)?;
+        // sled renames its snapshot into place and writes its parameters without asking the disk
+        // to keep either; and a new directory is itself only an entry in its parent.
+        for file in [&open(PARAMETER_FILE)?, &open(".")?, &open("..")?] {
+            file.sync_all().map_err(|error| mood.io(&error))?;
+        }
+        Ok(Self {
+            database,
+            log,
+            mood,
+        })
+    }
+
+    /// The tree of this name; made when it is missing.
+    pub(crate) fn rows(&self, name: &str) -> Result<Rows, StoreError> {
+        Ok(Rows {
+            tree: self.mood.guard(|| self.database.open_tree(name))?,
+            mood: Arc::clone(&self.mood),
+        })
+    }
+
+    /// Returns when everything put and removed so far would survive a power cut.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.mood.guard(|| self.database.flush())?;
+        // sled asks for sync_file_range, which leaves the file's size and the drive's own cache
+        // out: power cut trials lost everything without this line.
+        self.log.sync_data().map_err(|error| self.mood.io(&error))
+    }
+
+    /// Did the operating system or sled itself give up on this database? Then it must be opened
+    /// again.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.mood.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl Rows {
+    /// The value at a key.
+    pub(crate) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.mood
+            .guard(|| Ok(self.tree.get(key)?.map(|value| value.to_vec())))
+    }
+
+    /// Writes one row. Never several together: sled's `apply_batch` holds on to memory for good.
+    pub(crate) fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.mood
+            .guard(|| self.tree.insert(key, value).map(|_before| ()))
+    }
+
+    /// Removes one row, if it is there.
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.mood.guard(|| self.tree.remove(key).map(|_before| ()))
+    }
+
+    /// Removes one row if it still has this value.
+    pub(crate) fn remove_unchanged(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.mood.guard(|| {
+            let nothing: Option<&[u8]> = None;
+            self.tree
+                .compare_and_swap(key, Some(value), nothing)
+                .map(|_changed_meanwhile| ())
+        })
+    }
+
+    /// The first row from a key on, below another.
+    pub(crate) fn first(
+        &self,
+        from: &[u8],
+        below: Option<&[u8]>,
+    ) -> Result<Option<Row>, StoreError> {
+        let mut found = None;
+        self.walk(from, below, |key, value| {
+            found = Some((key.to_vec(), value.to_vec()));
+            Ok(Walk::Enough)
+        })?;
+        Ok(found)
+    }
+
+    /// The last row from a key on, below another.
+    pub(crate) fn last(
+        &self,
+        from: &[u8],
+        below: Option<&[u8]>,
+    ) -> Result<Option<Row>, StoreError> {
+        self.mood.guard(|| {
+            let row = self.tree.range::<&[u8], _>(bounds(from, below)).next_back();
+            Ok(row
+                .transpose()?
+                .map(|(key, value)| (key.to_vec(), value.to_vec())))
+        })
+    }
+
+    /// Shows every row from a key on, below another, in order.
+    pub(crate) fn walk(
+        &self,
+        from: &[u8],
+        below: Option<&[u8]>,
+        mut show: impl FnMut(&[u8], &[u8]) -> Result<Walk, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut refused = Ok(());
+        self.mood.guard(|| {
+            for row in self.tree.range::<&[u8], _>(bounds(from, below)) {
+                let (key, value) = row?;
+                match show(&key, &value) {
+                    Ok(Walk::On) => {}
+                    Ok(Walk::Enough) => break,
+                    Err(error) => {
+                        refused = Err(error);
+                        break;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        refused
+    }
+}
+
+fn bounds<'a>(from: &'a [u8], below: Option<&'a [u8]>) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+    let end = below.map_or(Bound::Unbounded, Bound::Excluded);
+    (Bound::Included(from), end)
+}
+
+impl Mood {
+    /// Runs a call into sled, and turns its errors and panics into ours.
+    fn guard<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+        // After a panic the engine is not used again (`has_failed`), so that nothing half done
+        // behind the unwinding is seen.
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(sled::Error::Io(error))) => Err(self.io(&error)),
+            // sled says so of a file that another release of it, or other parameters, made.
+            Ok(Err(sled::Error::Unsupported(reason))) => Err(self.refusal(reason)),
+            Ok(Err(error)) => Err(self.damage(error.to_string())),
+            Err(panic) => Err(self.damage(format!("sled panicked: {}", words_of(&*panic)))),
+        }
+    }
+
+    fn io(&self, error: &std::io::Error) -> StoreError {
+        self.refusal(error.to_string())
+    }
+
+    fn refusal(&self, reason: String) -> StoreError {
+        self.failed.store(true, Ordering::Relaxed);
+        StoreError::Io {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+
+    fn damage(&self, reason: String) -> StoreError {
+        self.failed.store(true, Ordering::Relaxed);
+        StoreError::Damaged {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+}
+
+/// The text of a panic, as far as it has one.
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a word")
+        .to_owned()
+}

@@ -1,0 +1,324 @@
+//! The totals of the days that are running, in memory.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{Batch, Counted, FailureRecord, Store, StoreError, TallyKey};
+use crate::{
+    clock::UtcDay,
+    config::StoreConfig,
+    policy::{AppliedPolicy, Fingerprint, PolicyDomain},
+    record::{Failure, SessionRecord, Verdict},
+};
+
+/// How many rows stay in memory between commits. Rows beyond that are read again from the store
+/// when they next change. About 200 MB at most.
+const ROWS_IN_MEMORY_MAX: usize = 1_000_000;
+
+/// How many failures wait to be written singly; of more, the newest are kept. Their counts are in
+/// the totals all the same.
+const FAILURES_WAITING_MAX: usize = 10_000;
+
+/// How many different details one policy of one domain and day is counted by. A peer that gives
+/// another name in every greeting must not fill memory and disk.
+// OURS: details beyond that are counted under their result type alone.
+const DETAILS_PER_POLICY_MAX: usize = 4_096;
+
+/// The longest text of a failure that is kept, in octets. Whoever makes failures cuts them; this
+/// is what the store's rows rely on.
+const TEXT_BYTES_MAX: usize = 512;
+
+/// What was counted, and what of it is not in the store yet.
+#[derive(Debug)]
+pub(super) struct Running {
+    days: BTreeMap<UtcDay, HashMap<(PolicyDomain, Fingerprint), Group>>,
+    /// The groups with changed rows, each once.
+    changed: Vec<(UtcDay, PolicyDomain, Fingerprint)>,
+    changed_rows: usize,
+    rows: usize,
+    failures: VecDeque<FailureRecord>,
+    /// Fingerprints of the policies met since the last commit, by address; the policy is held so
+    /// that its address stays its own.
+    fingerprints: HashMap<usize, (Arc<AppliedPolicy>, Fingerprint)>,
+    changed_rows_max: usize,
+    failures_max: usize,
+}
+
+/// Was there room for the rows of a session?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Found,
+    /// As many rows wait for the store as may. The session was not counted.
+    None,
+}
+
+/// The rows of one domain, policy and day.
+#[derive(Debug, Default)]
+struct Group {
+    /// Until it is in the store.
+    policy: Option<Arc<AppliedPolicy>>,
+    successes: Row,
+    failures: Row,
+    details: HashMap<Failure, Row>,
+    is_changed: bool,
+}
+
+/// One total.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    /// What the store had when the row was first written by us; until then unknown.
+    base: Option<u64>,
+    /// What came on top.
+    added: u64,
+    is_changed: bool,
+}
+
+impl Running {
+    pub(super) fn new(config: &StoreConfig) -> Self {
+        Self {
+            days: BTreeMap::new(),
+            changed: Vec::new(),
+            changed_rows: 0,
+            rows: 0,
+            failures: VecDeque::new(),
+            fingerprints: HashMap::new(),
+            changed_rows_max: config.waiting_rows_max.max(1),
+            failures_max: config.failures_per_domain_day_max.min(FAILURES_WAITING_MAX),
+        }
+    }
+
+    /// Counts a session, as a whole or not at all.
+    pub(super) fn add(&mut self, record: &SessionRecord) -> Room {
+        let fingerprint = self.fingerprint_of(&record.policy);
+        let day = record.at.day();
+        let key = (record.domain.clone(), fingerprint);
+        let groups = self.days.entry(day).or_default();
+        let (successes, failed, details) = match &record.verdict {
+            Verdict::Success => (1, 0, [].as_slice()),
+            Verdict::Failure(details) => (0, 1, details.as_slice()),
+            Verdict::Note(detail) => (0, 0, std::slice::from_ref(detail)),
+        };
+        let group = groups.get(&key);
+        let details = bounded(details, group);
+        let adds = rows_to_change(group, successes, failed, &details);
+        if self.changed_rows + adds > self.changed_rows_max && adds > 0 {
+            return Room::None;
+        }
+        let group = groups.entry(key).or_insert_with(|| Group {
+            policy: Some(Arc::clone(&record.policy)),
+            ..Group::default()
+        });
+        let rows_before = group.rows();
+        group.successes.add(successes);
+        group.failures.add(failed);
+        for detail in &details {
+            group.details.entry(detail.clone()).or_default().add(1);
+        }
+        self.rows += group.rows() - rows_before;
+        self.changed_rows += adds;
+        if !std::mem::replace(&mut group.is_changed, true) {
+            self.changed.push((day, record.domain.clone(), fingerprint));
+        }
+        for failure in details {
+            self.keep_singly(FailureRecord {
+                at: record.at,
+                domain: record.domain.clone(),
+                policy: fingerprint,
+                source: record.source,
+                failure,
+            });
+        }
+        Room::Found
+    }
+
+    /// Is anything not in the store yet?
+    pub(super) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// How many rows are not in the store yet.
+    pub(super) const fn changed_rows(&self) -> usize {
+        self.changed_rows
+    }
+
+    /// How many rows there are.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// What has changed, with absolute totals. The store is asked once for what it had before.
+    pub(super) fn batch(&mut self, store: &dyn Store) -> Result<Batch, StoreError> {
+        let mut batch = Batch {
+            failures: self.failures.iter().cloned().collect(),
+            ..Batch::default()
+        };
+        for (day, domain, policy) in &self.changed {
+            let key = (domain.clone(), *policy);
+            let Some(group) = self
+                .days
+                .get_mut(day)
+                .and_then(|groups| groups.get_mut(&key))
+            else {
+                continue;
+            };
+            if let Some(applied) = &group.policy {
+                batch.policies.insert(*policy, applied.as_ref().clone());
+            }
+            let mut put = |counted: Counted, row: &mut Row| -> Result<(), StoreError> {
+                if row.is_changed {
+                    let key = TallyKey {
+                        day: *day,
+                        domain: domain.clone(),
+                        policy: *policy,
+                        counted,
+                    };
+                    let base = match row.base {
+                        Some(base) => base,
+                        None => *row.base.insert(store.total(&key)?),
+                    };
+                    batch.totals.insert(key, base.saturating_add(row.added));
+                }
+                Ok(())
+            };
+            put(Counted::Successes, &mut group.successes)?;
+            put(Counted::Failures, &mut group.failures)?;
+            for (detail, row) in &mut group.details {
+                put(Counted::Detail(detail.clone()), row)?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The last batch is in the store.
+    pub(super) fn committed(&mut self) {
+        for (day, domain, policy) in self.changed.drain(..) {
+            let groups = self.days.get_mut(&day);
+            if let Some(group) = groups.and_then(|groups| groups.get_mut(&(domain, policy))) {
+                group.policy = None;
+                group.is_changed = false;
+                group.successes.is_changed = false;
+                group.failures.is_changed = false;
+                for row in group.details.values_mut() {
+                    row.is_changed = false;
+                }
+            }
+        }
+        self.changed_rows = 0;
+        self.failures.clear();
+        self.fingerprints.clear();
+        if self.rows > ROWS_IN_MEMORY_MAX {
+            self.days.clear();
+            self.rows = 0;
+        }
+    }
+
+    /// Lets go of the days that have ended, unless something of them is not in the store yet.
+    pub(super) fn forget_before(&mut self, today: UtcDay) {
+        let oldest = self.days.first_key_value().map(|(day, _)| *day);
+        if self.has_changed() || oldest.is_none_or(|oldest| oldest >= today) {
+            return;
+        }
+        self.days = self.days.split_off(&today);
+        let groups = self.days.values().flat_map(HashMap::values);
+        self.rows = groups.map(Group::rows).sum();
+    }
+
+    /// SHA-256 over a policy costs more than all the rest; the hook hands out one policy many
+    /// times.
+    fn fingerprint_of(&mut self, policy: &Arc<AppliedPolicy>) -> Fingerprint {
+        self.fingerprints
+            .entry(Arc::as_ptr(policy).addr())
+            .or_insert_with(|| (Arc::clone(policy), policy.fingerprint()))
+            .1
+    }
+
+    fn keep_singly(&mut self, failure: FailureRecord) {
+        if self.failures_max == 0 {
+            return;
+        }
+        if self.failures.len() >= FAILURES_WAITING_MAX {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(failure);
+    }
+}
+
+impl Group {
+    fn rows(&self) -> usize {
+        let counted = [self.successes, self.failures];
+        counted.iter().filter(|row| row.is_there()).count() + self.details.len()
+    }
+}
+
+impl Row {
+    fn add(&mut self, number: u64) {
+        if number > 0 {
+            self.added = self.added.saturating_add(number);
+            self.is_changed = true;
+        }
+    }
+
+    const fn is_there(self) -> bool {
+        self.added > 0
+    }
+}
+
+/// How many rows would newly wait for the store.
+fn rows_to_change(
+    group: Option<&Group>,
+    successes: u64,
+    failures: u64,
+    details: &[Failure],
+) -> usize {
+    let Some(group) = group else {
+        return usize::from(successes > 0) + usize::from(failures > 0) + details.len();
+    };
+    let is_new = |row: Option<&Row>| row.is_none_or(|row| !row.is_changed);
+    usize::from(successes > 0 && is_new(Some(&group.successes)))
+        + usize::from(failures > 0 && is_new(Some(&group.failures)))
+        + details
+            .iter()
+            .filter(|detail| is_new(group.details.get(detail)))
+            .count()
+}
+
+/// The details of one session with their texts cut, and each once (D3). Where a policy is counted
+/// by too many already, a further one is reduced to its result type.
+fn bounded(details: &[Failure], group: Option<&Group>) -> Vec<Failure> {
+    let mut bounded: Vec<Failure> = Vec::with_capacity(details.len());
+    for detail in details {
+        let mut detail = with_short_texts(detail);
+        let is_too_much = group.is_some_and(|group| {
+            group.details.len() >= DETAILS_PER_POLICY_MAX && !group.details.contains_key(&detail)
+        });
+        if is_too_much {
+            detail = Failure::of_policy(detail.result, "too-many-details");
+        }
+        if !bounded.contains(&detail) {
+            bounded.push(detail);
+        }
+    }
+    bounded
+}
+
+fn with_short_texts(failure: &Failure) -> Failure {
+    let short = |text: &Option<String>| text.as_deref().map(|text| cut(text).to_owned());
+    Failure {
+        result: failure.result,
+        mx: short(&failure.mx),
+        mx_helo: short(&failure.mx_helo),
+        receiving_ip: failure.receiving_ip,
+        sending_ip: failure.sending_ip,
+        reason: short(&failure.reason),
+    }
+}
+
+/// As much of a text as is kept, ending at a whole character.
+fn cut(text: &str) -> &str {
+    (0..=TEXT_BYTES_MAX)
+        .rev()
+        .find_map(|end| text.get(..end.min(text.len())))
+        .unwrap_or_default()
+}
