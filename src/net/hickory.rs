@@ -128,7 +128,8 @@ impl HickoryDns {
             }),
             NetError::Dns(HickoryDnsError::ResponseCode(code)) => Err(DnsError::Server {
                 name,
-                code: code.to_string(),
+                // SERVFAIL, REFUSED: as dig and the RFCs write them.
+                code: format!("{code:?}").to_uppercase(),
             }),
             NetError::Timeout => Err(DnsError::Timeout {
                 name,

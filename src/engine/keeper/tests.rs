@@ -235,6 +235,39 @@ async fn b17_any_number_of_askers_cause_one_lookup_and_one_fetch() {
 }
 
 #[tokio::test]
+async fn b17_g6_so_many_fetches_run_at_once_and_no_more() {
+    let world = Arc::new(World::default());
+    let clock = StoppedClock::at(START);
+    let counters = Arc::new(Counters::default());
+    let (journal, _records) = Journal::new(1, Arc::clone(&counters));
+    let store = Arc::new(MemoryStore::default());
+    let mut parts = parts(&world, store, &clock, journal, &counters);
+    parts.config.fetches_max = 2;
+    let keeper = Arc::new(Keeper::new(parts));
+    world.hanging.send_replace(true);
+    let mut askers = tokio::task::JoinSet::new();
+    for number in 0..10 {
+        world.set_txt(
+            &format!("_mta-sts.{number}.example"),
+            Ok(vec!["v=STSv1; id=1".to_owned()]),
+        );
+        let keeper = Arc::clone(&keeper);
+        let domain: PolicyDomain = format!("{number}.example").parse().unwrap();
+        askers.spawn(async move { keeper.standing(&domain).await });
+    }
+    while world.counts().0 < 10 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert!(world.counts().1 <= 2);
+    }
+    world.hanging.send_replace(false);
+    assert!(askers.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(world.counts(), (10, 10));
+}
+
+#[tokio::test]
 async fn b35_a_slow_fetch_goes_on_when_its_asker_has_given_up() {
     let bench = bench();
     bench.world.announce("1");
