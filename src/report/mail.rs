@@ -1,0 +1,135 @@
+//! The mail that carries a report: two parts, one to read and one to parse.
+
+use std::time::{Duration, SystemTime};
+
+use lettre::{
+    Message,
+    message::{
+        Body, Mailbox, MultiPart, SinglePart,
+        header::{ContentTransferEncoding, ContentType, Date, Header, HeaderName, HeaderValue},
+    },
+};
+
+use super::{MailError, Report, submitter::mailbox};
+use crate::clock::Timestamp;
+
+/// Writes the mail, unsigned, with CRLF line ends. `attempt` counts from 1 and only tells messages
+/// apart.
+///
+/// # Errors
+/// When `to` is not a mailbox that mail can be addressed to.
+pub fn mail(
+    report: &Report,
+    to: &str,
+    date: Timestamp,
+    attempt: u32,
+) -> Result<Vec<u8>, MailError> {
+    let (to, _) = mailbox(to).map_err(MailError::Recipient)?;
+    let address = |text: &str| -> Result<Mailbox, MailError> {
+        text.parse()
+            .map(|address| Mailbox::new(None, address))
+            .map_err(|_| MailError::Address(text.to_owned()))
+    };
+    let submitter = &report.submitter;
+    let (domain, id) = (&report.domain, &report.report_id);
+    let message_id = format!("<{}>", id.message_id(&to, attempt));
+    // RFC 8460 s5.3: this form, which many receivers know reports by. Folded where it has spaces.
+    let subject = format!(
+        "Report Domain: {domain}\r\n Submitter: {}\r\n Report-ID: <{id}>",
+        submitter.domain()
+    );
+    let message = Message::builder()
+        .from(address(submitter.contact())?)
+        .to(address(&to)?)
+        .raw_header(line("Subject", subject))
+        .header(date_header(date))
+        .raw_header(line("Message-ID", message_id))
+        // RFC 8460 s5.3: one of each, in A-labels.
+        .raw_header(line("TLS-Report-Domain", domain.to_string()))
+        .raw_header(line("TLS-Report-Submitter", submitter.domain().to_string()))
+        // RFC 8460 s3: reports are delivered despite TLS failures. RFC 8689 s3: this asks it of
+        // every server on the way.
+        .raw_header(line("TLS-Required", "No".to_owned()))
+        // RFC 3834 s5: no vacation notice answers it.
+        .raw_header(line("Auto-Submitted", "auto-generated".to_owned()))
+        .multipart(parts(report)?)
+        .map_err(|error| MailError::Message(error.to_string()))?;
+    Ok(message.formatted())
+}
+
+/// RFC 8460 s5.3: multipart/report with exactly these two parts in this order.
+fn parts(report: &Report) -> Result<MultiPart, MailError> {
+    let message = |error: &dyn std::fmt::Display| MailError::Message(error.to_string());
+    let readable = SinglePart::plain(report.text.clone());
+    let base64 = Body::new_with_encoding(report.gzip.clone(), ContentTransferEncoding::Base64)
+        .map_err(|_| message(&"base64 refused the report"))?;
+    let attached = SinglePart::builder()
+        .content_type(
+            ContentType::parse("application/tlsrpt+gzip").map_err(|error| message(&error))?,
+        )
+        .header(Attachment(report.file_name.clone()))
+        .body(base64);
+    let boundary = boundary(report, &[&readable.formatted(), &attached.formatted()]);
+    let mut parts = MultiPart::mixed()
+        .boundary(boundary.clone())
+        .singlepart(readable)
+        .singlepart(attached);
+    // lettre knows no multipart/report; the header is ours, the boundary the same.
+    parts.headers_mut().insert_raw(line(
+        "Content-Type",
+        format!("multipart/report; report-type=\"tlsrpt\";\r\n boundary=\"{boundary}\""),
+    ));
+    Ok(parts)
+}
+
+/// The first boundary of the report that occurs in none of its parts. A stranger who guesses it and
+/// calls a host so only gets the second.
+fn boundary(report: &Report, parts: &[&[u8]]) -> String {
+    let occurs = |boundary: &String| {
+        parts.iter().any(|part| {
+            part.windows(boundary.len())
+                .any(|at| at == boundary.as_bytes())
+        })
+    };
+    (0..=u32::MAX)
+        .map(|number| report.report_id.boundary(number))
+        .find(|boundary| !occurs(boundary))
+        .unwrap_or_default()
+}
+
+/// A header field whose value is written as it is: printable ASCII, folded by us.
+fn line(name: &'static str, value: String) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str(name);
+    HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value)
+}
+
+/// `Content-Disposition` with the file name in one piece.
+// The name is quoted, for it holds "!". lettre would split a long one after RFC 2231, and not every
+// reader of reports puts it together again.
+#[derive(Clone)]
+struct Attachment(String);
+
+impl Header for Attachment {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Content-Disposition")
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        line(
+            "Content-Disposition",
+            format!("attachment;\r\n filename=\"{}\"", self.0),
+        )
+    }
+}
+
+/// The last second of the year 9999: what four digits can write.
+const DATE_MAX: u64 = 253_402_300_799;
+
+fn date_header(date: Timestamp) -> Date {
+    let seconds = u64::try_from(date.0).unwrap_or(0).min(DATE_MAX);
+    Date::new(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
