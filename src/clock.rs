@@ -4,7 +4,9 @@
 //! the demo run on a [`StoppedClock`] that moves only when told to, so that a policy can expire, a
 //! UTC day can end and a retry can fall due within one test that never sleeps.
 
-use std::{fmt, future::Future, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -149,6 +151,35 @@ impl Clock for SystemClock {
                     return;
                 }
                 tokio::time::sleep(Duration::from_secs(left.min(60))).await;
+            }
+        })
+    }
+}
+
+/// The machine's clock, set on by the seconds that a file holds: for laboratories, where a day must
+/// end at will. The file is read anew each time; while it holds no number nothing is added.
+#[derive(Clone, Debug)]
+pub struct LaboratoryClock {
+    /// The file.
+    pub offset_seconds_file: PathBuf,
+}
+
+impl LaboratoryClock {
+    /// How often a wait looks into the file again.
+    const LOOK: Duration = Duration::from_millis(50);
+}
+
+impl Clock for LaboratoryClock {
+    fn now(&self) -> Timestamp {
+        let offset = std::fs::read_to_string(&self.offset_seconds_file).ok();
+        let seconds = offset.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        SystemClock.now().plus_seconds(seconds)
+    }
+
+    fn wait_until(&self, moment: Timestamp) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            while self.now() < moment {
+                tokio::time::sleep(Self::LOOK).await;
             }
         })
     }

@@ -1,0 +1,205 @@
+//! The daemon: starts the stages, joins them, and stops them in order.
+//!
+//! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, so that
+//! whoever connects is answered; then systemd hears that we are ready. Stop, the other way round: the
+//! doors answer what they have and close, the courier finishes what is under way, the recorder writes
+//! what is in the journal.
+
+use std::{future::Future, sync::Arc};
+
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use crate::{
+    clock::Clock,
+    config::{Config, Loaded, load::load},
+    ctl,
+    doors::plugin_socket::{PluginSocket, PluginSocketError},
+    observe::log::LogControl,
+};
+
+pub mod operator;
+pub mod parts;
+pub mod reports;
+
+use operator::Operator;
+use parts::{Parts, PartsError, engine_settings};
+
+/// Why the daemon did not start. The operator must act on each of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A part could not be made from the configuration, or a file it names.
+    #[error(transparent)]
+    Parts(#[from] PartsError),
+    /// The plugin socket cannot listen.
+    #[error("plugin_socket: {0}")]
+    PluginSocket(#[from] PluginSocketError),
+    /// The control socket cannot listen.
+    #[error("control_socket: {0}")]
+    ControlSocket(#[from] ctl::socket::SocketError),
+    /// The system gives no signals or threads.
+    #[error("the system refuses: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(
+    loaded: Loaded,
+    clock: Arc<dyn Clock>,
+    log: &LogControl,
+) -> Result<(), StartError> {
+    let mut signals = Signals::listen()?;
+    let started_at = clock.now();
+    let mut parts = Parts::start(&loaded, clock)?;
+    let plugin_socket =
+        PluginSocket::bind(&loaded.config.plugin_socket, Arc::clone(&parts.counters))?;
+    let control = &loaded.config.control_socket;
+    let control_socket = ctl::socket::BoundSocket::bind(&control.path, control.mode_bits())?;
+    let (stop, stopping) = watch::channel(false);
+    let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
+
+    let mut doors = JoinSet::new();
+    doors.spawn(plugin_socket.serve(Arc::clone(&parts.engine) as _, stopping.clone()));
+    doors.spawn(ctl::server::serve(control_socket, operator.clone(), stopping.clone()));
+    let mut workers = JoinSet::new();
+    workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
+    workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
+    tell_systemd(&[NotifyState::Ready]);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        plugin_socket = %loaded.config.plugin_socket.path.display(),
+        store = %loaded.config.store.path.display(),
+        "sealpost is ready"
+    );
+
+    let mut current = loaded;
+    while signals.next().await == Wish::Reload {
+        current = reload(current, &parts, &operator, log);
+    }
+
+    tell_systemd(&[NotifyState::Stopping]);
+    tracing::info!("stopping: the doors close, what is counted is written");
+    // Nobody listens any more only when everything has ended already.
+    let _told = stop.send(true).is_ok();
+    join_all(&mut doors, "a door").await;
+    join_all(&mut workers, "a worker").await;
+    if let Err(error) = parts.journal.synced().await {
+        tracing::error!(%error, "the last sessions are not on the disk");
+    }
+    if let Some(recorder) = parts.recorder.take()
+        && tokio::task::spawn_blocking(move || recorder.stop()).await.is_err()
+    {
+        tracing::error!("the recorder could not be stopped");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Reads the configuration again and takes up what can be changed while running; a file that is
+/// wrong changes nothing.
+fn reload(current: Loaded, parts: &Parts, operator: &Operator, log: &LogControl) -> Loaded {
+    let Some(path) = &current.path else { return current };
+    tell_systemd(&[NotifyState::Reloading]);
+    let next = match load(path) {
+        Ok(next) => next,
+        Err(error) => {
+            tracing::error!("the configuration is not taken up: {error}");
+            tell_systemd(&[NotifyState::Ready]);
+            return current;
+        }
+    };
+    parts.engine.reload(engine_settings(&next));
+    operator.reload(next.clone());
+    if let Err(error) = log.set_level(&next.config.log.level) {
+        tracing::error!(%error, "log.level is not taken up");
+    }
+    tracing::info!(path = %path.display(), "the configuration is read again");
+    for section in needing_restart(&current.config, &next.config) {
+        tracing::warn!("[{section}] has changed; that is taken up at the next start");
+    }
+    tell_systemd(&[NotifyState::Ready]);
+    next
+}
+
+/// The sections that differ and are read at the start only. Of `policy` the engine takes up
+/// `when_unknown`, of `log` the level.
+fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut policy = old.policy.clone();
+    policy.when_unknown = new.policy.when_unknown;
+    [
+        ("sender", old.sender == new.sender),
+        ("dns", old.dns == new.dns),
+        ("policy", policy == new.policy),
+        ("store", old.store == new.store),
+        ("report", old.report == new.report),
+        ("dkim", old.dkim == new.dkim),
+        ("deliver", old.deliver == new.deliver),
+        ("plugin_socket", old.plugin_socket == new.plugin_socket),
+        ("control_socket", old.control_socket == new.control_socket),
+        ("log", old.log.format == new.log.format),
+    ]
+    .into_iter()
+    .filter_map(|(section, same)| (!same).then_some(section))
+    .collect()
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the end as well.
+    let _ended = stopping.wait_for(|stop| *stop).await.is_ok();
+}
+
+async fn join_all(tasks: &mut JoinSet<()>, what: &str) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "{what} died");
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    fn next(&mut self) -> impl Future<Output = Wish> + '_ {
+        async {
+            tokio::select! {
+                _ = self.terminate.recv() => Wish::Stop,
+                _ = self.interrupt.recv() => Wish::Stop,
+                _ = self.hang_up.recv() => Wish::Reload,
+            }
+        }
+    }
+}
+
+/// Without systemd there is nobody to tell, and that is no error.
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}

@@ -1,0 +1,274 @@
+//! The parts of a running host, made from the configuration.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
+
+use super::reports::{Publisher, StoredReports};
+use crate::{
+    clock::Clock,
+    config::{Config, Loaded, Via},
+    deliver::{
+        courier::{self, Courier, Reporting},
+        retry::Retry,
+        schedule::Schedule,
+    },
+    engine::{
+        Engine, EngineSettings,
+        keeper::{Keeper, KeeperParts},
+    },
+    net::{
+        dns::Dns,
+        hickory::{HickoryDns, ResolverError},
+        https::PolicyHost,
+        policy_host::{HttpsPolicyHost, TrustError},
+        smtp::{
+            Transport,
+            mx::{MxTransport, PrivateAddresses},
+            relay::{BadRelay, RelayTransport},
+        },
+    },
+    observe::Counters,
+    record::journal::Journal,
+    report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
+    store::{
+        StoreError,
+        open::{Opened, open_or_put_aside},
+        recorder::Recorder,
+    },
+};
+
+/// Why a part could not be made. The operator must act on each of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartsError {
+    /// Another process holds the store, or a later release wrote it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no resolver to ask.
+    #[error("dns: {0}")]
+    Resolver(#[from] ResolverError),
+    /// A root certificate cannot be used.
+    #[error("policy.extra_roots: {0}")]
+    Trust(#[from] TrustError),
+    /// We cannot say who we are.
+    #[error("sender: {0}")]
+    Sender(#[from] SubmitterError),
+    /// The relay cannot be used.
+    #[error("deliver.relay: {0}")]
+    Relay(#[from] BadRelay),
+    /// A key file cannot be read.
+    #[error("dkim: {}: {reason}", .path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// A key cannot be used.
+    #[error("dkim: {}: {error}", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: DkimKeyError,
+    },
+    /// The system gives no thread.
+    #[error("the recorder: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The parts.
+pub struct Parts {
+    /// What outlives the process.
+    pub store: Opened,
+    /// The way of sessions to the recorder.
+    pub journal: Journal,
+    /// What writes them. Taken when the daemon stops.
+    pub recorder: Option<Recorder>,
+    /// What keeps policies.
+    pub keeper: Arc<Keeper>,
+    /// What answers MTAs.
+    pub engine: Arc<Engine>,
+    /// What brings reports.
+    pub courier: Arc<Courier>,
+    /// What makes reports.
+    pub reports: Arc<StoredReports>,
+    /// What looks names up.
+    pub dns: Arc<dyn Dns>,
+    /// What fetches documents.
+    pub policy_host: Arc<dyn PolicyHost>,
+    /// What an operator sees.
+    pub counters: Arc<Counters>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Parts {
+    /// Makes them. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the operator must act first.
+    pub fn start(loaded: &Loaded, clock: Arc<dyn Clock>) -> Result<Self, PartsError> {
+        let config = &loaded.config;
+        let counters = Arc::new(Counters::default());
+        // What can be wrong without the disk comes first: a store that was opened is to be closed.
+        let publisher = publisher(config)?;
+        let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
+        let policy_host: Arc<dyn PolicyHost> = Arc::new(HttpsPolicyHost::new(
+            Arc::clone(&dns),
+            Arc::clone(&clock),
+            &config.policy,
+        )?);
+        let transport = transport(config, &dns)?;
+
+        let store = open_or_put_aside(&config.store, clock.now())?;
+        let (journal, reader) = Journal::new(config.store.queue_sessions_max, counters.clone());
+        let recorder = Recorder::start(
+            Arc::clone(&store.store),
+            reader,
+            &config.store,
+            Arc::clone(&counters),
+            Arc::clone(&clock),
+        )?;
+        let keeper = Arc::new(Keeper::new(KeeperParts {
+            dns: Arc::clone(&dns),
+            policy_host: Arc::clone(&policy_host),
+            store: Arc::clone(&store.store),
+            clock: Arc::clone(&clock),
+            journal: journal.clone(),
+            counters: Arc::clone(&counters),
+            config: config.policy.clone(),
+        }));
+        let engine = Arc::new(Engine::new(
+            Arc::clone(&keeper) as _,
+            journal.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&counters),
+            engine_settings(loaded),
+        ));
+        let reports = Arc::new(StoredReports::new(Arc::clone(&store.store), publisher));
+        let courier = Courier::new(
+            courier::Parts {
+                store: Arc::clone(&store.store),
+                clock: Arc::clone(&clock),
+                transport,
+                rua: Arc::clone(&keeper) as _,
+                reports: Arc::clone(&reports) as _,
+                counters: Arc::clone(&counters),
+            },
+            courier_settings(config, &reports),
+        );
+        Ok(Self {
+            store,
+            journal,
+            recorder: Some(recorder),
+            keeper,
+            engine,
+            courier,
+            reports,
+            dns,
+            policy_host,
+            counters,
+            clock,
+        })
+    }
+}
+
+/// What of the configuration the engine goes by.
+#[must_use]
+pub fn engine_settings(loaded: &Loaded) -> EngineSettings {
+    EngineSettings {
+        overrides: loaded.overrides.iter().cloned().collect(),
+        when_unknown: loaded.config.policy.when_unknown,
+    }
+}
+
+/// Who signs and sends the reports; nobody where reporting is off and nothing is said of it.
+fn publisher(config: &Config) -> Result<Publisher, PartsError> {
+    let sender = &config.sender;
+    let unnamed = sender.organization.is_empty() && sender.contact.is_empty();
+    let submitter = if unnamed && !config.report.enabled {
+        None
+    } else {
+        let host_name = host_name(config);
+        Some(Submitter::new(
+            &sender.organization,
+            &sender.contact,
+            &sender.envelope_from,
+            &host_name,
+        )?)
+    };
+    let keys = config.dkim.iter().map(|dkim| {
+        let path = dkim.key.clone();
+        let pem = fs::read_to_string(&path)
+            .map_err(|error| PartsError::KeyFile { path: path.clone(), reason: error.to_string() })?;
+        DkimKey::from_pem(&dkim.selector, &pem).map_err(|error| PartsError::Key { path, error })
+    });
+    Ok(Publisher {
+        submitter,
+        keys: keys.collect::<Result<_, _>>()?,
+        config: config.report.clone(),
+    })
+}
+
+/// What this host calls itself.
+fn host_name(config: &Config) -> String {
+    if !config.sender.host_name.is_empty() {
+        return config.sender.host_name.clone();
+    }
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, BadRelay> {
+    let deliver = &config.deliver;
+    let host_name = host_name(config);
+    Ok(match deliver.via {
+        Via::Relay => {
+            Arc::new(RelayTransport::new(&deliver.relay, &host_name, deliver.timeout_seconds)?)
+        }
+        Via::Mx => {
+            let private = if config.policy.allow_private_addresses {
+                PrivateAddresses::Allow
+            } else {
+                PrivateAddresses::Refuse
+            };
+            Arc::new(MxTransport::new(
+                Arc::clone(dns),
+                deliver.smtp_port,
+                private,
+                &host_name,
+                deliver.timeout_seconds,
+            ))
+        }
+    })
+}
+
+fn courier_settings(
+    config: &Config,
+    reports: &StoredReports,
+) -> courier::Settings {
+    let deliver = &config.deliver;
+    let reporting = match reports.submitter() {
+        Some(_) if config.report.enabled => Reporting::On,
+        _ => Reporting::Off,
+    };
+    let never: BTreeSet<_> =
+        config.report.never.iter().filter_map(|name| name.parse().ok()).collect();
+    courier::Settings {
+        reporting,
+        never,
+        envelope_from: reports
+            .submitter()
+            .map_or_else(String::new, |submitter| submitter.envelope_from().to_owned()),
+        schedule: Schedule {
+            settle_seconds: deliver.settle_seconds,
+            spread_seconds: deliver.spread_seconds,
+            host_name: host_name(config),
+        },
+        retry: Retry {
+            retry_seconds: deliver.retry_seconds,
+            give_up_seconds: deliver.give_up_seconds,
+        },
+        concurrent_max: deliver.concurrent_max,
+        keep_days: config.store.keep_days,
+    }
+}

@@ -1,0 +1,134 @@
+//! From the store to a finished report: reads a domain's day, adds it up, composes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    aggregate::{self, DomainDay},
+    clock::{BoxFuture, Timestamp, UtcDay},
+    config::ReportConfig,
+    deliver::sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
+    engine::keeper::Keeper,
+    net::dns::DnsError,
+    policy::{PolicyDomain, RuaDiscovery, RuaRecord},
+    report::{DkimKey, Report, Submitter, owed},
+    store::{Store, StoreError},
+};
+
+/// Who the reports are from.
+pub struct Publisher {
+    /// Who we are; absent where the operator did not say and no reports are sent.
+    pub submitter: Option<Submitter>,
+    /// What signs the mail.
+    pub keys: Vec<DkimKey>,
+    /// What is reported.
+    pub config: ReportConfig,
+}
+
+/// Makes reports of what the store holds.
+pub struct StoredReports {
+    store: Arc<dyn Store>,
+    publisher: Arc<Publisher>,
+}
+
+impl StoredReports {
+    /// Reports from `publisher` of what `store` holds.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, publisher: Publisher) -> Self {
+        Self { store, publisher: Arc::new(publisher) }
+    }
+
+    /// Who the reports are from.
+    #[must_use]
+    pub fn submitter(&self) -> Option<&Submitter> {
+        self.publisher.submitter.as_ref()
+    }
+
+    /// What was counted of a domain on a day; `None` where nothing was. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn day(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Option<DomainDay>, StoreError> {
+        let rows = self.store.tallies(day, domain)?;
+        let mut policies = BTreeMap::new();
+        for (key, _) in &rows {
+            if policies.contains_key(&key.policy) {
+                continue;
+            }
+            if let Some(policy) = self.store.applied_policy(key.policy)? {
+                policies.insert(key.policy, policy);
+            }
+        }
+        for lost in aggregate::unknown_policies(&rows, &policies) {
+            tracing::error!(%domain, %day, policy = %lost, "the store has lost a policy; its sessions are reported under none");
+        }
+        Ok(aggregate::aggregate(day, domain, rows, &policies))
+    }
+
+    /// The report of a domain's day, whether or not it is owed; `None` where we cannot say who we
+    /// are.
+    #[must_use]
+    pub fn report(&self, day: &DomainDay) -> Option<Report> {
+        let submitter = self.submitter()?;
+        Some(Report::compose(day, submitter, &self.publisher.config))
+    }
+
+    /// Why a domain's day is not reported by our own settings.
+    #[must_use]
+    pub fn not_owed(&self, day: &DomainDay) -> Option<String> {
+        owed(day, &self.publisher.config).err().map(|reason| reason.to_string())
+    }
+}
+
+impl ReportSource for StoredReports {
+    fn compose(
+        &self,
+        domain: &PolicyDomain,
+        day: UtcDay,
+    ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError> {
+        let Some(day) = self.day(day, domain)? else { return Ok(None) };
+        if self.not_owed(&day).is_some() {
+            return Ok(None);
+        }
+        let report = self
+            .report(&day)
+            .ok_or_else(|| ComposeError::Report("[sender] does not say who we are".to_owned()))?;
+        Ok(Some(Box::new(Signed { report, publisher: Arc::clone(&self.publisher) })))
+    }
+}
+
+/// A report with the keys that sign its mail.
+struct Signed {
+    report: Report,
+    publisher: Arc<Publisher>,
+}
+
+impl FinishedReport for Signed {
+    fn report_id(&self) -> &str {
+        &self.report.id
+    }
+
+    fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
+        self.report
+            .mail(to, date, attempt, &self.publisher.keys)
+            .map_err(|error| ComposeError::Report(error.to_string()))
+    }
+}
+
+impl RuaSource for Keeper {
+    fn rua<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+    ) -> BoxFuture<'a, Result<Option<RuaRecord>, DnsError>> {
+        Box::pin(async move {
+            Ok(match Self::rua(self, domain).await? {
+                RuaDiscovery::Found(record) => Some(record),
+                // RFC 8460 s3: a record that is not valid is no record (A4).
+                RuaDiscovery::Absent | RuaDiscovery::Invalid(_) => None,
+            })
+        })
+    }
+}
