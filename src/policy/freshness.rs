@@ -65,8 +65,8 @@ const RECORD_SECONDS_MIN: u64 = 5;
 /// How long a failed TXT lookup stands before it is tried again.
 const UNKNOWN_SECONDS: i64 = 10;
 
-/// How long a policy with `max_age: 0` holds. It is for one use, and one use is one delivery, which
-/// asks about the domain, then about each MX host, then tells how it went.
+/// How long a policy holds at least, however short its `max_age`. With 0 it is for one use, and one
+/// use is one delivery, which asks about the domain, then about each MX host, then tells how it went.
 // OURS: docs/decisions/0003-mta-sts.md.
 const ONE_USE_SECONDS: i64 = 60;
 
@@ -74,10 +74,8 @@ impl KeptPolicy {
     /// The moment up to which the policy is applied.
     #[must_use]
     pub fn holds_until(&self) -> Timestamp {
-        if self.policy.max_age_seconds == 0 {
-            return self.fetched_at.plus_seconds(ONE_USE_SECONDS);
-        }
-        self.expires_at()
+        let one_use = self.fetched_at.plus_seconds(ONE_USE_SECONDS);
+        self.expires_at().max(one_use)
     }
 
     /// Whether the policy is still applied at this moment.
@@ -395,10 +393,12 @@ mod tests {
 
     #[test]
     fn b21_max_age_zero_is_for_one_delivery() {
-        let policy = kept("a", 0, 0).unwrap();
-        assert!(policy.holds_at(NOW));
-        assert!(!policy.holds_at(NOW.plus_seconds(ONE_USE_SECONDS)));
-        assert!(!policy.is_worth_keeping());
+        for max_age_seconds in [0, 1] {
+            let policy = kept("a", max_age_seconds, 0).unwrap();
+            assert!(policy.holds_at(NOW.plus_seconds(ONE_USE_SECONDS - 1)));
+            assert!(!policy.holds_at(NOW.plus_seconds(ONE_USE_SECONDS)));
+            assert_eq!(policy.is_worth_keeping(), max_age_seconds > 0);
+        }
     }
 
     #[test]

@@ -137,12 +137,13 @@ impl Desk {
         let now = self.now();
         let sts = known.standing(now);
         let store_was_read = unread.is_none();
-        if let Some(error) = unread
-            && !settles(&known.announcement, &sts)
-        {
-            return Err(error);
-        }
-        let stale_from = known.relied_on_until(time_to_live, now, self.intervals);
+        let unsettled = unread.filter(|_| !settles(&known.announcement, &sts));
+        let stale_from = if unsettled.is_some() {
+            // No answer, but a failed fetch is left alone all the same.
+            looked_up_at
+        } else {
+            known.relied_on_until(time_to_live, now, self.intervals)
+        };
         let standing = Standing {
             domain: domain.clone(),
             sts,
@@ -156,7 +157,7 @@ impl Desk {
             rechecked_at,
         };
         self.memory.remember(domain, Arc::new(remembered));
-        Ok(standing)
+        unsettled.map_or(Ok(standing), Err)
     }
 
     /// The policy and trouble held from before, and why the store could not say.

@@ -567,6 +567,8 @@ async fn a_store_that_cannot_be_read_hides_no_policy_and_stops_no_other_mail() {
     assert_eq!(keeper.known(&domain()), None);
     world.announce("1");
     assert_eq!(ask().await, Err(Unknown::Store(damaged())));
+    assert_eq!(ask().await, Err(Unknown::Store(damaged())));
+    assert_eq!(world.counts().1, 1, "the failed fetch is left alone");
     // Nothing announced is an answer, and so is a policy that can be fetched.
     world.set_txt("_mta-sts.example.org", Ok(Vec::new()));
     assert_eq!(ask().await, Ok("none".to_owned()));
