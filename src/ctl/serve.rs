@@ -1,6 +1,9 @@
 //! `sealpost serve`: the daemon.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 
@@ -9,8 +12,9 @@ use super::{
     exit::{Exit, Failure},
 };
 use crate::{
-    clock::{Clock as _, SystemClock},
+    clock::{Clock, LaboratoryClock, SystemClock},
     config::load::{DEFAULT_PATH, load},
+    daemon,
     observe::log,
 };
 
@@ -21,15 +25,34 @@ use crate::{
 /// ready. SIGTERM writes what is in memory and ends it; SIGHUP reads the configuration again.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sealpost serve --config /etc/sealpost/sealpost.toml")]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Add the seconds that FILE holds to the machine's clock. For laboratories, where a day must
+    /// end at will
+    #[arg(long, value_name = "FILE", hide = true)]
+    laboratory_clock: Option<PathBuf>,
+}
 
-pub(super) fn run(_arguments: &Arguments, context: &mut Context) -> Result<Exit, Failure> {
+pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, Failure> {
     let path = context.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
     let loaded = load(path)?;
-    let _log =
-        log::start(&loaded.config.log).map_err(|error| Failure::Internal(error.to_string()))?;
-    for warning in loaded.warnings(SystemClock.now().day()) {
+    let log = log::start(&loaded.config.log).map_err(|error| Failure::Setup(error.to_string()))?;
+    let clock: Arc<dyn Clock> = match &arguments.laboratory_clock {
+        None => Arc::new(SystemClock),
+        Some(file) => {
+            tracing::warn!(file = %file.display(), "the clock is a laboratory's");
+            Arc::new(LaboratoryClock { offset_seconds_file: file.clone() })
+        }
+    };
+    for warning in loaded.warnings(clock.now().day()) {
         tracing::warn!("{warning}");
     }
-    Err(Failure::Internal("this build has no daemon".to_owned()))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Internal(error.to_string()))?;
+    let ended = runtime.block_on(daemon::run(loaded, clock, &log));
+    // Blocking work that hangs must not keep a stopped daemon alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    ended.map_err(|error| Failure::Setup(error.to_string()))?;
+    Ok(Exit::Ok)
 }

@@ -20,11 +20,7 @@ use crate::{
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
         policy_host::{HttpsPolicyHost, TrustError},
-        smtp::{
-            Transport,
-            mx::{MxTransport, PrivateAddresses},
-            relay::{BadRelay, RelayTransport},
-        },
+        smtp::{BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport},
     },
     observe::Counters,
     record::journal::Journal,

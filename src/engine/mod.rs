@@ -30,9 +30,9 @@ use answers::Answers;
 
 /// Where the engine learns what holds for a domain. [`keeper`] is the real one.
 pub trait PolicySource: Send + Sync {
-    /// What holds, looked up if need be. May take as long as DNS and HTTPS take; a lookup goes on
-    /// when the caller stops waiting.
-    fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Standing>;
+    /// What holds, looked up if need be; `None` when nothing can be told. May take as long as DNS
+    /// and HTTPS take; a lookup goes on when the caller stops waiting.
+    fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Option<Standing>>;
 
     /// What holds as far as it is known without waiting: an unexpired kept policy.
     fn known(&self, domain: &PolicyDomain) -> Option<Standing>;
@@ -40,6 +40,27 @@ pub trait PolicySource: Send + Sync {
     /// Asks the DNS, past every cache, whether the policy has changed, and follows it (B30).
     /// Bounded in how often it asks.
     fn recheck<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, ()>;
+}
+
+impl PolicySource for keeper::Keeper {
+    fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Option<Standing>> {
+        Box::pin(async move {
+            let standing = Self::standing(self, domain).await;
+            standing.inspect_err(|error| tracing::warn!(%domain, %error, "policy not known")).ok()
+        })
+    }
+
+    fn known(&self, domain: &PolicyDomain) -> Option<Standing> {
+        Self::known(self, domain)
+    }
+
+    fn recheck<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = Self::recheck(self, domain).await {
+                tracing::warn!(%domain, %error, "the policy could not be looked up anew");
+            }
+        })
+    }
 }
 
 /// What the operator may change while the engine runs.
@@ -150,7 +171,7 @@ impl Engine {
     async fn standing_within(&self, domain: &PolicyDomain, deadline: Duration) -> Option<Standing> {
         let standing = self.policies.standing(domain);
         match tokio::time::timeout(deadline, standing).await {
-            Ok(standing) => Some(standing),
+            Ok(standing) => standing,
             Err(_) => self.policies.known(domain),
         }
     }
@@ -228,12 +249,12 @@ mod tests {
     }
 
     impl PolicySource for Fake {
-        fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Standing> {
+        fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Option<Standing>> {
             Box::pin(async move {
                 if self.never {
                     std::future::pending::<()>().await;
                 }
-                self.known(domain).unwrap()
+                self.known(domain)
             })
         }
 

@@ -105,6 +105,13 @@ impl Recorder {
         lock(&self.health).clone()
     }
 
+    /// How it is, for one who asks later and does not hold the recorder.
+    #[must_use]
+    pub fn watch(&self) -> Box<dyn Fn() -> Health + Send + Sync> {
+        let health = Arc::clone(&self.health);
+        Box::new(move || lock(&health).clone())
+    }
+
     /// Writes what is in the journal and in memory once more, and ends. What an MTA tells from
     /// then on is dropped and counted. Blocks for a tenth of a second and a commit at most.
     pub fn stop(self) {

@@ -1,0 +1,473 @@
+//! What the operator's commands ask of the running daemon.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{parts::Parts, reports::StoredReports};
+use crate::{
+    clock::{BoxFuture, Clock, Timestamp, UtcDay},
+    config::Loaded,
+    ctl::{
+        check::{Means, check},
+        control::{Control, Replied, SessionsQuestion},
+        protocol::{Refusal, RefusalKind},
+        wire::{
+            CheckResult, CounterView, DayTotals, Deliveries, DeliveryView, OverrideView, Policies,
+            PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, SendOutcome,
+            SendView, Sessions, Status, StoreState, StoreStatus,
+        },
+    },
+    deliver::{
+        DeliveryKey, DeliveryState, Step,
+        courier::{Courier, SendDayError},
+        listing::{Listed, Note},
+    },
+    engine::keeper::{Keeper, Unknown},
+    net::{dns::Dns, https::PolicyHost},
+    observe::Counters,
+    policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, RuaDiscovery, StsStanding},
+    record::journal::Journal,
+    store::{Store, StoreError, open::KeptIn, recorder::Health},
+};
+
+/// Answers the control socket from the parts of the daemon.
+pub struct Operator {
+    store: Arc<dyn Store>,
+    kept_in: KeptIn,
+    put_aside: Option<String>,
+    journal: Journal,
+    health: Box<dyn Fn() -> Health + Send + Sync>,
+    keeper: Arc<Keeper>,
+    courier: Arc<Courier>,
+    reports: Arc<StoredReports>,
+    dns: Arc<dyn Dns>,
+    policy_host: Arc<dyn PolicyHost>,
+    counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+    started_at: Timestamp,
+    loaded: ArcSwap<Loaded>,
+}
+
+impl Operator {
+    /// An operator's view of these parts.
+    #[must_use]
+    pub fn new(parts: &Parts, loaded: Loaded, started_at: Timestamp) -> Self {
+        Self {
+            store: Arc::clone(&parts.store.store),
+            kept_in: parts.store.kept_in,
+            put_aside: parts.store.put_aside.as_ref().map(|(path, error)| {
+                format!("the store was damaged and put aside to {}: {error}", path.display())
+            }),
+            journal: parts.journal.clone(),
+            health: parts.recorder.as_ref().map_or_else(
+                || Box::new(Health::default) as Box<dyn Fn() -> Health + Send + Sync>,
+                |recorder| recorder.watch(),
+            ),
+            keeper: Arc::clone(&parts.keeper),
+            courier: Arc::clone(&parts.courier),
+            reports: Arc::clone(&parts.reports),
+            dns: Arc::clone(&parts.dns),
+            policy_host: Arc::clone(&parts.policy_host),
+            counters: Arc::clone(&parts.counters),
+            clock: Arc::clone(&parts.clock),
+            started_at,
+            loaded: ArcSwap::from_pointee(loaded),
+        }
+    }
+
+    /// Takes up a configuration that was read again.
+    pub fn reload(&self, loaded: Loaded) {
+        self.loaded.store(Arc::new(loaded));
+    }
+
+    fn today(&self) -> UtcDay {
+        self.clock.now().day()
+    }
+
+    /// Runs what reads the disk away from the threads that answer MTAs.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Store, &StoredReports) -> Result<T, StoreError> + Send + 'static,
+    ) -> Replied<T> {
+        let (store, reports) = (Arc::clone(&self.store), Arc::clone(&self.reports));
+        let done = tokio::task::spawn_blocking(move || work(&*store, &reports)).await;
+        done.map_err(|error| Refusal::trouble(error.to_string()))?
+            .map_err(|error| Refusal::trouble(error.to_string()))
+    }
+
+    /// As [`read`](Self::read), after what was told so far is on the disk. A disk that takes nothing
+    /// does not keep the operator from seeing what it holds.
+    async fn read_newest<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Store, &StoredReports) -> Result<T, StoreError> + Send + 'static,
+    ) -> Replied<T> {
+        if let Err(error) = self.journal.synced().await {
+            tracing::warn!(%error, "the newest sessions are not on the disk yet");
+        }
+        self.read(work).await
+    }
+
+    async fn totals(&self, day: UtcDay) -> Replied<DayTotals> {
+        let (domains, successes, failures) = self
+            .read_newest(move |store, reports| {
+                let domains = store.domains(day)?;
+                let mut sums = (0, 0);
+                for domain in &domains {
+                    if let Some(counted) = reports.day(day, domain)? {
+                        sums = (sums.0 + counted.successes(), sums.1 + counted.failures());
+                    }
+                }
+                Ok((domains.len() as u64, sums.0, sums.1))
+            })
+            .await?;
+        Ok(DayTotals { day: day.to_string(), domains, successes, failures })
+    }
+
+    fn store_status(&self) -> StoreStatus {
+        let health = (self.health)();
+        let config = &self.loaded.load().config.store;
+        let state = match (self.kept_in, &health.failing_since) {
+            (KeptIn::Memory, _) => StoreState::PutAside,
+            (_, Some(_)) => StoreState::Waiting,
+            (KeptIn::Disk | KeptIn::DiskLater, None) => StoreState::Recording,
+        };
+        StoreStatus {
+            path: config.path.display().to_string(),
+            state,
+            reason: health.last_error.map(|error| error.to_string()).or(self.put_aside.clone()),
+            waiting_rows: health.waiting_rows as u64,
+        }
+    }
+
+    fn alarms(&self, store: &StoreStatus) -> Vec<String> {
+        let mut alarms = Vec::new();
+        let why = || store.reason.clone().unwrap_or_default();
+        match store.state {
+            StoreState::Recording => alarms.extend(self.put_aside.clone()),
+            StoreState::Waiting => alarms.push(format!("nothing is written to the disk: {}", why())),
+            StoreState::PutAside => {
+                alarms.push(format!("sessions are kept in memory only: {}", why()));
+            }
+        }
+        for (count, what) in [
+            (self.counters.sessions_dropped.value(), "the queue was full"),
+            (self.counters.sessions_dropped_disk.value(), "the disk took nothing for too long"),
+        ] {
+            if count > 0 {
+                alarms.push(format!("{count} sessions were not counted: {what}"));
+            }
+        }
+        alarms
+    }
+
+    async fn status(&self) -> Replied<Status> {
+        let now = self.clock.now();
+        let loaded = self.loaded.load_full();
+        let today = self.totals(now.day()).await?;
+        let policies_kept = self.read(|store, _| store.kept_policies()).await?.len() as u64;
+        let store = self.store_status();
+        let counters = self.counters.list().into_iter();
+        Ok(Status {
+            program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pid: std::process::id(),
+            started_at: self.started_at.to_string(),
+            now: now.to_string(),
+            config: loaded.path.as_ref().map(|path| path.display().to_string()),
+            alarms: self.alarms(&store),
+            today,
+            policies_kept,
+            store,
+            overrides: loaded
+                .overrides
+                .iter()
+                .map(|each| OverrideView::of(each, &loaded.config, now.day()))
+                .collect(),
+            counters: counters
+                .map(|(name, value)| CounterView { name: name.to_owned(), value })
+                .collect(),
+        })
+    }
+
+    async fn sessions(&self, question: SessionsQuestion) -> Replied<Sessions> {
+        let day = question.day.unwrap_or_else(|| self.today());
+        self.read_newest(move |store, reports| {
+            let domains = match &question.domain {
+                Some(domain) => vec![domain.clone()],
+                None => store.domains(day)?,
+            };
+            let mut counted = Vec::new();
+            for domain in &domains {
+                counted.extend(reports.day(day, domain)?.iter().map(Into::into));
+            }
+            let failures = question.failures.then(|| store.failures(day, question.domain.as_ref()));
+            Ok(Sessions {
+                day: day.to_string(),
+                domains: counted,
+                failures: failures.transpose()?.map(|all| all.iter().map(Into::into).collect()),
+            })
+        })
+        .await
+    }
+
+    async fn kept(&self, domain: &PolicyDomain) -> Replied<Option<KeptPolicy>> {
+        let domain = domain.clone();
+        self.read(move |store, _| store.kept_policy(&domain)).await
+    }
+
+    /// Why the last fetch failed, as far as the daemon saw it.
+    fn trouble(&self, domain: &PolicyDomain) -> Option<FetchTrouble> {
+        match self.keeper.known(domain)?.sts {
+            StsStanding::InForce { trouble, .. } => trouble,
+            StsStanding::Unfetched(trouble) => Some(trouble),
+            StsStanding::NotAnnounced => None,
+        }
+    }
+
+    async fn policy_view(&self, domain: &PolicyDomain) -> Replied<Option<PolicyView>> {
+        let kept = self.kept(domain).await?;
+        let trouble = self.trouble(domain);
+        Ok(kept.map(|kept| PolicyView::of(domain, &kept, trouble.as_ref(), self.clock.now())))
+    }
+
+    async fn refresh(&self, domain: PolicyDomain) -> Replied<Refreshed> {
+        let before = self.kept(&domain).await?;
+        let standing = self.keeper.refresh(&domain).await.map_err(refused)?;
+        let (outcome, reason) = match &standing.sts {
+            StsStanding::NotAnnounced => (RefreshOutcome::NotAnnounced, None),
+            StsStanding::Unfetched(trouble) => (RefreshOutcome::Failed, Some(trouble)),
+            StsStanding::InForce { trouble: Some(trouble), .. } => {
+                (RefreshOutcome::Failed, Some(trouble))
+            }
+            StsStanding::InForce { kept, trouble: None } => {
+                let same = before.is_some_and(|before| before.policy == kept.policy);
+                (if same { RefreshOutcome::Confirmed } else { RefreshOutcome::New }, None)
+            }
+        };
+        Ok(Refreshed {
+            outcome,
+            reason: reason.map(|trouble| format!("{}: {}", trouble.result, trouble.reason)),
+            policy: self.policy_view(&domain).await?,
+            domain: domain.to_string(),
+        })
+    }
+
+    async fn purge(&self, domain: PolicyDomain) -> Replied<Purged> {
+        let purged = self.kept(&domain).await?.is_some();
+        self.keeper.purge(&domain).await.map_err(refused)?;
+        Ok(Purged { domain: domain.to_string(), purged })
+    }
+
+    async fn check(&self, domain: PolicyDomain) -> Replied<CheckResult> {
+        let loaded = self.loaded.load_full();
+        let means = Means {
+            dns: &*self.dns,
+            policy_host: &*self.policy_host,
+            config: &loaded.config,
+            overrides: &loaded.overrides,
+            now: self.clock.now(),
+            kept: self.kept(&domain).await?,
+            trouble: self.trouble(&domain),
+        };
+        Ok(check(&domain, &means).await)
+    }
+
+    async fn listed(&self, day: UtcDay, domain: Option<&PolicyDomain>) -> Replied<Vec<Listed>> {
+        let listed = self.courier.list(day).await;
+        let mut listed = listed.map_err(|error| Refusal::trouble(error.to_string()))?;
+        listed.retain(|one| domain.is_none_or(|domain| *domain == one.domain));
+        Ok(listed)
+    }
+
+    async fn view(&self, day: UtcDay, domain: PolicyDomain) -> Replied<ReportView> {
+        let asked = domain.clone();
+        let counted = self.read_newest(move |_, reports| reports.day(day, &asked)).await?;
+        let counted = counted.ok_or_else(|| {
+            Refusal::not_found(format!("nothing was counted of {domain} on {day}"))
+        })?;
+        let report = self.reports.report(&counted).ok_or_else(|| {
+            Refusal::trouble("[sender] does not say who we are, so there are no reports")
+        })?;
+        let mut notes: Vec<String> = self.reports.not_owed(&counted).into_iter().collect();
+        let mut destinations = Vec::new();
+        match self.keeper.rua(&domain).await {
+            Ok(RuaDiscovery::Found(record)) => {
+                destinations.extend(record.destinations.iter().map(ToString::to_string));
+                notes.extend(record.skipped);
+            }
+            Ok(RuaDiscovery::Absent) => notes.push("the domain asks for no reports".to_owned()),
+            Ok(RuaDiscovery::Invalid(error)) => notes.push(error.to_string()),
+            Err(error) => notes.push(format!("where reports go could not be looked up: {error}")),
+        }
+        let listed = self.listed(day, Some(&domain)).await?;
+        notes.extend(listed.iter().filter_map(|one| one.note.as_ref().map(ToString::to_string)));
+        notes.dedup();
+        Ok(ReportView {
+            day: day.to_string(),
+            domain: domain.to_string(),
+            day_over: self.today() > day,
+            sessions: counted.successes() + counted.failures(),
+            destinations,
+            notes,
+            deliveries: listed.iter().flat_map(|one| delivery_views(day, one)).collect(),
+            report: serde_json::from_slice(&report.json)
+                .map_err(|error| Refusal::trouble(error.to_string()))?,
+            text: report.text,
+        })
+    }
+
+    async fn send(&self, day: UtcDay, domain: Option<PolicyDomain>) -> Replied<ReportsSent> {
+        if let Err(error) = self.journal.synced().await {
+            tracing::warn!(%error, "the newest sessions are not on the disk yet");
+        }
+        let before = self.listed(day, domain.as_ref()).await?;
+        let after = self.courier.send_day(day, domain.as_ref()).await.map_err(|error| {
+            let kind = match &error {
+                SendDayError::NotOver(_) | SendDayError::Off => RefusalKind::BadRequest,
+                SendDayError::Nothing { .. } => RefusalKind::NotFound,
+                _ => RefusalKind::Trouble,
+            };
+            Refusal::new(kind, error.to_string())
+        })?;
+        let totals = self.totals(day).await?;
+        Ok(ReportsSent {
+            day: day.to_string(),
+            day_over: self.today() > day,
+            sessions: totals.successes + totals.failures,
+            reports: after.iter().flat_map(|one| send_views(one, &before)).collect(),
+        })
+    }
+}
+
+fn refused(unknown: Unknown) -> Refusal {
+    let kind = match unknown {
+        Unknown::Busy => RefusalKind::Busy,
+        _ => RefusalKind::Trouble,
+    };
+    Refusal::new(kind, unknown.to_string())
+}
+
+fn delivery_views(day: UtcDay, listed: &Listed) -> Vec<DeliveryView> {
+    let view = |(destination, state)| {
+        let (domain, destination) = (listed.domain.clone(), Clone::clone(destination));
+        DeliveryView::of(&DeliveryKey { day, domain, destination }, state)
+    };
+    listed.deliveries.iter().map(|(destination, state)| view((destination, state))).collect()
+}
+
+/// What came of a domain's report: a line for each destination, or one that says why there is none.
+fn send_views(after: &Listed, before: &[Listed]) -> Vec<SendView> {
+    let domain = after.domain.to_string();
+    if after.deliveries.is_empty() {
+        let outcome = match &after.note {
+            Some(Note::Never | Note::NothingToReport | Note::TooOld) => SendOutcome::LeftOut,
+            Some(Note::HeldUp { .. }) => SendOutcome::Failed,
+            _ => SendOutcome::NoDestination,
+        };
+        let reason = after.note.as_ref().map(ToString::to_string);
+        return vec![SendView { domain, destination: None, outcome, report_id: None, reason }];
+    }
+    let sent_before = |destination: &Destination| {
+        let of_domain = before.iter().filter(|one| one.domain == after.domain);
+        of_domain.flat_map(|one| &one.deliveries).any(|(to, state)| {
+            to == destination && matches!(state.step, Step::Sent(_))
+        })
+    };
+    let view = |(destination, state): &(Destination, DeliveryState)| {
+        let (outcome, reason) = match &state.step {
+            Step::Sent(_) if sent_before(destination) => (SendOutcome::AlreadySent, None),
+            Step::Sent(_) => (SendOutcome::Sent, None),
+            Step::GivenUp { reason, .. } => (SendOutcome::GivenUp, Some(reason.clone())),
+            Step::RetryAt { reason, .. } => (SendOutcome::Failed, Some(reason.clone())),
+            Step::Due(at) => (SendOutcome::Failed, Some(format!("still due, at {at}"))),
+            Step::Sending(at) => (SendOutcome::Failed, Some(format!("under way since {at}"))),
+        };
+        SendView {
+            domain: domain.clone(),
+            destination: Some(destination.to_string()),
+            outcome,
+            report_id: Some(state.report_id.clone()),
+            reason,
+        }
+    };
+    after.deliveries.iter().map(view).collect()
+}
+
+impl Control for Operator {
+    fn status(&self) -> BoxFuture<'_, Replied<Status>> {
+        Box::pin(self.status())
+    }
+
+    fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {
+        Box::pin(self.sessions(question))
+    }
+
+    fn policies(&self) -> BoxFuture<'_, Replied<Policies>> {
+        Box::pin(async {
+            let now = self.clock.now();
+            let listed = self.keeper.list().await.map_err(refused)?;
+            let view = |one: &crate::engine::keeper::Listed| {
+                PolicyView::of(&one.domain, &one.kept, one.trouble.as_ref(), now)
+            };
+            Ok(Policies { policies: listed.iter().map(view).collect() })
+        })
+    }
+
+    fn policy(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<PolicyView>> {
+        Box::pin(async move {
+            let view = self.policy_view(&domain).await?;
+            view.ok_or_else(|| Refusal::not_found(format!("no policy of {domain} is kept")))
+        })
+    }
+
+    fn refresh(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Refreshed>> {
+        Box::pin(self.refresh(domain))
+    }
+
+    fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>> {
+        Box::pin(self.purge(domain))
+    }
+
+    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>> {
+        Box::pin(self.check(domain))
+    }
+
+    fn deliveries(
+        &self,
+        day: Option<UtcDay>,
+        domain: Option<PolicyDomain>,
+    ) -> BoxFuture<'_, Replied<Deliveries>> {
+        Box::pin(async move {
+            let day = day.unwrap_or_else(|| self.today().previous());
+            let listed = self.listed(day, domain.as_ref()).await?;
+            Ok(Deliveries {
+                day: day.to_string(),
+                deliveries: listed.iter().flat_map(|one| delivery_views(day, one)).collect(),
+            })
+        })
+    }
+
+    fn report_preview(
+        &self,
+        day: Option<UtcDay>,
+        domain: PolicyDomain,
+    ) -> BoxFuture<'_, Replied<ReportView>> {
+        Box::pin(self.view(day.unwrap_or_else(|| self.today()), domain))
+    }
+
+    fn report_show(
+        &self,
+        day: Option<UtcDay>,
+        domain: PolicyDomain,
+    ) -> BoxFuture<'_, Replied<ReportView>> {
+        Box::pin(self.view(day.unwrap_or_else(|| self.today().previous()), domain))
+    }
+
+    fn report_send(
+        &self,
+        day: Option<UtcDay>,
+        domain: Option<PolicyDomain>,
+    ) -> BoxFuture<'_, Replied<ReportsSent>> {
+        Box::pin(self.send(day.unwrap_or_else(|| self.today().previous()), domain))
+    }
+}
