@@ -10,6 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyDomain;
 
+pub mod explain;
+mod files;
+mod judge;
+pub mod kind;
+pub mod load;
+mod near;
+pub mod setting;
+pub mod settings;
+
+pub use load::{ConfigError, Loaded, Problem, load};
+
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -12,10 +12,15 @@ pub mod rua_record;
 pub mod standing;
 pub mod sts_document;
 pub mod sts_record;
+mod txt_fields;
 
 pub use applied::{AppliedPolicy, Fingerprint, PolicyType};
+pub use freshness::{Announcement, Intervals, Known, Occasion};
 pub use mx_pattern::MxPattern;
+pub(crate) use name::printable;
 pub use name::{MxHost, NameError, PolicyDomain};
-pub use rua_record::{Destination, RuaRecord};
+pub use rua_record::{Destination, RuaDiscovery, RuaRecord, RuaRecordError};
 pub use standing::{FetchTrouble, Standing, StsStanding};
-pub use sts_document::{KeptPolicy, Mode, StsPolicy};
+pub use sts_document::{DocumentError, KeptPolicy, Mode, StsPolicy};
+pub use sts_record::{StsDiscovery, StsRecord, StsRecordError};
+pub use txt_fields::FieldError;

@@ -46,8 +46,8 @@ fn is_label(label: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Cuts and escapes a text from outside for an error message.
-fn printable(text: &str) -> String {
+/// Cuts and escapes a text from outside, so that it can stand in a log line or an error message.
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .take(80)
         .collect::<String>()

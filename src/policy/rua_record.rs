@@ -1,5 +1,13 @@
 //! The TXT record `_smtp._tls` (RFC 8460 s3): does a domain want reports, and where?
 
+use std::fmt;
+
+use super::{
+    PolicyDomain,
+    name::printable,
+    txt_fields::{FieldError, after_version, check_extension, fields},
+};
+
 /// Where a report is to go: one URI of a record's `rua`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Destination {
@@ -9,8 +17,8 @@ pub enum Destination {
     Https(String),
 }
 
-impl std::fmt::Display for Destination {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Destination {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mail(mailbox) => write!(formatter, "mailto:{mailbox}"),
             Self::Https(uri) => formatter.write_str(uri),
@@ -21,8 +29,501 @@ impl std::fmt::Display for Destination {
 /// A valid record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuaRecord {
-    /// The destinations, in the order of the record, without doubles.
+    /// The destinations, in the order of the record, without doubles; at least one, and at most
+    /// [`DESTINATIONS_MAX`].
     pub destinations: Vec<Destination>,
     /// What was skipped, in words for the log.
     pub skipped: Vec<String>,
+}
+
+/// What the TXT records at `_smtp._tls` come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuaDiscovery {
+    /// No record there is a TLSRPT one: the domain wants no reports.
+    Absent,
+    /// There is one, or more than one, and no report can be sent by it.
+    Invalid(RuaRecordError),
+    /// Reports are wanted.
+    Found(RuaRecord),
+}
+
+/// Why what is published asks for no report. The domain's operator must act.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuaRecordError {
+    /// RFC 8460 s3: there must be exactly one.
+    #[error("there are {0} records that begin v=TLSRPTv1, and only one may be")]
+    SeveralRecords(usize),
+    /// Not a list of fields.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The record has no `rua`.
+    #[error("it has no rua")]
+    RuaMissing,
+    /// No URI of its `rua` can be used.
+    #[error("no URI of its rua can be used: {}", .skipped.join(", "))]
+    NothingUsable {
+        /// Why each was skipped.
+        skipped: Vec<String>,
+    },
+}
+
+/// How many destinations of one record are served. Nothing bounds them but us, and each is a
+/// message that strangers may have aimed at somebody else (A12, G2).
+// OURS: docs/decisions/0003-mta-sts.md.
+pub const DESTINATIONS_MAX: usize = 10;
+
+/// How many reasons for skipping are kept.
+const SKIPPED_MAX: usize = 10;
+
+/// RFC 5321 s4.5.3.1.3: a path is at most 256 octets, its angle brackets included.
+const MAILBOX_BYTES_MAX: usize = 254;
+
+/// Longer URIs than this are not followed.
+const HTTPS_URI_BYTES_MAX: usize = 2_000;
+
+const VERSION: &str = "v=TLSRPTv1";
+
+impl RuaDiscovery {
+    /// Reads the TXT records of `_smtp._tls.<domain>`, each with its character-strings joined.
+    #[must_use]
+    pub fn read(records: &[Vec<u8>]) -> Self {
+        // RFC 8460 s3: records that do not begin with the version are dropped; if not exactly one
+        // is left, the domain has no TLSRPT.
+        let mut ours = records
+            .iter()
+            .filter_map(|record| after_version(record, VERSION));
+        let Some(first) = ours.next() else {
+            return Self::Absent;
+        };
+        let others = ours.count();
+        if others > 0 {
+            return Self::Invalid(RuaRecordError::SeveralRecords(others + 1));
+        }
+        match RuaRecord::read(first) {
+            Ok(record) => Self::Found(record),
+            Err(error) => Self::Invalid(error),
+        }
+    }
+}
+
+impl RuaRecord {
+    fn read(rest: &[u8]) -> Result<Self, RuaRecordError> {
+        let mut reading = Reading::default();
+        let mut has_rua = false;
+        for (name, value) in fields(rest)? {
+            // RFC 8460 s3: names differ by letter case, extensions are ignored.
+            if name != "rua" {
+                check_extension(name, value)?;
+                continue;
+            }
+            has_rua = true;
+            // OURS: RFC 8460 does not say which of two rua counts; both do (A12).
+            for uri in value.split(',') {
+                reading.uri(uri.trim_ascii());
+            }
+        }
+        if !has_rua {
+            return Err(RuaRecordError::RuaMissing);
+        }
+        let (destinations, skipped) = reading.finish();
+        if destinations.is_empty() {
+            return Err(RuaRecordError::NothingUsable { skipped });
+        }
+        Ok(Self {
+            destinations,
+            skipped,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Reading {
+    destinations: Vec<Destination>,
+    skipped: Vec<String>,
+    beyond_the_maximum: usize,
+    skipped_without_words: usize,
+}
+
+impl Reading {
+    fn uri(&mut self, uri: &str) {
+        match destinations(uri) {
+            Ok(found) => found.into_iter().for_each(|one| self.add(one)),
+            Err(why) if self.skipped.len() < SKIPPED_MAX => {
+                self.skipped.push(format!("\"{}\": {why}", printable(uri)));
+            }
+            Err(_) => self.skipped_without_words += 1,
+        }
+    }
+
+    fn add(&mut self, destination: Destination) {
+        if self.destinations.contains(&destination) {
+            return;
+        }
+        if self.destinations.len() == DESTINATIONS_MAX {
+            self.beyond_the_maximum += 1;
+            return;
+        }
+        self.destinations.push(destination);
+    }
+
+    fn finish(mut self) -> (Vec<Destination>, Vec<String>) {
+        if self.skipped_without_words > 0 {
+            self.skipped
+                .push(format!("{} more URIs", self.skipped_without_words));
+        }
+        if self.beyond_the_maximum > 0 {
+            self.skipped.push(format!(
+                "{} destinations beyond the first {DESTINATIONS_MAX}",
+                self.beyond_the_maximum
+            ));
+        }
+        (self.destinations, self.skipped)
+    }
+}
+
+/// Why one URI is passed over. The others of the record stay good (A8, A10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Skip {
+    #[error("neither mailto: nor https:")]
+    Scheme,
+    #[error("a \"!\" that is not written %21")]
+    Exclamation,
+    #[error("a \"%\" without two hexadecimal digits")]
+    Percent,
+    #[error("not an address")]
+    Mailbox,
+    #[error("not an https URI")]
+    Https,
+    #[error("too long")]
+    TooLong,
+}
+
+/// The destinations of one URI: more than one only where a `mailto:` names several addresses.
+fn destinations(uri: &str) -> Result<Vec<Destination>, Skip> {
+    // RFC 8460 s3: "!" must be percent-encoded; there is no size limit as DMARC has it.
+    if uri.contains('!') {
+        return Err(Skip::Exclamation);
+    }
+    let (scheme, rest) = uri.split_once(':').ok_or(Skip::Scheme)?;
+    if scheme.eq_ignore_ascii_case("mailto") {
+        // RFC 6068 s2: what follows "?" are header fields, and a stranger's headers are not ours.
+        let (addresses, _headers) = rest.split_once('?').unwrap_or((rest, ""));
+        let decoded = percent_decode(addresses)?;
+        return split_addresses(&decoded)
+            .into_iter()
+            .map(|address| mailbox(address).map(Destination::Mail))
+            .collect();
+    }
+    if scheme.eq_ignore_ascii_case("https") {
+        check_https(uri, rest)?;
+        return Ok(vec![Destination::Https(uri.to_owned())]);
+    }
+    Err(Skip::Scheme)
+}
+
+fn percent_decode(text: &str) -> Result<String, Skip> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || {
+            let digit = char::from(bytes.next()?).to_digit(16)?;
+            u8::try_from(digit).ok()
+        };
+        let (high, low) = digit().zip(digit()).ok_or(Skip::Percent)?;
+        decoded.push(high << 4 | low);
+    }
+    String::from_utf8(decoded).map_err(|_| Skip::Mailbox)
+}
+
+/// Splits at the commas that do not stand within a quoted local part.
+fn split_addresses(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    text.split(|character: char| {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = quoted,
+            '"' => quoted = !quoted,
+            ',' => return !quoted,
+            _ => {}
+        }
+        false
+    })
+    .collect()
+}
+
+/// A mailbox as RFC 5321 s4.1.2 and RFC 6531 s3.3 have it, its domain as A-labels.
+fn mailbox(address: &str) -> Result<String, Skip> {
+    let (local, domain) = address.rsplit_once('@').ok_or(Skip::Mailbox)?;
+    if !is_local_part(local) {
+        return Err(Skip::Mailbox);
+    }
+    let domain: PolicyDomain = domain.parse().map_err(|_| Skip::Mailbox)?;
+    if local.len() > 64 || local.len() + 1 + domain.as_str().len() > MAILBOX_BYTES_MAX {
+        return Err(Skip::TooLong);
+    }
+    Ok(format!("{local}@{domain}"))
+}
+
+/// A dot-string or a quoted string; nothing in it can end a header, a command or a path.
+fn is_local_part(local: &str) -> bool {
+    if let Some(inner) = local.strip_prefix('"') {
+        return inner.strip_suffix('"').is_some_and(is_quoted_content);
+    }
+    local.split('.').all(|atom| {
+        !atom.is_empty()
+            && atom.chars().all(|character| {
+                character.is_ascii_alphanumeric()
+                    || "!#$%&'*+-/=?^_`{|}~".contains(character)
+                    || is_beyond_ascii(character)
+            })
+    })
+}
+
+fn is_quoted_content(inner: &str) -> bool {
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        let allowed = match character {
+            '"' => false,
+            '\\' => matches!(characters.next(), Some(' '..='~')),
+            ' '..='~' => true,
+            other => is_beyond_ascii(other),
+        };
+        if !allowed {
+            return false;
+        }
+    }
+    true
+}
+
+fn is_beyond_ascii(character: char) -> bool {
+    !character.is_ascii() && !character.is_control() && !character.is_whitespace()
+}
+
+/// The host and port must be ones that can be connected to; of the rest only its characters count.
+fn check_https(uri: &str, rest: &str) -> Result<(), Skip> {
+    if uri.len() > HTTPS_URI_BYTES_MAX {
+        return Err(Skip::TooLong);
+    }
+    let rest = rest.strip_prefix("//").ok_or(Skip::Https)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end).ok_or(Skip::Https)?;
+    // A user or password in a report's address is nothing we would send (F23).
+    if authority.contains('@') {
+        return Err(Skip::Https);
+    }
+    let (host, port) = split_port(authority)?;
+    let host_is_good = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.parse::<PolicyDomain>().is_ok() || host.parse::<std::net::Ipv4Addr>().is_ok(),
+    };
+    let port_is_good = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let path_is_good = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte));
+    if !host_is_good || !port_is_good || !path_is_good {
+        return Err(Skip::Https);
+    }
+    percent_decode(path).map(|_| ()).or_else(|skip| match skip {
+        // Octets that are not UTF-8 are the receiver's own affair.
+        Skip::Mailbox => Ok(()),
+        other => Err(other),
+    })
+}
+
+/// Splits `host[:port]`; the colons of an address in brackets are not the one before a port.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), Skip> {
+    if authority.starts_with('[') {
+        let end = authority.find(']').ok_or(Skip::Https)?;
+        let (host, after) = authority.split_at_checked(end + 1).ok_or(Skip::Https)?;
+        return match after.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if after.is_empty() => Ok((host, None)),
+            None => Err(Skip::Https),
+        };
+    }
+    Ok(match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(records: &[&str]) -> RuaDiscovery {
+        let records: Vec<_> = records
+            .iter()
+            .map(|record| record.as_bytes().to_vec())
+            .collect();
+        RuaDiscovery::read(&records)
+    }
+
+    /// The destinations of a record whose rua is this, and how many were skipped.
+    fn rua(rua: &str) -> (Vec<String>, usize) {
+        match read(&[&format!("v=TLSRPTv1; rua={rua}")]) {
+            RuaDiscovery::Found(record) => (
+                record
+                    .destinations
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+                record.skipped.len(),
+            ),
+            RuaDiscovery::Invalid(RuaRecordError::NothingUsable { skipped }) => {
+                (Vec::new(), skipped.len())
+            }
+            other => panic!("{rua}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a4_a6_exactly_one_record_asks_for_reports() {
+        let several = |number| RuaDiscovery::Invalid(RuaRecordError::SeveralRecords(number));
+        let field = |text: &str| {
+            RuaDiscovery::Invalid(RuaRecordError::Field(FieldError::NotAField(
+                text.to_owned(),
+            )))
+        };
+        let missing = RuaDiscovery::Invalid(RuaRecordError::RuaMissing);
+        for (records, expected) in [
+            (&[][..], RuaDiscovery::Absent),
+            (&["v=spf1 -all"], RuaDiscovery::Absent),
+            (&["V=tlsrptv1; rua=mailto:a@x"], RuaDiscovery::Absent),
+            (&["v=TLSRPTv1"], RuaDiscovery::Absent),
+            (
+                &["v=TLSRPTv1; rua=mailto:a@x", "v=TLSRPTv1; rua=mailto:a@x"],
+                several(2),
+            ),
+            (&["v=TLSRPTv1;"], missing.clone()),
+            (&["v=TLSRPTv1; RUA=mailto:a@x"], missing.clone()),
+            (&["v=TLSRPTv1; foo=bar"], missing),
+            (&["v=TLSRPTv1; rua=mailto:a@x; foo"], field("foo")),
+            (&["v=TLSRPTv1; foo=a=b; rua=mailto:a@x"], field("foo=a=b")),
+        ] {
+            assert_eq!(read(records), expected, "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a4_a5_a6_a9_valid_records() {
+        for records in [
+            &["v=TLSRPTv1; rua=mailto:a@x"][..],
+            &["v=spf1 -all", "v=TLSRPTv1;rua=mailto:a@x;"],
+            &["v=TLSRPTv1 ; rua=mailto:a@x ; "],
+            &["v=TLSRPTv1; foo=bar; rua=mailto:a@x"],
+            &["v=TLSRPTv1; rua=mailto:a@x; foo=bar"],
+        ] {
+            let expected = RuaRecord {
+                destinations: vec![Destination::Mail("a@x".to_owned())],
+                skipped: Vec::new(),
+            };
+            assert_eq!(read(records), RuaDiscovery::Found(expected), "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a7_a8_a10_a11_what_a_uri_comes_to() {
+        let long = format!("mailto:{}@x", "a".repeat(65));
+        for (uris, expected, skipped) in [
+            (
+                "mailto:a@x,mailto:b@x",
+                &["mailto:a@x", "mailto:b@x"][..],
+                0,
+            ),
+            (
+                "mailto:a@x \t, \tmailto:b@x",
+                &["mailto:a@x", "mailto:b@x"],
+                0,
+            ),
+            ("mailto:a@x,mailto:a@X", &["mailto:a@x"], 0),
+            ("MailTo:a@Example.COM.", &["mailto:a@example.com"], 0),
+            ("mailto:a@x!10m,mailto:b@x", &["mailto:b@x"], 1),
+            ("mailto:a%21b@x", &["mailto:a!b@x"], 0),
+            ("mailto:tls%2Brpt@x", &["mailto:tls+rpt@x"], 0),
+            ("mailto:a@x%2Cb@x", &["mailto:a@x", "mailto:b@x"], 0),
+            ("mailto:%22a%2Cb%22@x", &["mailto:\"a,b\"@x"], 0),
+            (
+                "mailto:a@b%C3%BCcher.example",
+                &["mailto:a@xn--bcher-kva.example"],
+                0,
+            ),
+            ("mailto:%C3%BC@x", &["mailto:ü@x"], 0),
+            ("mailto:a@x?subject=evil%0d%0aBcc:b@x", &["mailto:a@x"], 0),
+            ("https://x/y,mailto:a@x", &["https://x/y", "mailto:a@x"], 0),
+            ("HTTPS://x:8443/a?b=c%2Cd", &["HTTPS://x:8443/a?b=c%2Cd"], 0),
+            (
+                "https://[2001:db8::1]:443/a",
+                &["https://[2001:db8::1]:443/a"],
+                0,
+            ),
+            (",mailto:a@x,", &["mailto:a@x"], 2),
+            ("mailto:a@x%0d%0aBcc:b@x", &[], 1),
+            ("mailto:a%00@x", &[], 1),
+            ("mailto:a%0A@x", &[], 1),
+            ("mailto:a b@x", &[], 1),
+            ("mailto:<a@x>", &[], 1),
+            ("mailto:a%3E@x", &[], 1),
+            ("mailto:%22a%0A%22@x", &[], 1),
+            ("mailto:a%80@x", &[], 1),
+            ("mailto:a%2@x", &[], 1),
+            ("mailto:a%@x", &[], 1),
+            ("mailto:a..b@x", &[], 1),
+            ("mailto:@x", &[], 1),
+            ("mailto:a@", &[], 1),
+            ("mailto:a@[192.0.2.1]", &[], 1),
+            ("mailto:", &[], 1),
+            (&long, &[], 1),
+            ("postmaster@x", &[], 1),
+            ("http://x/y", &[], 1),
+            ("ftp://x/y", &[], 1),
+            ("https:x", &[], 1),
+            ("https:///y", &[], 1),
+            ("https://user:secret@x/y", &[], 1),
+            ("https://x:0/", &[], 1),
+            ("https://x:65536/", &[], 1),
+            ("https://a b/", &[], 1),
+            ("https://x/<y>", &[], 1),
+            ("https://x/%zz", &[], 1),
+            ("https://[::1/", &[], 1),
+        ] {
+            let expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
+            assert_eq!(rua(uris), (expected, skipped), "{uris}");
+        }
+    }
+
+    #[test]
+    fn a12_the_union_of_all_rua_is_bounded() {
+        let RuaDiscovery::Found(record) =
+            read(&["v=TLSRPTv1; rua=mailto:a@x; rua=mailto:b@x,mailto:a@x"])
+        else {
+            panic!("no record");
+        };
+        assert_eq!(record.destinations.len(), 2);
+
+        let many: Vec<_> = (0..1_000).map(|n| format!("mailto:a{n}@x")).collect();
+        let (destinations, skipped) = rua(&many.join(","));
+        assert_eq!((destinations.len(), skipped), (DESTINATIONS_MAX, 1));
+        assert_eq!(destinations[0], "mailto:a0@x");
+
+        let (destinations, skipped) = rua(&["ftp:"; 1_000].join(","));
+        assert_eq!((destinations.len(), skipped), (0, SKIPPED_MAX + 1));
+    }
+
+    #[test]
+    fn g3_what_is_skipped_is_escaped_for_the_log() {
+        let RuaDiscovery::Found(record) = read(&["v=TLSRPTv1; rua=mailto:a@x,x\ty"]) else {
+            panic!("no record");
+        };
+        assert_eq!(record.skipped, ["\"x\\ty\": neither mailto: nor https:"]);
+    }
 }

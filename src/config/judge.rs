@@ -1,0 +1,239 @@
+//! Walks the file before it becomes a [`Config`], and gathers everything that is wrong with it.
+
+use std::{ops::Range, path::Path};
+
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use super::{
+    Config, Problem, Via,
+    kind::{self, quoted},
+    near::nearest,
+    setting::{Default as SettingDefault, Section, Shape},
+    settings,
+};
+
+/// Walks the file and gathers what is wrong with it.
+pub(super) struct Judge<'a> {
+    text: &'a str,
+    directory: &'a Path,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge of a file's text whose paths are relative to `directory`.
+    pub(super) const fn of(text: &'a str, directory: &'a Path) -> Self {
+        Self {
+            text,
+            directory,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Nothing is wrong so far.
+    pub(super) const fn is_content(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Everything that is wrong, in the order of the file.
+    pub(super) fn verdict<T>(mut self) -> Result<T, Vec<Problem>> {
+        // Where a line is no TOML, what the parser guessed in its place says nothing.
+        self.problems.sort();
+        self.problems.dedup_by(|later, first| {
+            later == first || (later.line == first.line && first.setting.is_empty())
+        });
+        Err(self.problems)
+    }
+
+    /// Something is wrong with `setting` at `span`, octets of the text.
+    pub(super) fn complain(&mut self, span: Range<usize>, setting: &str, reason: String) {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        self.problems.push(Problem {
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or("").chars().count() + 1,
+            setting: setting.to_owned(),
+            reason,
+        });
+    }
+
+    /// Every section and value by itself.
+    pub(super) fn sections(&mut self, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let Some(section) = settings::section(name.get_ref()) else {
+                self.unknown_section(name, value);
+                continue;
+            };
+            match section.shape {
+                Shape::Single => match value.get_ref().as_table() {
+                    Some(part) => self.settings(section, section.name, part, name.span()),
+                    None => self.not_a_section(section, value),
+                },
+                Shape::List => self.list(section, value),
+                Shape::ByDomain => self.domains(section, value),
+            }
+        }
+    }
+
+    fn unknown_section(&mut self, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
+        let known = settings::SECTIONS.iter().map(|section| section.name);
+        let reason = match nearest(name.get_ref(), known) {
+            Some(meant) => format!("unknown section; did you mean [{meant}]?"),
+            None if value.get_ref().is_table() => "unknown section".to_owned(),
+            None => "unknown setting; every setting stands below its [section]".to_owned(),
+        };
+        self.complain(name.span(), &shown(name.get_ref()), reason);
+    }
+
+    fn not_a_section(&mut self, section: &Section, value: &Spanned<DeValue<'_>>) {
+        let reason = format!("write it as a section, {}", section.header());
+        self.complain(value.span(), section.name, reason);
+    }
+
+    fn list(&mut self, section: &Section, value: &Spanned<DeValue<'_>>) {
+        let Some(items) = value.get_ref().as_array() else {
+            return self.not_a_section(section, value);
+        };
+        for item in items {
+            match item.get_ref().as_table() {
+                Some(part) => self.settings(section, section.name, part, item.span()),
+                None => self.not_a_section(section, item),
+            }
+        }
+        self.same_selectors(items.iter());
+    }
+
+    /// RFC 6376 s3.1: a selector names one key.
+    fn same_selectors<'i>(&mut self, items: impl Iterator<Item = &'i Spanned<DeValue<'i>>>) {
+        let mut seen: Vec<&str> = Vec::new();
+        for item in items {
+            let Some(value) = item.get_ref().get("selector") else {
+                continue;
+            };
+            let Some(selector) = value.get_ref().as_str() else {
+                continue;
+            };
+            if seen.iter().any(|one| one.eq_ignore_ascii_case(selector)) {
+                let reason = format!("the selector {} is there already", quoted(selector));
+                self.complain(value.span(), "dkim.selector", reason);
+            }
+            seen.push(selector);
+        }
+    }
+
+    fn domains(&mut self, section: &Section, value: &Spanned<DeValue<'_>>) {
+        let Some(domains) = value.get_ref().as_table() else {
+            return self.not_a_section(section, value);
+        };
+        let mut seen = Vec::new();
+        for (name, part) in domains {
+            let called = format!("domain.{}", quoted(name.get_ref()));
+            match kind::domain(name.get_ref()) {
+                Err(reason) => self.complain(name.span(), &called, reason),
+                Ok(domain) if seen.contains(&domain) => {
+                    let reason = format!("{domain} has a section already");
+                    self.complain(name.span(), &called, reason);
+                }
+                Ok(domain) => seen.push(domain),
+            }
+            match part.get_ref().as_table() {
+                Some(part) => self.settings(section, &called, part, name.span()),
+                None => self.not_a_section(section, part),
+            }
+        }
+    }
+
+    /// The settings of one section that stands at `at` and is called `called`.
+    fn settings(&mut self, section: &Section, called: &str, part: &DeTable<'_>, at: Range<usize>) {
+        for (key, value) in part {
+            let name = format!("{called}.{}", shown(key.get_ref()));
+            match section.setting(key.get_ref()) {
+                Some(setting) => {
+                    for (span, reason) in setting.kind.complaints(value, self.directory) {
+                        self.complain(span, &name, reason);
+                    }
+                }
+                None => {
+                    let known = section.settings.iter().map(|setting| setting.key);
+                    let reason = match nearest(key.get_ref(), known) {
+                        Some(meant) => {
+                            format!("unknown setting; did you mean \"{meant}\"?")
+                        }
+                        None => "unknown setting".to_owned(),
+                    };
+                    self.complain(key.span(), &name, reason);
+                }
+            }
+        }
+        for setting in section.settings {
+            let missing = !part.keys().any(|key| key.get_ref() == setting.key);
+            if setting.default == SettingDefault::Required && missing {
+                let name = format!("{called}.{}", setting.key);
+                self.complain(
+                    at.clone(),
+                    &name,
+                    format!("missing; it is {}", setting.kind),
+                );
+            }
+        }
+    }
+
+    /// What only shows when the settings are seen together.
+    pub(super) fn whole(&mut self, config: &Config, table: &DeTable<'_>) {
+        if !config.report.enabled {
+            return;
+        }
+        let sender = &config.sender;
+        let needed = [
+            ("organization", &sender.organization, "\"Example Org\""),
+            ("contact", &sender.contact, "\"postmaster@example.org\""),
+        ];
+        for (key, value, example) in needed {
+            if value.trim().is_empty() {
+                let reason = format!(
+                    "reports need it: set {key} = {example} below [sender], or report.enabled = false \
+                     to send none"
+                );
+                self.complain(
+                    span_of(table, "sender", key),
+                    &format!("sender.{key}"),
+                    reason,
+                );
+            }
+        }
+        if config.deliver.via == Via::Relay && config.deliver.relay.is_empty() {
+            let reason = "deliver.via is \"relay\" and there is none".to_owned();
+            self.complain(span_of(table, "deliver", "relay"), "deliver.relay", reason);
+        }
+        if config.deliver.via == Via::Mx && config.dkim.is_empty() {
+            // RFC 8460 s3: receivers must ignore a report without a valid signature.
+            let reason =
+                "\"mx\" needs a [[dkim]] key: nobody after us would sign the reports, and \
+                          receivers ignore unsigned ones"
+                    .to_owned();
+            self.complain(span_of(table, "deliver", "via"), "deliver.via", reason);
+        }
+    }
+}
+
+/// Where a setting stands, else its section, else the start of the file.
+fn span_of(table: &DeTable<'_>, section: &str, key: &str) -> Range<usize> {
+    let Some((name, part)) = table.iter().find(|(name, _)| name.get_ref() == section) else {
+        return 0..0;
+    };
+    part.get_ref()
+        .get(key)
+        .map_or_else(|| name.span(), Spanned::span)
+}
+
+/// A key of the file within a message.
+fn shown(key: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if key.len() <= 80 && key.bytes().all(plain) && !key.is_empty() {
+        key.to_owned()
+    } else {
+        quoted(key)
+    }
+}

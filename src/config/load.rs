@@ -1,0 +1,288 @@
+//! The file, read and judged: every mistake at once, each with its line, column and reason.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use toml::de::DeTable;
+
+use super::{Config, Override, files, judge::Judge, kind};
+use crate::clock::UtcDay;
+
+/// Where the file is unless the operator says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/sealpost/sealpost.toml";
+
+/// The longest file that is read. A thousand domains with reasons need a tenth of it.
+const FILE_OCTETS_MAX: u64 = 1024 * 1024;
+
+/// A configuration that has been judged and found right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The file it came from; none where the built-in defaults hold.
+    pub path: Option<PathBuf>,
+    /// The settings; every path in it is absolute or relative to the working directory.
+    pub config: Config,
+    /// What is done otherwise for single domains, by domain.
+    pub overrides: Vec<Override>,
+}
+
+/// One mistake in the file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character within the line, from 1.
+    pub column: usize,
+    /// The setting, `policy.https_port`; empty where the file is no TOML.
+    pub setting: String,
+    /// What is wrong, and where it helps, what to write.
+    pub reason: String,
+}
+
+/// Why there is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The operator must act: there is no file.
+    #[error(
+        "{}: there is no such file. Make one with at least:\n\n{}\n`sealpost config explain` says what \
+         else can be set; `--config FILE` names another file.",
+        .path.display(), super::explain::MINIMAL_LINES
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operator must act: the file cannot be read.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// The operator must act: what the file says is wrong.
+    #[error("{}", listed(.path, .problems))]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Every mistake found, in the order of the file. Never empty.
+        problems: Vec<Problem>,
+    },
+}
+
+/// One line for each problem: `FILE:LINE:COLUMN: SETTING: REASON`.
+fn listed(path: &Path, problems: &[Problem]) -> String {
+    let each = problems
+        .iter()
+        .map(|problem| format!("{}:{problem}", path.display()));
+    each.collect::<Vec<_>>().join("\n")
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}: ", self.line, self.column)?;
+        if !self.setting.is_empty() {
+            write!(formatter, "{}: ", self.setting)?;
+        }
+        formatter.write_str(&self.reason)
+    }
+}
+
+/// Reads the configuration of a daemon.
+///
+/// # Errors
+/// When the file is not there, cannot be read, or is wrong; [`ConfigError`] names every mistake.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    read(path, Purpose::Daemon)
+}
+
+/// Reads the configuration for a command that talks to the daemon or looks things up: it needs no
+/// sender, and without `path` the default file may be missing.
+///
+/// # Errors
+/// As [`load`], except for what only the daemon needs.
+pub fn load_for_command(path: Option<&Path>) -> Result<Loaded, ConfigError> {
+    match path {
+        Some(path) => read(path, Purpose::Command),
+        None => match read(Path::new(DEFAULT_PATH), Purpose::Command) {
+            Err(ConfigError::Missing { .. }) => Ok(Loaded::built_in()),
+            result => result,
+        },
+    }
+}
+
+impl Loaded {
+    /// What holds without a file.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self {
+            path: None,
+            config: Config::default(),
+            overrides: Vec::new(),
+        }
+    }
+
+    /// What is allowed and yet worth a warning at every start, in sentences.
+    #[must_use]
+    pub fn warnings(&self, today: UtcDay) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let config = &self.config;
+        if !config.report.enabled {
+            warnings.push("report.enabled is false: no domain gets a report".to_owned());
+        } else if config.dkim.is_empty() {
+            warnings.push(format!(
+                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless the relay \
+                 {} signs them",
+                config.deliver.relay
+            ));
+        }
+        if config.policy.allow_private_addresses {
+            warnings.push(
+                "policy.allow_private_addresses is true: a recipient domain can steer requests into \
+                 this network"
+                    .to_owned(),
+            );
+        }
+        if config.policy.https_port != 443 {
+            warnings.push(format!(
+                "policy.https_port is {}: no policy host outside a laboratory answers there",
+                config.policy.https_port
+            ));
+        }
+        warnings.extend(
+            config
+                .dkim
+                .iter()
+                .filter_map(|dkim| files::too_open(&dkim.key)),
+        );
+        for each in &self.overrides {
+            if let Some(until) = each.until.filter(|until| *until < today) {
+                warnings.push(format!(
+                    "the override of {} ended with {until} and does nothing any more",
+                    each.domain
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+/// Who reads the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Daemon,
+    Command,
+}
+
+fn read(path: &Path, purpose: Purpose) -> Result<Loaded, ConfigError> {
+    let unreadable = |reason: String| ConfigError::Unreadable {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(ConfigError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => return Err(unreadable(files::reason(&error))),
+        Ok(about) if about.is_dir() => return Err(unreadable("it is a directory".to_owned())),
+        Ok(about) if about.len() > FILE_OCTETS_MAX => {
+            return Err(unreadable("it is longer than 1 MiB".to_owned()));
+        }
+        Ok(_) => std::fs::read(path).map_err(|error| unreadable(files::reason(&error)))?,
+    };
+    let text = String::from_utf8(text).map_err(|error| {
+        let octet = error.utf8_error().valid_up_to();
+        unreadable(format!("it is not UTF-8: octet {octet} is none"))
+    })?;
+    let directory = path.parent().unwrap_or(Path::new(""));
+    parse(&text, directory, purpose).map_or_else(
+        |problems| {
+            Err(ConfigError::Wrong {
+                path: path.to_owned(),
+                problems,
+            })
+        },
+        |(config, overrides)| {
+            Ok(Loaded {
+                path: Some(path.to_owned()),
+                config,
+                overrides,
+            })
+        },
+    )
+}
+
+/// The text of a file whose paths are relative to `directory`.
+fn parse(
+    text: &str,
+    directory: &Path,
+    purpose: Purpose,
+) -> Result<(Config, Vec<Override>), Vec<Problem>> {
+    let mut judge = Judge::of(text, directory);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        judge.complain(
+            error.span().unwrap_or(0..0),
+            "",
+            error.message().replace('\n', ", "),
+        );
+    }
+    let table = table.get_ref();
+    judge.sections(table);
+    if !judge.is_content() {
+        return judge.verdict();
+    }
+    let mut config: Config = match toml::from_str(text) {
+        Ok(config) => config,
+        Err(error) => {
+            let reason = error.message().replace('\n', ", ");
+            judge.complain(error.span().unwrap_or(0..0), "", reason);
+            return judge.verdict();
+        }
+    };
+    if purpose == Purpose::Daemon {
+        judge.whole(&config, table);
+    }
+    if !judge.is_content() {
+        return judge.verdict();
+    }
+    resolve_paths(&mut config, directory);
+    let overrides = overrides(&config);
+    Ok((config, overrides))
+}
+
+/// Paths are relative to the file, wherever the program is started.
+fn resolve_paths(config: &mut Config, directory: &Path) {
+    let paths = config.policy.extra_roots.iter_mut().chain([
+        &mut config.store.path,
+        &mut config.plugin_socket.path,
+        &mut config.control_socket.path,
+    ]);
+    for path in paths.chain(config.dkim.iter_mut().map(|dkim| &mut dkim.key)) {
+        *path = files::resolve(path, directory);
+    }
+}
+
+/// The overrides in their checked form. What could not be one was found by the judge before.
+fn overrides(config: &Config) -> Vec<Override> {
+    let checked = config.domain.iter().filter_map(|(name, each)| {
+        Some(Override {
+            domain: kind::domain(name).ok()?,
+            mode: each.mode,
+            until: match &each.until {
+                Some(until) => Some(kind::day(until).ok()?),
+                None => None,
+            },
+        })
+    });
+    let mut overrides: Vec<_> = checked.collect();
+    overrides.sort_by(|one, other| one.domain.cmp(&other.domain));
+    overrides
+}
+
+#[cfg(test)]
+mod tests;

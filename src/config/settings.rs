@@ -1,0 +1,646 @@
+//! Every setting there is: **the** table.
+//!
+//! `sealpost config explain`, `docs/config.md` and `docs/examples/full.toml` are made from it, and a
+//! value of the file is judged by it. A test holds it and [`Config`](super::Config) together, names
+//! and defaults, both ways.
+
+use super::{
+    kind::Kind,
+    setting::{Default, Section, Setting, Shape},
+};
+
+/// The section of this name.
+#[must_use]
+pub fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.name == name)
+}
+
+/// Every setting with its section, in the order of the table.
+pub fn all() -> impl Iterator<Item = (&'static Section, &'static Setting)> {
+    SECTIONS.iter().flat_map(|section| {
+        section
+            .settings
+            .iter()
+            .map(move |setting| (section, setting))
+    })
+}
+
+/// A setting that has been there from the first release on.
+const fn first(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    unit: &'static str,
+    text: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        kind,
+        default: Default::Value(default),
+        unit,
+        since: "0.1.0",
+        text,
+    }
+}
+
+/// A setting of a section that is not there by default.
+const fn first_without(
+    key: &'static str,
+    kind: Kind,
+    default: Default,
+    text: &'static str,
+) -> Setting {
+    Setting {
+        default,
+        ..first(key, kind, "", "", text)
+    }
+}
+
+const DAY_SECONDS: i64 = 86_400;
+const PORT: Kind = Kind::Number(1, 65_535);
+
+/// Every section, in the order of the pipeline.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "sender",
+        shape: Shape::Single,
+        text: "Who we are to those who get our reports.",
+        settings: &[
+            first(
+                "organization",
+                Kind::Text,
+                "\"\"",
+                "",
+                "The organization that sends the mail, as reports name it (`organization-name`). Needed \
+                 while `report.enabled` is true.",
+            ),
+            first(
+                "contact",
+                Kind::Mailbox,
+                "\"\"",
+                "",
+                "Where a reader of our reports can write to (`contact-info`). It is the From of report \
+                 mail, and its domain is the one that signs it with DKIM. Needed while \
+                 `report.enabled` is true.",
+            ),
+            first(
+                "envelope_from",
+                Kind::Mailbox,
+                "\"\"",
+                "",
+                "The envelope sender of report mail, to which bounces go. Empty: `sender.contact`.",
+            ),
+            first(
+                "host_name",
+                Kind::HostName,
+                "\"\"",
+                "",
+                "The name this host calls itself in SMTP and in report ids. Empty: the machine's host \
+                 name.",
+            ),
+        ],
+    },
+    Section {
+        name: "dns",
+        shape: Shape::Single,
+        text: "The resolver.",
+        settings: &[
+            first(
+                "servers",
+                Kind::Addresses,
+                "[]",
+                "",
+                "The resolvers to ask. Empty: those of /etc/resolv.conf.",
+            ),
+            first(
+                "timeout_ms",
+                Kind::Number(1, 60_000),
+                "3000",
+                "milliseconds",
+                "How long one try of a lookup may take.",
+            ),
+            first(
+                "attempts",
+                Kind::Number(1, 10),
+                "2",
+                "",
+                "How often a lookup is tried before it counts as failed.",
+            ),
+        ],
+    },
+    Section {
+        name: "policy",
+        shape: Shape::Single,
+        text: "How MTA-STS policies are fetched and kept (RFC 8461).",
+        settings: &[
+            first(
+                "https_port",
+                PORT,
+                "443",
+                "",
+                "The port of policy hosts. RFC 8461 knows only 443; another one is for laboratories.",
+            ),
+            first(
+                "extra_roots",
+                Kind::Certificates,
+                "[]",
+                "",
+                "PEM files with further root certificates to trust policy hosts by, beside the built-in \
+                 ones.",
+            ),
+            first(
+                "fetch_timeout_seconds",
+                Kind::Number(1, 600),
+                "60",
+                "seconds",
+                "The time for one fetch, from the first packet to the last.",
+            ),
+            first(
+                "document_bytes_max",
+                Kind::Number(1_024, 1_048_576),
+                "65536",
+                "octets",
+                "The longest policy document that is taken. A longer one is a failed fetch.",
+            ),
+            first(
+                "fetches_max",
+                Kind::Number(1, 4_096),
+                "64",
+                "",
+                "How many fetches run at once.",
+            ),
+            first(
+                "fetch_retry_seconds",
+                Kind::Number(1, DAY_SECONDS),
+                "300",
+                "seconds",
+                "How long after a failed fetch the same policy id is left alone. RFC 8461 asks for at \
+                 least 300.",
+            ),
+            first(
+                "refresh_seconds",
+                Kind::Number(1, 31_557_600),
+                "86400",
+                "seconds",
+                "How often a kept policy is fetched again in the background, whatever its id says, so \
+                 that it does not expire.",
+            ),
+            first(
+                "record_seconds_max",
+                Kind::Number(0, DAY_SECONDS),
+                "3600",
+                "seconds",
+                "How long a domain's TXT record is relied on at most, whatever its time to live, before \
+                 it is looked up again. 0: it is looked up for every question.",
+            ),
+            first(
+                "domains_in_memory_max",
+                Kind::Number(1, 10_000_000),
+                "100000",
+                "",
+                "How many domains' answers are held in memory.",
+            ),
+            first(
+                "allow_private_addresses",
+                Kind::Switch,
+                "false",
+                "",
+                "Allow policy hosts on loopback, private and link-local addresses. A recipient domain \
+                 could then steer requests into your own network: for laboratories.",
+            ),
+            first(
+                "when_unknown",
+                Kind::Word(&["defer", "may"]),
+                "\"defer\"",
+                "",
+                "What the MTA is told when Sealpost itself cannot tell. `defer`: try again later. `may`: \
+                 deliver opportunistically, which gives up the protection for that time.",
+            ),
+        ],
+    },
+    Section {
+        name: "store",
+        shape: Shape::Single,
+        text: "What outlives the process: tallies of sessions, policies, and how reports stand.",
+        settings: &[
+            first(
+                "path",
+                Kind::Directory,
+                "\"/var/lib/sealpost/store\"",
+                "",
+                "The directory. It belongs to the daemon alone.",
+            ),
+            first(
+                "commit_interval_ms",
+                Kind::Number(1, 60_000),
+                "250",
+                "milliseconds",
+                "How long sessions are gathered before they are written together. A power cut costs at \
+                 most the sessions of this time.",
+            ),
+            first(
+                "queue_sessions_max",
+                Kind::Number(1, 16_777_216),
+                "65536",
+                "sessions",
+                "How many sessions may wait for the recorder. More are dropped and counted; mail is \
+                 never held up.",
+            ),
+            first(
+                "waiting_rows_max",
+                Kind::Number(1, 100_000_000),
+                "1000000",
+                "rows",
+                "How many changed rows may wait in memory for a disk that takes none. More are dropped \
+                 and counted.",
+            ),
+            first(
+                "free_space_min_mib",
+                Kind::Number(0, 1_048_576),
+                "256",
+                "MiB",
+                "Recording stops, with an alarm, while less than this is left on the disk. Mail goes on.",
+            ),
+            first(
+                "keep_days",
+                Kind::Number(3, 400),
+                "30",
+                "days",
+                "For how many days tallies and delivery states are kept. A report can be under way until \
+                 two days after its day, hence at least 3.",
+            ),
+            first(
+                "failures_per_domain_day_max",
+                Kind::Number(0, 1_000_000),
+                "1000",
+                "failures",
+                "How many failures of one domain and day are also kept one by one, with time and \
+                 addresses, for `sealpost sessions --failures`. The newest are kept. Reports do not \
+                 depend on it.",
+            ),
+            first(
+                "cache_mib",
+                Kind::Number(1, 65_536),
+                "64",
+                "MiB",
+                "How much memory the store may use as a cache.",
+            ),
+        ],
+    },
+    Section {
+        name: "report",
+        shape: Shape::Single,
+        text: "What is reported (RFC 8460).",
+        settings: &[
+            first(
+                "enabled",
+                Kind::Switch,
+                "true",
+                "",
+                "Make and send reports at all.",
+            ),
+            first(
+                "success_only",
+                Kind::Switch,
+                "true",
+                "",
+                "Send a report also when every session of the day went well.",
+            ),
+            first(
+                "sending_ip",
+                Kind::Switch,
+                "true",
+                "",
+                "Put our own address into failure details (`sending-mta-ip`).",
+            ),
+            first(
+                "details_max",
+                Kind::Number(1, 100_000),
+                "1000",
+                "",
+                "How many failure details one report holds. The rest is summed up in one.",
+            ),
+            first(
+                "never",
+                Kind::Domains,
+                "[]",
+                "",
+                "Recipient domains that get no report.",
+            ),
+        ],
+    },
+    Section {
+        name: "dkim",
+        shape: Shape::List,
+        text: "How report mail is signed; one section for each selector. Receivers ignore a report \
+               without a valid signature of the domain of `sender.contact` (RFC 8460 s3).",
+        settings: &[
+            first_without(
+                "selector",
+                Kind::Selector,
+                Default::Required,
+                "The selector. The key's record is `SELECTOR._domainkey.` and the domain of \
+                 `sender.contact`.",
+            ),
+            first_without(
+                "key",
+                Kind::PrivateKey,
+                Default::Required,
+                "The private key: PEM, RSA of at least 2048 bits or Ed25519. Only the daemon's user \
+                 should be able to read it.",
+            ),
+        ],
+    },
+    Section {
+        name: "deliver",
+        shape: Shape::Single,
+        text: "How and when reports travel.",
+        settings: &[
+            first(
+                "via",
+                Kind::Word(&["relay", "mx"]),
+                "\"relay\"",
+                "",
+                "`relay`: hand report mail to `deliver.relay`. `mx`: bring it straight to the MX of the \
+                 rua's domain, whatever TLS does (RFC 8460 s3).",
+            ),
+            first(
+                "relay",
+                Kind::HostPort,
+                "\"127.0.0.1:25\"",
+                "",
+                "The relay. It must deliver mail that says `TLS-Required: No` despite TLS failures.",
+            ),
+            first(
+                "smtp_port",
+                PORT,
+                "25",
+                "",
+                "The port of MX hosts where `deliver.via` is `mx`. Another one than 25 is for \
+                 laboratories.",
+            ),
+            first(
+                "settle_seconds",
+                Kind::Number(0, DAY_SECONDS),
+                "1800",
+                "seconds",
+                "How long after midnight UTC a day is left to settle before it is reported.",
+            ),
+            first(
+                "spread_seconds",
+                Kind::Number(0, DAY_SECONDS),
+                "12600",
+                "seconds",
+                "Over how long the reports of a day are spread from then on. RFC 8460 s4.1 suggests up \
+                 to four hours after midnight.",
+            ),
+            first(
+                "timeout_seconds",
+                Kind::Number(1, 3_600),
+                "300",
+                "seconds",
+                "How long one attempt to deliver a report may take.",
+            ),
+            first(
+                "retry_seconds",
+                Kind::Number(1, DAY_SECONDS),
+                "600",
+                "seconds",
+                "The wait after the first failed attempt. It doubles each time.",
+            ),
+            first(
+                "give_up_seconds",
+                Kind::Number(1, DAY_SECONDS),
+                "86400",
+                "seconds",
+                "When a delivery is given up, counted from its first attempt: at most a day \
+                 (RFC 8460 s5.5).",
+            ),
+            first(
+                "concurrent_max",
+                Kind::Number(1, 1_024),
+                "16",
+                "",
+                "How many reports are under way at once.",
+            ),
+        ],
+    },
+    Section {
+        name: "plugin_socket",
+        shape: Shape::Single,
+        text: "The door for Exim, libsealpost.so and scripts.",
+        settings: &[
+            first(
+                "path",
+                Kind::Socket,
+                "\"/run/sealpost/plugin.sock\"",
+                "",
+                "Where the socket is.",
+            ),
+            first(
+                "mode",
+                Kind::FileMode,
+                "\"0660\"",
+                "",
+                "Its file mode: who may connect.",
+            ),
+            first(
+                "allow_uids",
+                Kind::UserIds,
+                "[]",
+                "",
+                "User ids that may speak on it. Empty: any that the file mode lets in.",
+            ),
+            first(
+                "clients_max",
+                Kind::Number(1, 65_536),
+                "1024",
+                "",
+                "How many clients at once.",
+            ),
+            first(
+                "idle_seconds",
+                Kind::Number(1, DAY_SECONDS),
+                "300",
+                "seconds",
+                "When a client that says nothing is let go.",
+            ),
+            first(
+                "deadline_ms",
+                Kind::Number(1, 600_000),
+                "20000",
+                "milliseconds",
+                "How long a policy question may take. Past it the answer is made from what is kept.",
+            ),
+        ],
+    },
+    Section {
+        name: "control_socket",
+        shape: Shape::Single,
+        text: "The socket that the other sealpost commands talk to the daemon through. Only root and \
+               the daemon's own user may speak on it.",
+        settings: &[
+            first(
+                "path",
+                Kind::Socket,
+                "\"/run/sealpost/control.sock\"",
+                "",
+                "Where the socket is.",
+            ),
+            first("mode", Kind::FileMode, "\"0600\"", "", "Its file mode."),
+        ],
+    },
+    Section {
+        name: "log",
+        shape: Shape::Single,
+        text: "What is logged, and how. Logs go to standard error, for systemd to keep.",
+        settings: &[
+            first(
+                "level",
+                Kind::LogFilter,
+                "\"info\"",
+                "",
+                "The least that is logged.",
+            ),
+            first(
+                "format",
+                Kind::Word(&["text", "json"]),
+                "\"text\"",
+                "",
+                "`text`: lines for people and the journal. `json`: one JSON object a line.",
+            ),
+        ],
+    },
+    Section {
+        name: "domain",
+        shape: Shape::ByDomain,
+        text: "What is done for one recipient domain instead of what its policy says. Subdomains are \
+               domains of their own.",
+        settings: &[
+            first_without(
+                "mode",
+                Kind::Word(&["off", "audit", "enforce"]),
+                Default::Required,
+                "`off`: no policy is looked up or applied; sessions are counted as under none. `audit`: \
+                 the policy is evaluated and reported, not enforced. `enforce`: a policy in mode \
+                 `testing` is enforced.",
+            ),
+            first_without(
+                "until",
+                Kind::Day,
+                Default::Unset,
+                "The last day this holds, UTC. Left out: until the section is taken out.",
+            ),
+            first_without(
+                "reason",
+                Kind::Text,
+                Default::Value("\"\""),
+                "Why, for whoever reads the log.",
+            ),
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{Config, DkimConfig, DomainOverride, OverrideMode};
+
+    /// Every leaf of a configuration by its name in the table, as TOML text.
+    fn leaves(config: &Config) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let whole = toml::Table::try_from(config).unwrap();
+        for (name, part) in &whole {
+            let section = section(name).unwrap_or_else(|| panic!("[{name}] is not in the table"));
+            let part = match section.shape {
+                Shape::Single => part,
+                Shape::List => part.as_array().unwrap().first().unwrap(),
+                Shape::ByDomain => part.as_table().unwrap().values().next().unwrap(),
+            };
+            for (key, value) in part.as_table().unwrap() {
+                let setting = section
+                    .setting(key)
+                    .unwrap_or_else(|| panic!("{name}.{key} is not in the table"));
+                found.insert(section.name_of(setting), value.to_string());
+            }
+        }
+        found
+    }
+
+    /// A configuration in which every optional part is there.
+    fn everything_named() -> Config {
+        Config {
+            dkim: vec![DkimConfig {
+                selector: "s".into(),
+                key: "k".into(),
+            }],
+            domain: BTreeMap::from([(
+                "example.org".to_owned(),
+                DomainOverride {
+                    mode: OverrideMode::Off,
+                    until: Some("2026-12-31".into()),
+                    reason: "why".into(),
+                },
+            )]),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn the_table_and_the_types_name_the_same_settings() {
+        let of_types: Vec<String> = leaves(&everything_named()).into_keys().collect();
+        let mut of_table: Vec<String> = all()
+            .map(|(section, setting)| section.name_of(setting))
+            .collect();
+        of_table.sort();
+        assert_eq!(of_types, of_table);
+    }
+
+    #[test]
+    fn the_table_and_the_types_have_the_same_defaults() {
+        let of_types = leaves(&everything_named());
+        for (section, setting) in all().filter(|(section, _)| section.shape == Shape::Single) {
+            let name = section.name_of(setting);
+            let Default::Value(default) = setting.default else {
+                panic!("{name} has no default");
+            };
+            assert_eq!(of_types.get(&name).unwrap(), default, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_of_its_kind() {
+        for (section, setting) in all() {
+            let Default::Value(default) = setting.default else {
+                continue;
+            };
+            let value = toml::de::DeValue::parse(default).unwrap();
+            let complaints = setting.kind.complaints(&value, std::path::Path::new("/"));
+            assert_eq!(complaints, [], "{}", section.name_of(setting));
+        }
+    }
+
+    #[test]
+    fn names_carry_the_unit_that_the_table_gives() {
+        let units = [
+            ("_ms", "milliseconds"),
+            ("_seconds", "seconds"),
+            ("_seconds_max", "seconds"),
+            ("_mib", "MiB"),
+            ("_days", "days"),
+            ("_bytes_max", "octets"),
+        ];
+        for (section, setting) in all() {
+            for (end, unit) in units {
+                let carries = setting.key.ends_with(end);
+                assert!(
+                    !carries || setting.unit == unit,
+                    "{}",
+                    section.name_of(setting)
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the control socket knows of the daemon: this trait, and nothing behind it.
+
+use super::{
+    protocol::Refusal,
+    wire::{
+        CheckResult, Deliveries, Policies, PolicyView, Purged, Refreshed, ReportView, ReportsSent,
+        Sessions, Status,
+    },
+};
+use crate::{
+    clock::{BoxFuture, UtcDay},
+    policy::PolicyDomain,
+};
+
+/// An answer of the daemon, or why there is none.
+pub type Replied<T> = Result<T, Refusal>;
+
+/// What a running daemon can be asked by its operator. Today and yesterday are the daemon's.
+pub trait Control: Send + Sync {
+    /// How the daemon is.
+    fn status(&self) -> BoxFuture<'_, Replied<Status>>;
+
+    /// What was counted.
+    fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>>;
+
+    /// Every policy that is kept.
+    fn policies(&self) -> BoxFuture<'_, Replied<Policies>>;
+
+    /// The policy kept for a domain; [`RefusalKind::NotFound`](super::protocol::RefusalKind) where
+    /// there is none.
+    fn policy(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<PolicyView>>;
+
+    /// Looks up and fetches a domain's policy now, past every cache.
+    fn refresh(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Refreshed>>;
+
+    /// Forgets the policy kept for a domain, in memory and on the disk.
+    fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>>;
+
+    /// What would happen to mail to a domain now, and why; changes nothing.
+    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>>;
+
+    /// How the reports of a day (absent: yesterday) stand, of one domain or of all.
+    fn deliveries(
+        &self,
+        day: Option<UtcDay>,
+        domain: Option<PolicyDomain>,
+    ) -> BoxFuture<'_, Replied<Deliveries>>;
+
+    /// A report of a day (absent: today so far) as it would be sent; changes nothing.
+    fn report_preview(
+        &self,
+        day: Option<UtcDay>,
+        domain: PolicyDomain,
+    ) -> BoxFuture<'_, Replied<ReportView>>;
+
+    /// What was sent for a day (absent: yesterday), composed again from the store.
+    fn report_show(
+        &self,
+        day: Option<UtcDay>,
+        domain: PolicyDomain,
+    ) -> BoxFuture<'_, Replied<ReportView>>;
+
+    /// Sends the reports of a day (absent: yesterday) at once, of one domain or of all, whatever the
+    /// schedule; what was sent before is not sent again. A day that is not over is sent as it is.
+    fn report_send(
+        &self,
+        day: Option<UtcDay>,
+        domain: Option<PolicyDomain>,
+    ) -> BoxFuture<'_, Replied<ReportsSent>>;
+}
+
+/// Which sessions are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionsQuestion {
+    /// The UTC day; absent: today.
+    pub day: Option<UtcDay>,
+    /// Of this domain only.
+    pub domain: Option<PolicyDomain>,
+    /// Also the failures that are kept one by one.
+    pub failures: bool,
+}

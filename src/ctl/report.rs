@@ -1,0 +1,194 @@
+//! `sealpost report`: how the reports stand, what they say, and sending them now.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Context, Format,
+    exit::{Exit, Failure},
+    exit_when,
+    protocol::Request,
+    screen::{Table, counted, set_in, shown},
+    wire::{Deliveries, DeliveryView, ReportView, ReportsSent, SendOutcome},
+};
+use crate::{clock::UtcDay, policy::PolicyDomain};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// How the reports of a day stand
+    #[command(after_help = "Example:\n  sealpost report list --day 2026-11-24")]
+    List(OfADay),
+    /// What was sent to a domain for a day: its deliveries, and the report
+    #[command(after_help = "Example:\n  sealpost report show example.org --day 2026-11-24")]
+    Show(OfADomain),
+    /// A report as it would be if the day ended now; sends nothing
+    #[command(after_help = "Example:\n  sealpost report preview example.org --json | jq .report")]
+    Preview(OfADomain),
+    /// Send the reports of a day at once, whatever the schedule
+    ///
+    /// What was sent before is not sent again. A day that is not over is sent as it is so far, and
+    /// is then not reported again when it is over. Ends with 1 when a report could not be sent, or
+    /// none was to be sent.
+    #[command(
+        after_help = "Example:\n  sealpost report send --day 2026-11-24 --domain example.org"
+    )]
+    Send(OfADay),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OfADay {
+    /// The UTC day that the reports cover, as 2026-11-24 [default: yesterday]
+    #[arg(long, value_name = "DAY")]
+    day: Option<UtcDay>,
+    /// Of this recipient domain only
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<PolicyDomain>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OfADomain {
+    /// The recipient domain
+    domain: PolicyDomain,
+    /// The UTC day that the report covers, as 2026-11-24 [default: yesterday; preview: today]
+    #[arg(long, value_name = "DAY")]
+    day: Option<UtcDay>,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failure> {
+    match command {
+        Command::List(OfADay {
+            day,
+            domain,
+            format,
+        }) => {
+            let deliveries: Deliveries = context.ask(Request::Deliveries {
+                day: day.map(|day| day.to_string()),
+                domain: domain.map(|domain| domain.to_string()),
+            })?;
+            context.show(format, &deliveries, list_as_text)?;
+            Ok(Exit::Ok)
+        }
+        Command::Show(arguments) => {
+            let format = arguments.format;
+            let (day, domain) = named(&arguments);
+            let report: ReportView = context.ask(Request::ReportShow { day, domain })?;
+            context.show(format, &report, report_as_text)?;
+            Ok(Exit::Ok)
+        }
+        Command::Preview(arguments) => {
+            let format = arguments.format;
+            let (day, domain) = named(&arguments);
+            let report: ReportView = context.ask(Request::ReportPreview { day, domain })?;
+            context.show(format, &report, report_as_text)?;
+            Ok(Exit::Ok)
+        }
+        Command::Send(OfADay {
+            day,
+            domain,
+            format,
+        }) => {
+            let sent: ReportsSent = context.ask(Request::ReportSend {
+                day: day.map(|day| day.to_string()),
+                domain: domain.map(|domain| domain.to_string()),
+            })?;
+            context.show(format, &sent, sent_as_text)?;
+            Ok(exit_when(all_went(&sent)))
+        }
+    }
+}
+
+fn named(arguments: &OfADomain) -> (Option<String>, String) {
+    let day = arguments.day.map(|day| day.to_string());
+    (day, arguments.domain.to_string())
+}
+
+fn list_as_text(deliveries: &Deliveries) -> String {
+    if deliveries.deliveries.is_empty() {
+        return format!("No reports of {}.\n", shown(&deliveries.day));
+    }
+    deliveries_table(&deliveries.deliveries).to_string()
+}
+
+fn deliveries_table(deliveries: &[DeliveryView]) -> Table {
+    let mut table = Table::new(["DOMAIN", "DESTINATION", "STATE", "AT", "ATTEMPTS", "REASON"]);
+    for each in deliveries {
+        table.row([
+            each.domain.clone(),
+            each.destination.clone(),
+            each.state.name().to_owned(),
+            each.at.clone(),
+            each.attempts.to_string(),
+            each.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// What is said of a day that is not over.
+fn day_so_far(day: &str, sessions: u64) -> String {
+    format!(
+        "The day {} is not over: {} so far.\n",
+        shown(day),
+        counted(sessions, "session")
+    )
+}
+
+fn report_as_text(report: &ReportView) -> String {
+    let mut text = format!(
+        "Report of {} for {}, {}\n",
+        shown(&report.domain),
+        shown(&report.day),
+        counted(report.sessions, "session")
+    );
+    if !report.day_over {
+        text.push_str(&day_so_far(&report.day, report.sessions));
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "Note: {}", shown(note));
+    }
+    for destination in &report.destinations {
+        let _ = writeln!(text, "To: {}", shown(destination));
+    }
+    if !report.deliveries.is_empty() {
+        let _ = write!(text, "\n{}", deliveries_table(&report.deliveries));
+    }
+    let _ = write!(text, "\nText of the mail:\n{}", set_in(&report.text));
+    let json = serde_json::to_string_pretty(&report.report).unwrap_or_default();
+    let _ = write!(text, "\nReport:\n{}", set_in(&json));
+    text
+}
+
+fn sent_as_text(sent: &ReportsSent) -> String {
+    let mut text = String::new();
+    if !sent.day_over {
+        text.push_str(&day_so_far(&sent.day, sent.sessions));
+    }
+    if sent.reports.is_empty() {
+        let _ = writeln!(text, "No reports of {} to send.", shown(&sent.day));
+        return text;
+    }
+    let mut table = Table::new(["DOMAIN", "DESTINATION", "OUTCOME", "REPORT ID", "REASON"]);
+    for each in &sent.reports {
+        table.row([
+            each.domain.clone(),
+            each.destination.clone().unwrap_or_else(|| "-".to_owned()),
+            each.outcome.name().to_owned(),
+            each.report_id.clone().unwrap_or_else(|| "-".to_owned()),
+            each.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    let _ = write!(text, "{table}");
+    text
+}
+
+/// Something was to be sent, and nothing failed.
+fn all_went(sent: &ReportsSent) -> bool {
+    let failed =
+        |outcome: SendOutcome| matches!(outcome, SendOutcome::Failed | SendOutcome::GivenUp);
+    !sent.reports.is_empty() && !sent.reports.iter().any(|each| failed(each.outcome))
+}

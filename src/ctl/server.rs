@@ -1,0 +1,264 @@
+//! The daemon's end of the control socket.
+//!
+//! Only root and the daemon's own user may speak here, whatever the file mode says: who can purge
+//! policies can take a domain's protection away. Lines, clients and idle time are bounded.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixStream, unix::OwnedWriteHalf},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    control::{Control, Replied, SessionsQuestion},
+    protocol::{
+        Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
+    },
+    socket::BoundSocket,
+};
+use crate::{clock::UtcDay, policy::PolicyDomain};
+
+/// How many operators ask at once. Their requests read whole days of the store.
+const CLIENTS_MAX: usize = 16;
+
+/// A client that says nothing for so long, or does not take its reply, is let go.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long requests under way are waited for when the daemon stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// After an accept that failed, for want of file descriptors say, others get time to finish.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers on the socket until `stop` turns true or its sender is gone; then finishes what is under
+/// way.
+pub async fn serve(
+    socket: BoundSocket,
+    control: Arc<dyn Control>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let mut clients = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.listener().accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        while clients.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                let client = Client {
+                    control: Arc::clone(&control),
+                    places: Arc::clone(&places),
+                    stop: stop.clone(),
+                };
+                clients.spawn(client.attend(stream));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "control socket: a client could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    let drained = timeout(DRAIN, async {
+        while clients.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!("control socket: a request under way was broken off");
+        clients.shutdown().await;
+    }
+}
+
+/// May a peer of this user id speak here?
+const fn is_allowed(peer: u32, own: u32) -> bool {
+    peer == 0 || peer == own
+}
+
+/// What one connection needs.
+struct Client {
+    control: Arc<dyn Control>,
+    places: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Client {
+    async fn attend(mut self, stream: UnixStream) {
+        let peer = stream.peer_cred().map(|peer| peer.uid());
+        let (from, mut to) = stream.into_split();
+        let own = rustix::process::geteuid().as_raw();
+        if !peer.as_ref().is_ok_and(|peer| is_allowed(*peer, own)) {
+            tracing::warn!(
+                ?peer,
+                "control socket: refused a client that is not root or our user"
+            );
+            let refusal = Refusal::new(
+                RefusalKind::NotAllowed,
+                "only root and the user that the daemon runs as may control it",
+            );
+            send(&mut to, Err::<(), _>(refusal)).await;
+            return;
+        }
+        let Ok(_place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let refusal = Refusal::new(
+                RefusalKind::Busy,
+                format!("{CLIENTS_MAX} others control the daemon at this moment; try again"),
+            );
+            send(&mut to, Err::<(), _>(refusal)).await;
+            return;
+        };
+        let mut from = BufReader::new(from);
+        while let Some(line) = self.next_line(&mut from).await {
+            if !self.answer(&line, &mut to).await {
+                return;
+            }
+        }
+    }
+
+    /// The next line with its end; none when the client is gone, silent, or we stop.
+    async fn next_line(
+        &mut self,
+        from: &mut BufReader<tokio::net::unix::OwnedReadHalf>,
+    ) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        let most = u64::try_from(REQUEST_OCTETS_MAX).unwrap_or(u64::MAX);
+        let mut bounded = from.take(most);
+        let read = timeout(IDLE, bounded.read_until(b'\n', &mut line));
+        tokio::select! {
+            read = read => {
+                let octets = read.ok()?.ok()?;
+                (octets > 0).then_some(line)
+            }
+            _ = self.stop.wait_for(|stop| *stop) => None,
+        }
+    }
+
+    /// Answers one line. False: the connection is of no further use.
+    async fn answer(&self, line: &[u8], to: &mut OwnedWriteHalf) -> bool {
+        let bad = |why: String| Err::<(), _>(Refusal::new(RefusalKind::BadRequest, why));
+        if line.last() != Some(&b'\n') {
+            let why = format!("a request is a line of at most {REQUEST_OCTETS_MAX} octets");
+            send(to, bad(why)).await;
+            return false;
+        }
+        let request = match serde_json::from_slice::<RequestLine>(line) {
+            Ok(line) if line.version == VERSION => line.request,
+            Ok(line) => {
+                let why = format!(
+                    "the daemon speaks version {VERSION} of this protocol, not {}; use the program \
+                     of the release that runs",
+                    line.version
+                );
+                return send(to, bad(why)).await;
+            }
+            Err(error) => return send(to, bad(format!("not a request: {error}"))).await,
+        };
+        self.dispatch(request, to).await
+    }
+
+    async fn dispatch(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
+        macro_rules! reply {
+            ($question:expr) => {{
+                let question = async { $question };
+                send(to, question.await).await
+            }};
+        }
+        let control = &self.control;
+        match request {
+            Request::Status => reply!(control.status().await),
+            Request::Sessions {
+                day,
+                domain,
+                failures,
+            } => reply!({
+                let question = SessionsQuestion {
+                    day: day_of(day)?,
+                    domain: optional_domain(domain)?,
+                    failures,
+                };
+                control.sessions(question).await
+            }),
+            Request::Policies => reply!(control.policies().await),
+            Request::Policy { domain } => reply!(control.policy(domain_of(&domain)?).await),
+            Request::Refresh { domain } => reply!(control.refresh(domain_of(&domain)?).await),
+            Request::Purge { domain } => reply!(control.purge(domain_of(&domain)?).await),
+            Request::Check { domain } => reply!(control.check(domain_of(&domain)?).await),
+            Request::Deliveries { day, domain } => reply!({
+                let domain = optional_domain(domain)?;
+                control.deliveries(day_of(day)?, domain).await
+            }),
+            Request::ReportPreview { day, domain } => reply!({
+                let domain = domain_of(&domain)?;
+                control.report_preview(day_of(day)?, domain).await
+            }),
+            Request::ReportShow { day, domain } => reply!({
+                let domain = domain_of(&domain)?;
+                control.report_show(day_of(day)?, domain).await
+            }),
+            Request::ReportSend { day, domain } => reply!({
+                let domain = optional_domain(domain)?;
+                control.report_send(day_of(day)?, domain).await
+            }),
+        }
+    }
+}
+
+fn domain_of(text: &str) -> Result<PolicyDomain, Refusal> {
+    text.parse().map_err(|error: crate::policy::NameError| {
+        Refusal::new(RefusalKind::BadRequest, error.to_string())
+    })
+}
+
+fn optional_domain(text: Option<String>) -> Result<Option<PolicyDomain>, Refusal> {
+    text.map(|text| domain_of(&text)).transpose()
+}
+
+fn day_of(text: Option<String>) -> Result<Option<UtcDay>, Refusal> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|error: crate::clock::NotADay| {
+            Refusal::new(RefusalKind::BadRequest, error.to_string())
+        })
+}
+
+/// Sends one reply. False: the client does not take it.
+async fn send<T: Serialize>(to: &mut OwnedWriteHalf, replied: Replied<T>) -> bool {
+    let reply = ReplyLine {
+        version: VERSION,
+        result: match replied {
+            Ok(answer) => Answer::Ok(answer),
+            Err(refusal) => Answer::Refused(refusal),
+        },
+    };
+    let mut line = match serde_json::to_vec(&reply) {
+        Ok(line) => line,
+        Err(error) => {
+            tracing::error!(%error, "control socket: a reply cannot be written as JSON");
+            return false;
+        }
+    };
+    line.push(b'\n');
+    matches!(timeout(IDLE, to.write_all(&line)).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_and_our_own_user_may_speak() {
+        for (peer, own, allowed) in [
+            (0, 990, true),
+            (990, 990, true),
+            (0, 0, true),
+            (1_000, 990, false),
+            (1_000, 0, false),
+        ] {
+            assert_eq!(is_allowed(peer, own), allowed, "{peer} of {own}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `sealpost status`: how is the daemon?
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::{
+    Context, Format,
+    exit::{Exit, Failure},
+    exit_when,
+    protocol::Request,
+    screen::{Table, counted, shown},
+    wire::{OverrideView, Status, StoreState},
+};
+
+/// How the daemon is: alarms, today's sessions, the store, overrides and every counter.
+///
+/// Ends with 1 while there is an alarm, so that a monitor can run it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sealpost status\n  sealpost status --json | jq .alarms")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, Failure> {
+    let status: Status = context.ask(Request::Status)?;
+    context.show(arguments.format, &status, as_text)?;
+    Ok(exit_when(status.alarms.is_empty()))
+}
+
+fn as_text(status: &Status) -> String {
+    let mut text = format!(
+        "{}, process {}, since {}\n",
+        shown(&status.program),
+        status.pid,
+        shown(&status.started_at)
+    );
+    let config = status.config.as_deref().unwrap_or("built-in defaults");
+    let _ = writeln!(text, "configuration   {}", shown(config));
+    let _ = writeln!(
+        text,
+        "today           {}: {} satisfied their policy, {} did not, {}",
+        shown(&status.today.day),
+        counted(status.today.successes, "session"),
+        status.today.failures,
+        counted(status.today.domains, "domain")
+    );
+    let _ = writeln!(text, "policies kept   {}", status.policies_kept);
+    let store = match status.store.state {
+        StoreState::Recording => "recording".to_owned(),
+        StoreState::Waiting => format!(
+            "NOT ON THE DISK, {} in memory",
+            counted(status.store.waiting_rows, "row")
+        ),
+        StoreState::PutAside => "NOT ON THE DISK, put aside".to_owned(),
+    };
+    let _ = write!(
+        text,
+        "store           {}: {store}",
+        shown(&status.store.path)
+    );
+    if let Some(reason) = &status.store.reason {
+        let _ = write!(text, " ({})", shown(reason));
+    }
+    text.push('\n');
+    for alarm in &status.alarms {
+        let _ = writeln!(text, "ALARM           {}", shown(alarm));
+    }
+    if !status.overrides.is_empty() {
+        let _ = write!(text, "\n{}", overrides_table(&status.overrides));
+    }
+    let mut table = Table::new(["COUNTER", "SINCE THE START"]);
+    for counter in &status.counters {
+        table.row([counter.name.clone(), counter.value.to_string()]);
+    }
+    let _ = write!(text, "\n{table}");
+    text
+}
+
+fn overrides_table(overrides: &[OverrideView]) -> Table {
+    let mut table = Table::new(["DOMAIN", "OVERRIDE", "UNTIL", "REASON"]);
+    for each in overrides {
+        let until = each.until.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([
+            each.domain.clone(),
+            each.mode.clone(),
+            if each.ended {
+                format!("{until} (ended)")
+            } else {
+                until
+            },
+            each.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,511 @@
+//! What replies hold: the twins, on the wire and in `--json`, of the types the stages work with.
+//!
+//! Members are added, never renamed or dropped, while [`VERSION`](super::protocol::VERSION) stays.
+//! Texts hold what came from the network as it came; whoever shows them escapes them.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! wire {
+    ($($(#[$doc:meta])* $kind:ident $name:ident { $($body:tt)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+            pub $kind $name { $($body)* }
+        )*
+    };
+}
+
+wire! {
+    /// How the daemon is.
+    struct Status {
+        /// Name and version of the program.
+        pub program: String,
+        /// Its process.
+        pub pid: u32,
+        /// When it started.
+        pub started_at: String,
+        /// Its clock.
+        pub now: String,
+        /// Its configuration file.
+        pub config: Option<String>,
+        /// What an operator should act on, in sentences, the worst first. Empty when all is well.
+        pub alarms: Vec<String>,
+        /// Today's sessions so far.
+        pub today: DayTotals,
+        /// How many policies are kept.
+        pub policies_kept: u64,
+        /// The store.
+        pub store: StoreStatus,
+        /// What is done otherwise for single domains.
+        pub overrides: Vec<OverrideView>,
+        /// Every counter since the start, in the order of the pipeline.
+        pub counters: Vec<CounterView>,
+    }
+
+    /// The sum of a day.
+    struct DayTotals {
+        /// The UTC day.
+        pub day: String,
+        /// Domains with a session.
+        pub domains: u64,
+        /// Sessions that satisfied their policy.
+        pub successes: u64,
+        /// Sessions that did not.
+        pub failures: u64,
+    }
+
+    /// The store.
+    struct StoreStatus {
+        /// Its directory.
+        pub path: String,
+        /// Whether sessions are recorded on the disk.
+        pub state: StoreState,
+        /// Why not.
+        pub reason: Option<String>,
+        /// Changed rows that wait in memory for the disk.
+        pub waiting_rows: u64,
+    }
+
+    /// A counter.
+    struct CounterView {
+        /// Its name.
+        pub name: String,
+        /// How many since the start.
+        pub value: u64,
+    }
+
+    /// What is done otherwise for one domain.
+    struct OverrideView {
+        /// The domain.
+        pub domain: String,
+        /// `off`, `audit` or `enforce`.
+        pub mode: String,
+        /// The last day of it.
+        pub until: Option<String>,
+        /// Why.
+        pub reason: Option<String>,
+        /// Its last day is over: it does nothing any more.
+        pub ended: bool,
+    }
+
+    /// What was counted on a day.
+    struct Sessions {
+        /// The UTC day.
+        pub day: String,
+        /// One element for each domain, by name.
+        pub domains: Vec<DomainSessions>,
+        /// The failures that are kept one by one, newest last; only when asked for.
+        pub failures: Option<Vec<FailureView>>,
+    }
+
+    /// What was counted for a domain.
+    struct DomainSessions {
+        /// The domain.
+        pub domain: String,
+        /// One element for each exact policy.
+        pub policies: Vec<PolicySessions>,
+    }
+
+    /// What was counted under one exact policy.
+    struct PolicySessions {
+        /// The policy.
+        pub policy: AppliedView,
+        /// Sessions that satisfied it.
+        pub successes: u64,
+        /// Sessions that did not.
+        pub failures: u64,
+        /// How they failed. A session can be in several.
+        pub details: Vec<DetailView>,
+    }
+
+    /// A policy as a report names it.
+    struct AppliedView {
+        /// `policy-type`.
+        pub policy_type: String,
+        /// `policy-domain`.
+        pub policy_domain: String,
+        /// `policy-string`.
+        pub policy_string: Vec<String>,
+        /// `mx-host`.
+        pub mx_host: Vec<String>,
+        /// Its short name.
+        pub fingerprint: String,
+    }
+
+    /// How sessions failed, and how many.
+    struct DetailView {
+        /// How.
+        #[serde(flatten)]
+        pub failure: FailureMembers,
+        /// How many.
+        pub sessions: u64,
+    }
+
+    /// One failure.
+    struct FailureView {
+        /// When.
+        pub at: String,
+        /// The recipient domain.
+        pub domain: String,
+        /// The short name of the policy.
+        pub policy: String,
+        /// Who saw it: `mta`, `policy` or `probe`.
+        pub source: String,
+        /// What.
+        #[serde(flatten)]
+        pub failure: FailureMembers,
+    }
+
+    /// The members of `failure-details` but the count (RFC 8460 s4.4).
+    struct FailureMembers {
+        /// `result-type`.
+        pub result_type: String,
+        /// `receiving-mx-hostname`.
+        pub mx: Option<String>,
+        /// `receiving-mx-helo`.
+        pub mx_helo: Option<String>,
+        /// `receiving-ip`.
+        pub receiving_ip: Option<String>,
+        /// `sending-mta-ip`.
+        pub sending_ip: Option<String>,
+        /// `failure-reason-code`.
+        pub reason: Option<String>,
+    }
+
+    /// Every policy that is kept.
+    struct Policies {
+        /// By domain.
+        pub policies: Vec<PolicyView>,
+    }
+
+    /// A policy that is kept.
+    struct PolicyView {
+        /// The domain.
+        pub domain: String,
+        /// `enforce`, `testing` or `none`.
+        pub mode: String,
+        /// Its `mx` patterns as A-labels.
+        pub mx: Vec<String>,
+        /// How long it may be kept after a fetch.
+        pub max_age_seconds: u32,
+        /// The `id` of the record it was announced by.
+        pub id: String,
+        /// When it was fetched.
+        pub fetched_at: String,
+        /// When a fetch last confirmed it or failed.
+        pub tried_at: String,
+        /// From when it no longer holds.
+        pub expires_at: String,
+        /// It no longer holds.
+        pub expired: bool,
+        /// Its lines as published.
+        pub lines: Vec<String>,
+        /// Why the last fetch failed, if it did and the daemon saw it.
+        pub trouble: Option<TroubleView>,
+    }
+
+    /// Why a fetch failed.
+    struct TroubleView {
+        /// The result type of RFC 8460.
+        pub result_type: String,
+        /// The reason code.
+        pub reason: String,
+        /// The `id` that prompted the fetch.
+        pub id: String,
+        /// When.
+        pub at: String,
+    }
+
+    /// What came of a refresh.
+    struct Refreshed {
+        /// The domain.
+        pub domain: String,
+        /// What came of it.
+        pub outcome: RefreshOutcome,
+        /// Why it failed, or what was found instead.
+        pub reason: Option<String>,
+        /// The policy that holds now.
+        pub policy: Option<PolicyView>,
+    }
+
+    /// What came of a purge.
+    struct Purged {
+        /// The domain.
+        pub domain: String,
+        /// There was a policy, and it is forgotten.
+        pub purged: bool,
+    }
+
+    /// How the reports of a day stand.
+    struct Deliveries {
+        /// The UTC day they cover.
+        pub day: String,
+        /// By domain and destination.
+        pub deliveries: Vec<DeliveryView>,
+    }
+
+    /// How one report to one destination stands.
+    struct DeliveryView {
+        /// The UTC day it covers.
+        pub day: String,
+        /// The domain it is about.
+        pub domain: String,
+        /// Where it goes: a `mailto:` or `https:` URI.
+        pub destination: String,
+        /// The report's id.
+        pub report_id: String,
+        /// Attempts begun so far.
+        pub attempts: u32,
+        /// When the first began.
+        pub first_attempt_at: Option<String>,
+        /// Where it is on its way.
+        pub state: DeliveryStateView,
+        /// When it came to that, or when that is due.
+        pub at: String,
+        /// Why the last attempt failed, or why it was given up.
+        pub reason: Option<String>,
+    }
+
+    /// A report, as it would be or as it was.
+    struct ReportView {
+        /// The UTC day it covers.
+        pub day: String,
+        /// The domain.
+        pub domain: String,
+        /// The day is over; a report of it changes no more.
+        pub day_over: bool,
+        /// The sessions it counts.
+        pub sessions: u64,
+        /// Where it goes, in the order of the domain's record.
+        pub destinations: Vec<String>,
+        /// What else an operator should know: no rua, a domain that is never reported to.
+        pub notes: Vec<String>,
+        /// How its deliveries stand.
+        pub deliveries: Vec<DeliveryView>,
+        /// The report itself (RFC 8460 s4.4).
+        pub report: serde_json::Value,
+        /// The text that its mail carries for people.
+        pub text: String,
+    }
+
+    /// What came of sending the reports of a day.
+    struct ReportsSent {
+        /// The UTC day they cover.
+        pub day: String,
+        /// The day is over. If not, the reports count the sessions so far.
+        pub day_over: bool,
+        /// The sessions that the day has, of the domains that were asked for.
+        pub sessions: u64,
+        /// One element for each destination, and one for each domain without.
+        pub reports: Vec<SendView>,
+    }
+
+    /// What came of one report to one destination.
+    struct SendView {
+        /// The domain it is about.
+        pub domain: String,
+        /// Where it went; absent where there is nowhere.
+        pub destination: Option<String>,
+        /// What came of it.
+        pub outcome: SendOutcome,
+        /// The report's id.
+        pub report_id: Option<String>,
+        /// Why it was not sent.
+        pub reason: Option<String>,
+    }
+
+    /// What would happen to mail to a domain now, and why.
+    struct CheckResult {
+        /// The domain.
+        pub domain: String,
+        /// When it was looked up.
+        pub at: String,
+        /// What the operator has set for it.
+        #[serde(rename = "override")]
+        pub overridden: Option<OverrideView>,
+        /// The TXT record `_mta-sts`.
+        pub record: RecordFinding,
+        /// The policy document.
+        pub document: DocumentFinding,
+        /// The policy that the daemon keeps.
+        pub kept: Option<PolicyView>,
+        /// The MX hosts.
+        pub mx: MxFinding,
+        /// The TXT record `_smtp._tls`.
+        pub rua: RuaFinding,
+        /// What would happen.
+        pub outcome: OutcomeView,
+    }
+
+    /// The TXT record `_mta-sts`.
+    struct RecordFinding {
+        /// The name asked for.
+        pub name: String,
+        /// What was found.
+        pub state: Finding,
+        /// The TXT records at the name, each as one text.
+        pub texts: Vec<String>,
+        /// The `id` of the valid record.
+        pub id: Option<String>,
+        /// Why there is no valid record.
+        pub reason: Option<String>,
+    }
+
+    /// The policy document.
+    struct DocumentFinding {
+        /// Where it is.
+        pub url: String,
+        /// What was found.
+        pub state: Finding,
+        /// Its mode.
+        pub mode: Option<String>,
+        /// How long it may be kept.
+        pub max_age_seconds: Option<u32>,
+        /// Its `mx` patterns as A-labels.
+        pub mx: Vec<String>,
+        /// Its lines as published.
+        pub lines: Vec<String>,
+        /// The result type a report would carry.
+        pub result_type: Option<String>,
+        /// Why there is no valid document.
+        pub reason: Option<String>,
+    }
+
+    /// The MX hosts.
+    struct MxFinding {
+        /// What was found. [`Finding::Absent`]: the domain is its own, implicit MX.
+        pub state: Finding,
+        /// Why there are no hosts.
+        pub reason: Option<String>,
+        /// In the order in which they are tried.
+        pub hosts: Vec<MxVerdict>,
+    }
+
+    /// What the MTA would be told of one MX host.
+    struct MxVerdict {
+        /// Lower is tried first; absent for an implicit MX.
+        pub preference: Option<u16>,
+        /// The host as the record names it.
+        pub host: String,
+        /// What is demanded: `may`, `encrypt`, `verify`, `dane`, `refuse-mx`, `defer`.
+        pub level: String,
+        /// Evaluated and reported, not enforced.
+        pub audit: bool,
+        /// Why.
+        pub reason: String,
+    }
+
+    /// The TXT record `_smtp._tls`.
+    struct RuaFinding {
+        /// The name asked for.
+        pub name: String,
+        /// What was found.
+        pub state: Finding,
+        /// The TXT records at the name, each as one text.
+        pub texts: Vec<String>,
+        /// Where reports go.
+        pub destinations: Vec<String>,
+        /// What of the record was skipped, and why.
+        pub skipped: Vec<String>,
+        /// Why there is no valid record.
+        pub reason: Option<String>,
+    }
+
+    /// What would happen to mail now.
+    struct OutcomeView {
+        /// There is a host that mail could go to now.
+        pub deliverable: bool,
+        /// In one or two sentences.
+        pub text: String,
+    }
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+            pub enum $name {
+                $($(#[$about])* #[serde(rename = $word)] $variant,)*
+            }
+
+            impl $name {
+                /// The word on the wire.
+                #[must_use]
+                pub const fn name(self) -> &'static str {
+                    match self {
+                        $(Self::$variant => $word,)*
+                    }
+                }
+            }
+        )*
+    };
+}
+
+words! {
+    /// Whether sessions are recorded.
+    StoreState {
+        /// On the disk.
+        Recording = "recording",
+        /// In memory only: the disk takes nothing for now.
+        Waiting = "waiting",
+        /// In memory only, until the next start: the store could not be opened and was put aside.
+        PutAside = "put-aside",
+    }
+
+    /// What came of a refresh.
+    RefreshOutcome {
+        /// Another policy was fetched.
+        New = "new",
+        /// The same policy was fetched again.
+        Confirmed = "confirmed",
+        /// The policy could not be had. One that was kept still holds until it expires.
+        Failed = "failed",
+        /// The domain announces no policy.
+        NotAnnounced = "not-announced",
+    }
+
+    /// Where a delivery is on its way.
+    DeliveryStateView {
+        /// To be sent.
+        Due = "due",
+        /// An attempt is under way.
+        Sending = "sending",
+        /// The next hop took it.
+        Sent = "sent",
+        /// An attempt failed; another is due.
+        Retry = "retry",
+        /// No further attempt will be made.
+        GivenUp = "given-up",
+    }
+
+    /// What came of sending one report.
+    SendOutcome {
+        /// The next hop took it now.
+        Sent = "sent",
+        /// It was taken before; nothing was sent.
+        AlreadySent = "already-sent",
+        /// The attempt failed; it is tried again on schedule.
+        Failed = "failed",
+        /// No further attempt will be made.
+        GivenUp = "given-up",
+        /// The domain wants no reports, or none that can be sent.
+        NoDestination = "no-destination",
+        /// The operator's settings leave it out.
+        LeftOut = "left-out",
+    }
+
+    /// What was found of something that was looked for.
+    Finding {
+        /// It is there and valid.
+        Valid = "valid",
+        /// It is not there.
+        Absent = "absent",
+        /// It is there and not valid.
+        Invalid = "invalid",
+        /// It could not be found out.
+        Failed = "failed",
+        /// It was not looked for.
+        NotAsked = "not-asked",
+    }
+}

@@ -1,1 +1,0 @@
-//! Keeps the policies of recipient domains: looks them up, fetches, refreshes, asks once.

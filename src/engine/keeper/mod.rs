@@ -1,0 +1,254 @@
+//! Keeps the policies of recipient domains: looks them up, fetches, refreshes, asks once.
+//!
+//! What is to be done is decided by [`freshness`](crate::policy::freshness); this does it. An answer
+//! comes from memory while its TXT record may be relied on. Otherwise one errand for the domain looks
+//! the record up, fetches the policy if its id is new, and writes it to the store, for all who ask.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::{Semaphore, watch};
+use tracing::{info, warn};
+
+use self::{
+    errands::Desk,
+    flights::{Errand, Flights},
+    memory::Memory,
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    config::PolicyConfig,
+    net::{
+        dns::{Dns, DnsError},
+        https::PolicyHost,
+    },
+    observe::Counters,
+    policy::{FetchTrouble, Intervals, KeptPolicy, PolicyDomain, RuaDiscovery, Standing},
+    record::journal::Journal,
+    store::{Store, StoreError},
+};
+
+mod errands;
+mod flights;
+mod memory;
+mod refresh;
+
+/// The keeper. One for each running host.
+pub struct Keeper {
+    desk: Arc<Desk>,
+    flights: Flights,
+}
+
+/// What a keeper works with.
+pub struct KeeperParts {
+    /// The resolver.
+    pub dns: Arc<dyn Dns>,
+    /// Where documents are fetched.
+    pub policy_host: Arc<dyn PolicyHost>,
+    /// Where policies outlive the process.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where failed fetches are noted for the report.
+    pub journal: Journal,
+    /// What the operator sees.
+    pub counters: Arc<Counters>,
+    /// `[policy]`
+    pub config: PolicyConfig,
+}
+
+/// Nothing can be told of a domain: not even that it has no policy. The operator's
+/// `policy.when_unknown` says what the MTA is told then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unknown {
+    /// The store cannot be read, so it is not known whether a policy is kept, and neither the DNS
+    /// nor the policy host could settle it.
+    #[error("whether a policy is kept cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// More domains are being looked up than this host will do at once.
+    #[error("too many domains are being looked up at once")]
+    Busy,
+    /// The program is stopping, or the lookup died.
+    #[error("the lookup was stopped")]
+    Stopped,
+}
+
+/// A kept policy, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// The policy.
+    pub kept: KeptPolicy,
+    /// Why the last fetch failed, if it did since the start of the program.
+    pub trouble: Option<FetchTrouble>,
+}
+
+impl Keeper {
+    /// A keeper that knows nothing yet but what the store holds.
+    #[must_use]
+    pub fn new(parts: KeeperParts) -> Self {
+        let config = &parts.config;
+        Self {
+            desk: Arc::new(Desk {
+                memory: Memory::new(config.domains_in_memory_max),
+                fetches: Semaphore::new(config.fetches_max.clamp(1, Semaphore::MAX_PERMITS)),
+                intervals: Intervals {
+                    fetch_retry_seconds: config.fetch_retry_seconds,
+                    refresh_seconds: config.refresh_seconds,
+                    record_seconds_max: config.record_seconds_max,
+                },
+                parts,
+            }),
+            flights: Flights::default(),
+        }
+    }
+
+    /// How a domain stands now. Waits for the DNS and the policy host where it must; what was begun
+    /// goes on when the caller waits no longer, and [`known`](Self::known) says what there is then.
+    ///
+    /// # Errors
+    /// When nothing can be told of it.
+    pub async fn standing(&self, domain: &PolicyDomain) -> Result<Standing, Unknown> {
+        if let Some(standing) = self.fresh(domain) {
+            return Ok(standing);
+        }
+        self.fly(domain, Errand::Ask).await
+    }
+
+    /// How a domain stands as far as is known, without asking anybody: what was last found, or an
+    /// unexpired policy from the store. May read the disk, once, for a domain that is not in memory.
+    #[must_use]
+    pub fn known(&self, domain: &PolicyDomain) -> Option<Standing> {
+        self.desk.known(domain)
+    }
+
+    /// Looks the TXT record up past what is remembered, and follows a new id. To be asked before
+    /// mail is refused for good (RFC 8461 s5.1). For one domain once a minute; between, what was
+    /// found then is the answer.
+    ///
+    /// # Errors
+    /// When nothing can be told of it.
+    pub async fn recheck(&self, domain: &PolicyDomain) -> Result<Standing, Unknown> {
+        self.fly(domain, Errand::Recheck).await
+    }
+
+    /// Fetches the policy now, at the operator's wish.
+    ///
+    /// # Errors
+    /// When nothing can be told of the domain.
+    pub async fn refresh(&self, domain: &PolicyDomain) -> Result<Standing, Unknown> {
+        info!(%domain, "policy refresh ordered");
+        self.fly(domain, Errand::Order).await
+    }
+
+    /// Forgets what is known of a domain, its kept policy included. The next question looks it up
+    /// anew.
+    ///
+    /// # Errors
+    /// When the store cannot be written; the policy may then come back from it.
+    pub async fn purge(&self, domain: &PolicyDomain) -> Result<(), Unknown> {
+        self.fly(domain, Errand::Purge).await?;
+        info!(%domain, "policy purged");
+        Ok(())
+    }
+
+    /// Every kept policy, by domain.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list(&self) -> Result<Vec<Listed>, Unknown> {
+        let kept = self.desk.with_store(|store| store.kept_policies()).await?;
+        let trouble = |domain: &PolicyDomain| {
+            let remembered = self.desk.memory.recall(domain)?;
+            remembered.known.trouble.clone()
+        };
+        Ok(kept
+            .into_iter()
+            .map(|(domain, kept)| Listed {
+                trouble: trouble(&domain),
+                domain,
+                kept,
+            })
+            .collect())
+    }
+
+    /// Whether and where a domain wants its reports, looked up now: the record of the day before
+    /// may have changed (A16).
+    ///
+    /// # Errors
+    /// When the lookup failed, which says nothing about the record (A15).
+    pub async fn rua(&self, domain: &PolicyDomain) -> Result<RuaDiscovery, DnsError> {
+        // RFC 8460 s3: at the policy domain itself, never at a parent.
+        let answer = self
+            .desk
+            .parts
+            .dns
+            .txt(&format!("_smtp._tls.{domain}"))
+            .await;
+        let discovery = match answer {
+            Ok(answer) => RuaDiscovery::read(&answer.values),
+            // So long a domain cannot have the record.
+            Err(DnsError::BadName { .. }) => RuaDiscovery::Absent,
+            Err(error) => return Err(error),
+        };
+        match &discovery {
+            RuaDiscovery::Found(record) => {
+                for skipped in &record.skipped {
+                    warn!(%domain, skipped, "rua: URI passed over");
+                }
+            }
+            RuaDiscovery::Invalid(error) => {
+                warn!(%domain, %error, "_smtp._tls record is not valid: no report");
+            }
+            RuaDiscovery::Absent => {}
+        }
+        Ok(discovery)
+    }
+
+    /// Refreshes every kept policy in the background (RFC 8461 s10.2), and drops those that have
+    /// expired, until `shutdown` becomes true.
+    pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
+        refresh::run(&self, shutdown).await;
+    }
+
+    fn fresh(&self, domain: &PolicyDomain) -> Option<Standing> {
+        let remembered = self.desk.memory.recall(domain)?;
+        remembered
+            .is_fresh(self.now())
+            .then(|| remembered.standing.clone())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.desk.now()
+    }
+
+    async fn fly(&self, domain: &PolicyDomain, errand: Errand) -> Result<Standing, Unknown> {
+        let work = || {
+            let (desk, domain) = (Arc::clone(&self.desk), domain.clone());
+            async move { desk.run(&domain, errand).await }
+        };
+        self.flights.fly(domain, errand, work).await
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Keeper")
+            .field("flights", &self.flights)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeeperParts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeeperParts")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
