@@ -48,6 +48,9 @@ pub enum Failure {
     /// The operator must act.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The operator must act: the settings cannot be put to use on this machine.
+    #[error("{0}")]
+    Setup(String),
     /// The daemon does not answer, or refuses.
     #[error(transparent)]
     Daemon(#[from] ClientError),
@@ -64,7 +67,7 @@ impl Failure {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) => Exit::Config,
+            Self::Config(_) | Self::Setup(_) => Exit::Config,
             Self::Usage(_) => Exit::Usage,
             Self::Daemon(
                 ClientError::NotRunning { .. }

@@ -9,6 +9,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use serde::{Serialize, de::DeserializeOwned};
 
+pub mod check;
 pub mod client;
 pub mod control;
 pub mod exit;
@@ -25,6 +26,7 @@ mod screen;
 mod serve;
 mod sessions;
 mod status;
+mod words;
 
 use client::Client;
 use exit::{EXIT_CODES, Exit, Failure};
@@ -50,6 +52,8 @@ struct CommandLine {
 enum Command {
     /// Run the daemon in the foreground
     Serve(serve::Arguments),
+    /// What would happen to mail to a domain now, and why
+    Check(check::Arguments),
     /// How the daemon is: alarms, today's sessions, counters
     Status(status::Arguments),
     /// What was counted on a day, by domain and policy
@@ -89,6 +93,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match line.command {
         Command::Serve(arguments) => serve::run(&arguments, &mut context),
+        Command::Check(arguments) => check::run(&arguments, &mut context),
         Command::Status(arguments) => status::run(&arguments, &mut context),
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),

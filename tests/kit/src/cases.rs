@@ -24,6 +24,8 @@ pub struct Case {
     pub delivered: Delivery,
     /// The mail host that must have the message; none where it is deferred.
     pub mx: Option<String>,
+    /// How many TLS sessions the sender must count, good and bad.
+    pub sessions: u64,
     /// What its report must say; none where it asks for no reports.
     pub report: Option<Expected>,
 }
@@ -189,6 +191,7 @@ impl Blueprint {
             story: self.story.to_owned(),
             delivered: self.delivered,
             mx: self.taken_by.map(str::to_owned),
+            sessions: failures.iter().map(|failure| failure.sessions).sum::<u64>() + self.success,
             report: (self.rua == Rua::Asks).then(|| Expected {
                 rua: RUA.to_owned(),
                 policy_type: policy_type.to_owned(),

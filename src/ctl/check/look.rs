@@ -1,0 +1,356 @@
+//! What would happen to mail to a domain now, and why: everything is looked up and judged as for a
+//! delivery, and nothing is changed, kept or counted.
+//!
+//! The daemon does it with what it keeps; the command does it alone where no daemon runs.
+
+use std::sync::Arc;
+
+use sealpost_plugin_api::ResultType;
+
+use super::verdict::{Told, outcome, told};
+use crate::{
+    clock::Timestamp,
+    config::{Config, Override},
+    ctl::wire::{
+        CheckResult, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView, PolicyView,
+        RecordFinding, RuaFinding,
+    },
+    net::{
+        dns::{Answer, Dns, DnsError, Mx},
+        https::PolicyHost,
+    },
+    policy::{
+        Announcement, FetchTrouble, Intervals, KeptPolicy, Known, MxHost, Occasion, PolicyDomain,
+        RuaDiscovery, Standing, StsDiscovery, StsPolicy,
+    },
+};
+
+/// What a check works with.
+#[expect(
+    missing_debug_implementations,
+    reason = "resolver and policy host are trait objects without one"
+)]
+pub struct Means<'a> {
+    /// The resolver.
+    pub dns: &'a dyn Dns,
+    /// Where documents are fetched.
+    pub policy_host: &'a dyn PolicyHost,
+    /// The settings.
+    pub config: &'a Config,
+    /// What is done otherwise for single domains.
+    pub overrides: &'a [Override],
+    /// The time.
+    pub now: Timestamp,
+    /// The policy that is kept for the domain.
+    pub kept: Option<KeptPolicy>,
+    /// Why the last fetch failed.
+    pub trouble: Option<FetchTrouble>,
+}
+
+/// More MX hosts than this are not judged.
+const HOSTS_MAX: usize = 64;
+
+/// More TXT records than this are not shown.
+const TEXTS_MAX: usize = 16;
+
+/// Longer TXT records than this are cut where they are shown.
+const TEXT_CHARACTERS_MAX: usize = 1_024;
+
+/// Looks up what a domain publishes and says what would happen to mail to it.
+pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
+    let (record, announcement) = record(domain, means).await;
+    let fetched = match &announcement {
+        Announcement::Id(id) => Some(fetch(domain, id, means).await),
+        // RFC 8461 s3.3: without a record nothing is fetched for a delivery.
+        Announcement::Nothing | Announcement::Unknown => None,
+    };
+    let standing = standing(domain, announcement.clone(), fetched.as_ref(), means);
+    let overridden = means
+        .overrides
+        .iter()
+        .find(|each| each.domain == *domain)
+        .filter(|each| each.until.is_none_or(|until| means.now.day() <= until));
+    let told = |mx: &MxHost| told(&standing, overridden.map(|each| each.mode), mx);
+    let mx = mx_hosts(domain, means, told).await;
+    let rua = rua(domain, means).await;
+    CheckResult {
+        domain: domain.to_string(),
+        at: means.now.to_string(),
+        overridden: overridden.map(|each| OverrideView::of(each, means.config, means.now.day())),
+        outcome: outcome(&announcement, &standing, &mx, &rua),
+        document: document(domain, fetched),
+        kept: means
+            .kept
+            .as_ref()
+            .map(|kept| PolicyView::of(domain, kept, means.trouble.as_ref(), means.now)),
+        record,
+        mx,
+        rua,
+    }
+}
+
+async fn record(domain: &PolicyDomain, means: &Means<'_>) -> (RecordFinding, Announcement) {
+    // RFC 8461 s3.1 and s3.4: at the policy domain itself, never at a parent.
+    let name = format!("_mta-sts.{domain}");
+    let answer = records(means.dns.txt(&name).await);
+    let texts = answer.as_deref().map(shown_texts).unwrap_or_default();
+    let found = |state, id, reason| RecordFinding {
+        name: name.clone(),
+        state,
+        texts: texts.clone(),
+        id,
+        reason,
+    };
+    match answer.map(|records| StsDiscovery::read(&records)) {
+        Ok(StsDiscovery::Found(record)) => (
+            found(Finding::Valid, Some(record.id.clone()), None),
+            Announcement::Id(record.id),
+        ),
+        Ok(StsDiscovery::Absent) => (found(Finding::Absent, None, None), Announcement::Nothing),
+        Ok(StsDiscovery::Invalid(error)) => (
+            found(Finding::Invalid, None, Some(error.to_string())),
+            Announcement::Nothing,
+        ),
+        Err(error) => (
+            found(Finding::Failed, None, Some(error.to_string())),
+            Announcement::Unknown,
+        ),
+    }
+}
+
+/// The TXT records; a name too long to be asked for has none.
+fn records(answer: Result<Answer<Vec<u8>>, DnsError>) -> Result<Vec<Vec<u8>>, DnsError> {
+    match answer {
+        Ok(answer) => Ok(answer.values),
+        Err(DnsError::BadName { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn shown_texts(records: &[Vec<u8>]) -> Vec<String> {
+    let texts = records.iter().take(TEXTS_MAX).map(|record| {
+        String::from_utf8_lossy(record)
+            .chars()
+            .take(TEXT_CHARACTERS_MAX)
+            .collect()
+    });
+    texts.collect()
+}
+
+/// What a fetch brings: the policy, or why there is none and in which words.
+type Fetched = Result<StsPolicy, (FetchTrouble, String)>;
+
+async fn fetch(domain: &PolicyDomain, id: &str, means: &Means<'_>) -> Fetched {
+    let trouble = |result: ResultType, reason: String, words: String| {
+        let trouble = FetchTrouble {
+            result,
+            reason,
+            id: id.to_owned(),
+            at: means.now,
+        };
+        (trouble, words)
+    };
+    let document = means.policy_host.fetch(domain).await;
+    let document = document
+        .map_err(|error| trouble(error.result(), error.reason_code(), error.to_string()))?;
+    StsPolicy::parse(&document).map_err(|error| {
+        let reason = error.reason_code().to_owned();
+        trouble(ResultType::StsPolicyInvalid, reason, error.to_string())
+    })
+}
+
+fn document(domain: &PolicyDomain, fetched: Option<Fetched>) -> DocumentFinding {
+    let nothing = DocumentFinding {
+        url: format!("https://mta-sts.{domain}/.well-known/mta-sts.txt"),
+        state: Finding::NotAsked,
+        mode: None,
+        max_age_seconds: None,
+        mx: Vec::new(),
+        lines: Vec::new(),
+        result_type: None,
+        reason: None,
+    };
+    match fetched {
+        None => nothing,
+        Some(Ok(policy)) => DocumentFinding {
+            state: Finding::Valid,
+            mode: Some(policy.mode.name().to_owned()),
+            max_age_seconds: Some(policy.max_age_seconds),
+            mx: policy.mx.iter().map(ToString::to_string).collect(),
+            lines: policy.lines,
+            ..nothing
+        },
+        Some(Err((trouble, words))) => DocumentFinding {
+            state: if trouble.result == ResultType::StsPolicyInvalid {
+                Finding::Invalid
+            } else {
+                Finding::Failed
+            },
+            result_type: Some(trouble.result.name().to_owned()),
+            reason: Some(words),
+            ..nothing
+        },
+    }
+}
+
+/// How the domain would stand for a delivery now: by the rules that the keeper goes by.
+fn standing(
+    domain: &PolicyDomain,
+    announcement: Announcement,
+    fetched: Option<&Fetched>,
+    means: &Means<'_>,
+) -> Standing {
+    let settings = &means.config.policy;
+    let intervals = Intervals {
+        fetch_retry_seconds: settings.fetch_retry_seconds,
+        refresh_seconds: settings.refresh_seconds,
+        record_seconds_max: settings.record_seconds_max,
+    };
+    let mut known = Known {
+        announcement,
+        kept: means.kept.clone().map(Arc::new),
+        trouble: means.trouble.clone(),
+    };
+    let due = known.fetch_due(Occasion::Delivery, means.now, intervals);
+    if let (Some(id), Some(fetched)) = (due.map(ToOwned::to_owned), fetched) {
+        match fetched {
+            Ok(policy) => {
+                known.kept = Some(Arc::new(KeptPolicy {
+                    policy: policy.clone(),
+                    id,
+                    fetched_at: means.now,
+                    tried_at: means.now,
+                }));
+                known.trouble = None;
+            }
+            Err((trouble, _)) => known.trouble = Some(trouble.clone()),
+        }
+    }
+    Standing {
+        domain: domain.clone(),
+        sts: known.standing(means.now),
+    }
+}
+
+async fn mx_hosts(
+    domain: &PolicyDomain,
+    means: &Means<'_>,
+    told: impl Fn(&MxHost) -> Told,
+) -> MxFinding {
+    let none = |state, reason: String| MxFinding {
+        state,
+        reason: Some(reason),
+        hosts: Vec::new(),
+    };
+    let records = match means.dns.mx(domain.as_str()).await {
+        Ok(answer) => answer.values,
+        Err(error) => return none(Finding::Failed, error.to_string()),
+    };
+    if records.is_empty() {
+        return implicit_mx(domain, means, told).await;
+    }
+    // RFC 7505 s3: a single MX without a name.
+    if records.iter().all(|record| record.exchange.is_empty()) {
+        return none(
+            Finding::Absent,
+            "the domain says that it takes no mail (null MX)".to_owned(),
+        );
+    }
+    let left_out = records.len().saturating_sub(HOSTS_MAX);
+    let hosts = records
+        .iter()
+        .take(HOSTS_MAX)
+        .map(|record| mx_verdict(record, &told));
+    MxFinding {
+        state: Finding::Valid,
+        hosts: hosts.collect(),
+        reason: (left_out > 0).then(|| format!("{left_out} more are not shown")),
+    }
+}
+
+fn mx_verdict(record: &Mx, told: &impl Fn(&MxHost) -> Told) -> MxVerdict {
+    let preference = Some(record.preference);
+    match record.exchange.parse::<MxHost>() {
+        Ok(host) => told(&host).verdict(preference, &host),
+        Err(error) => MxVerdict {
+            preference,
+            host: record.exchange.clone(),
+            level: "refuse-mx".to_owned(),
+            audit: false,
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// RFC 5321 s5.1: a domain without MX records is its own MX, if it has an address.
+async fn implicit_mx(
+    domain: &PolicyDomain,
+    means: &Means<'_>,
+    told: impl Fn(&MxHost) -> Told,
+) -> MxFinding {
+    let (state, reason, hosts) = match means.dns.addresses(domain.as_str()).await {
+        Ok(answer) if answer.values.is_empty() => (
+            Finding::Absent,
+            "the domain has neither MX records nor an address",
+            Vec::new(),
+        ),
+        Ok(_) => {
+            let host = MxHost::from(domain);
+            let verdict = told(&host).verdict(None, &host);
+            let reason = "no MX records: the domain is its own MX host";
+            (Finding::Absent, reason, vec![verdict])
+        }
+        Err(error) => {
+            return MxFinding {
+                state: Finding::Failed,
+                reason: Some(error.to_string()),
+                hosts: Vec::new(),
+            };
+        }
+    };
+    MxFinding {
+        state,
+        reason: Some(reason.to_owned()),
+        hosts,
+    }
+}
+
+async fn rua(domain: &PolicyDomain, means: &Means<'_>) -> RuaFinding {
+    // RFC 8460 s3: at the policy domain itself, never at a parent.
+    let name = format!("_smtp._tls.{domain}");
+    let answer = records(means.dns.txt(&name).await);
+    let nothing = RuaFinding {
+        name,
+        state: Finding::Absent,
+        texts: answer.as_deref().map(shown_texts).unwrap_or_default(),
+        destinations: Vec::new(),
+        skipped: Vec::new(),
+        reason: None,
+    };
+    match answer.map(|records| RuaDiscovery::read(&records)) {
+        Ok(RuaDiscovery::Absent) => nothing,
+        Ok(RuaDiscovery::Invalid(error)) => RuaFinding {
+            state: Finding::Invalid,
+            reason: Some(error.to_string()),
+            ..nothing
+        },
+        Ok(RuaDiscovery::Found(record)) => RuaFinding {
+            state: Finding::Valid,
+            destinations: record
+                .destinations
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            skipped: record.skipped,
+            ..nothing
+        },
+        Err(error) => RuaFinding {
+            state: Finding::Failed,
+            reason: Some(error.to_string()),
+            ..nothing
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

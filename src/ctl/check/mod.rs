@@ -1,0 +1,208 @@
+//! `sealpost check DOMAIN`: what would happen to mail to this domain now, and why?
+
+use std::{fmt::Write as _, sync::Arc};
+
+use clap::Args;
+
+use super::{
+    Context, Format,
+    client::{Client, ClientError},
+    exit::{Exit, Failure},
+    exit_when,
+    policy::policy_as_text,
+    protocol::Request,
+    screen::{Table, set_in, shown},
+    wire::{CheckResult, DocumentFinding, MxFinding, RecordFinding, RuaFinding},
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Loaded,
+    net::{dns::Dns, hickory::HickoryDns, policy_host::HttpsPolicyHost},
+    policy::PolicyDomain,
+};
+
+mod look;
+mod verdict;
+
+pub use look::{Means, check};
+
+/// What would happen to mail to a domain now, and why: its MTA-STS record and policy, what the MTA
+/// would be told of each MX host, and where reports go.
+///
+/// Asks the daemon, which knows the policy it keeps; without a daemon everything is looked up here.
+/// Nothing is changed or counted. Ends with 1 when mail could go to no host now.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sealpost check example.org\n  sealpost check example.org \
+                        --no-daemon --json"
+)]
+pub(super) struct Arguments {
+    /// The recipient domain
+    domain: PolicyDomain,
+    /// Look everything up here, whether or not a daemon runs
+    #[arg(long)]
+    no_daemon: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, Failure> {
+    let loaded = context.load()?;
+    let result = if arguments.no_daemon {
+        look_up_here(&arguments.domain, &loaded)?
+    } else {
+        match ask_daemon(&arguments.domain, &loaded) {
+            Err(error @ (ClientError::NotRunning { .. } | ClientError::NotPermitted { .. })) => {
+                let instead = "looked up without it; what it keeps is not known here";
+                context
+                    .screen
+                    .complain(&format!("{error}\nsealpost: {instead}"));
+                look_up_here(&arguments.domain, &loaded)?
+            }
+            answer => answer?,
+        }
+    };
+    context.show(arguments.format, &result, as_text)?;
+    Ok(exit_when(result.outcome.deliverable))
+}
+
+fn ask_daemon(domain: &PolicyDomain, loaded: &Loaded) -> Result<CheckResult, ClientError> {
+    let client = Client::connect(&loaded.config.control_socket.path)?;
+    client.ask(Request::Check {
+        domain: domain.to_string(),
+    })
+}
+
+/// The check of a daemon that keeps nothing.
+fn look_up_here(domain: &PolicyDomain, loaded: &Loaded) -> Result<CheckResult, Failure> {
+    let config = &loaded.config;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Internal(error.to_string()))?;
+    runtime.block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let dns =
+            HickoryDns::new(&config.dns).map_err(|error| Failure::Setup(error.to_string()))?;
+        let dns: Arc<dyn Dns> = Arc::new(dns);
+        let policy_host =
+            HttpsPolicyHost::new(Arc::clone(&dns), Arc::clone(&clock), &config.policy)
+                .map_err(|error| Failure::Setup(error.to_string()))?;
+        let means = Means {
+            dns: &*dns,
+            policy_host: &policy_host,
+            config,
+            overrides: &loaded.overrides,
+            now: clock.now(),
+            kept: None,
+            trouble: None,
+        };
+        Ok(check(domain, &means).await)
+    })
+}
+
+fn as_text(result: &CheckResult) -> String {
+    let mut text = format!("{}\n\n", shown(&result.domain));
+    if let Some(each) = &result.overridden {
+        let until = each
+            .until
+            .as_ref()
+            .map(|until| format!(" until {}", shown(until)));
+        let reason = each.reason.as_ref().map(|why| format!(": {}", shown(why)));
+        let _ = writeln!(
+            text,
+            "Override  {}{}{}",
+            shown(&each.mode),
+            until.unwrap_or_default(),
+            reason.unwrap_or_default()
+        );
+    }
+    record_as_text(&mut text, &result.record);
+    document_as_text(&mut text, &result.document);
+    if let Some(kept) = &result.kept {
+        let _ = write!(text, "Kept\n{}", set_in(&policy_as_text(kept)));
+    }
+    rua_as_text(&mut text, &result.rua);
+    mx_as_text(&mut text, &result.mx);
+    let _ = writeln!(text, "\n{}", shown(&result.outcome.text));
+    text
+}
+
+fn record_as_text(text: &mut String, record: &RecordFinding) {
+    heading(
+        text,
+        "Record",
+        record.state.name(),
+        &record.name,
+        record.reason.as_deref(),
+    );
+    if let Some(id) = &record.id {
+        let _ = writeln!(text, "  id {}", shown(id));
+    }
+    for each in &record.texts {
+        let _ = writeln!(text, "  \"{}\"", shown(each));
+    }
+}
+
+fn document_as_text(text: &mut String, document: &DocumentFinding) {
+    let reason = match (&document.result_type, &document.reason) {
+        (Some(result), Some(reason)) => Some(format!("{result}: {reason}")),
+        (_, reason) => reason.clone(),
+    };
+    let (state, url) = (document.state.name(), &document.url);
+    heading(text, "Policy", state, url, reason.as_deref());
+    for line in &document.lines {
+        let _ = writeln!(text, "  {}", shown(line));
+    }
+}
+
+fn rua_as_text(text: &mut String, rua: &RuaFinding) {
+    heading(
+        text,
+        "Reports",
+        rua.state.name(),
+        &rua.name,
+        rua.reason.as_deref(),
+    );
+    for each in &rua.texts {
+        let _ = writeln!(text, "  \"{}\"", shown(each));
+    }
+    for each in &rua.destinations {
+        let _ = writeln!(text, "  to {}", shown(each));
+    }
+    for each in &rua.skipped {
+        let _ = writeln!(text, "  passed over: {}", shown(each));
+    }
+}
+
+fn mx_as_text(text: &mut String, mx: &MxFinding) {
+    if let Some(reason) = &mx.reason {
+        let _ = writeln!(text, "MX        {}: {}", mx.state.name(), shown(reason));
+    }
+    if mx.hosts.is_empty() {
+        return;
+    }
+    let mut table = Table::new(["MX", "HOST", "TOLD", "WHY"]);
+    for host in &mx.hosts {
+        let audited = if host.audit { " (audit)" } else { "" };
+        table.row([
+            host.preference
+                .map_or_else(|| "-".to_owned(), |preference| preference.to_string()),
+            host.host.clone(),
+            format!("{}{audited}", host.level),
+            host.reason.clone(),
+        ]);
+    }
+    let _ = write!(text, "\n{table}");
+}
+
+/// `Record    valid: _mta-sts.example.org (reason)`
+fn heading(text: &mut String, what: &str, state: &str, place: &str, reason: Option<&str>) {
+    let reason = reason.map(|reason| format!(" ({})", shown(reason)));
+    let place = shown(place);
+    let _ = writeln!(
+        text,
+        "{what:<10}{state}: {place}{}",
+        reason.unwrap_or_default()
+    );
+}

@@ -1,0 +1,93 @@
+//! The words of replies that stand for one of several things.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+            pub enum $name {
+                $($(#[$about])* #[serde(rename = $word)] $variant,)*
+            }
+
+            impl $name {
+                /// The word on the wire.
+                #[must_use]
+                pub const fn name(self) -> &'static str {
+                    match self {
+                        $(Self::$variant => $word,)*
+                    }
+                }
+            }
+        )*
+    };
+}
+
+words! {
+    /// Whether sessions are recorded.
+    StoreState {
+        /// On the disk.
+        Recording = "recording",
+        /// In memory only: the disk takes nothing for now.
+        Waiting = "waiting",
+        /// In memory only, until the next start: the store could not be opened and was put aside.
+        PutAside = "put-aside",
+    }
+
+    /// What came of a refresh.
+    RefreshOutcome {
+        /// Another policy was fetched.
+        New = "new",
+        /// The same policy was fetched again.
+        Confirmed = "confirmed",
+        /// The policy could not be had. One that was kept still holds until it expires.
+        Failed = "failed",
+        /// The domain announces no policy.
+        NotAnnounced = "not-announced",
+    }
+
+    /// Where a delivery is on its way.
+    DeliveryStateView {
+        /// To be sent.
+        Due = "due",
+        /// An attempt is under way.
+        Sending = "sending",
+        /// The next hop took it.
+        Sent = "sent",
+        /// An attempt failed; another is due.
+        Retry = "retry",
+        /// No further attempt will be made.
+        GivenUp = "given-up",
+    }
+
+    /// What came of sending one report.
+    SendOutcome {
+        /// The next hop took it now.
+        Sent = "sent",
+        /// It was taken before; nothing was sent.
+        AlreadySent = "already-sent",
+        /// The attempt failed; it is tried again on schedule.
+        Failed = "failed",
+        /// No further attempt will be made.
+        GivenUp = "given-up",
+        /// The domain wants no reports, or none that can be sent.
+        NoDestination = "no-destination",
+        /// The operator's settings leave it out.
+        LeftOut = "left-out",
+    }
+
+    /// What was found of something that was looked for.
+    Finding {
+        /// It is there and valid.
+        Valid = "valid",
+        /// It is not there.
+        Absent = "absent",
+        /// It is there and not valid.
+        Invalid = "invalid",
+        /// It could not be found out.
+        Failed = "failed",
+        /// It was not looked for.
+        NotAsked = "not-asked",
+    }
+}

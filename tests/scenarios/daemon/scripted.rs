@@ -1,0 +1,308 @@
+//! A daemon that answers from a script.
+
+use sealpost::{
+    clock::{BoxFuture, UtcDay},
+    ctl::{
+        control::{Control, Replied, SessionsQuestion},
+        protocol::Refusal,
+        wire::{
+            AppliedView, CheckResult, CounterView, DayTotals, Deliveries, DeliveryStateView,
+            DeliveryView, DetailView, DocumentFinding, DomainSessions, FailureMembers, FailureView,
+            Finding, MxFinding, MxVerdict, OutcomeView, OverrideView, Policies, PolicySessions,
+            PolicyView, Purged, RecordFinding, RefreshOutcome, Refreshed, ReportView, ReportsSent,
+            RuaFinding, SendOutcome, SendView, Sessions, Status, StoreState, StoreStatus,
+        },
+    },
+    policy::PolicyDomain,
+};
+
+/// A daemon that knows one domain, example.org, and was told hostile things about it.
+pub(super) struct Scripted;
+
+const HOSTILE: &str = "mx\r\n\u{1b}[2J\u{9b}forged";
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn ready<T: Send + 'static>(answer: Replied<T>) -> BoxFuture<'static, Replied<T>> {
+    Box::pin(std::future::ready(answer))
+}
+
+fn day_or(day: Option<UtcDay>, default: &str) -> String {
+    day.map_or_else(|| default.to_owned(), |day| day.to_string())
+}
+
+fn known(domain: &PolicyDomain) -> Result<(), Refusal> {
+    if domain.as_str() == "example.org" {
+        return Ok(());
+    }
+    Err(Refusal::not_found(format!("nothing is known of {domain}")))
+}
+
+fn kept() -> PolicyView {
+    PolicyView {
+        domain: text("example.org"),
+        mode: text("enforce"),
+        mx: vec![text("*.example.org")],
+        max_age_seconds: 86_400,
+        id: text("20261124"),
+        fetched_at: text("2026-11-24T00:00:00Z"),
+        tried_at: text("2026-11-24T00:00:00Z"),
+        expires_at: text("2026-11-25T00:00:00Z"),
+        expired: false,
+        lines: vec![text("version: STSv1"), text(HOSTILE)],
+        trouble: None,
+    }
+}
+
+fn failure() -> FailureMembers {
+    FailureMembers {
+        result_type: text("certificate-expired"),
+        mx: Some(text("mx1.example.org")),
+        mx_helo: Some(text(HOSTILE)),
+        receiving_ip: Some(text("192.0.2.1")),
+        sending_ip: None,
+        reason: Some(text(HOSTILE)),
+    }
+}
+
+fn delivery() -> DeliveryView {
+    DeliveryView {
+        day: text("2026-11-23"),
+        domain: text("example.org"),
+        destination: text("mailto:tlsrpt@example.org"),
+        report_id: text("a@b"),
+        attempts: 1,
+        first_attempt_at: Some(text("2026-11-24T00:30:00Z")),
+        state: DeliveryStateView::Retry,
+        at: text("2026-11-24T00:40:00Z"),
+        reason: Some(text(HOSTILE)),
+    }
+}
+
+fn report(day: String, day_over: bool) -> ReportView {
+    ReportView {
+        day,
+        domain: text("example.org"),
+        day_over,
+        sessions: 3,
+        destinations: vec![text("mailto:tlsrpt@example.org")],
+        notes: Vec::new(),
+        deliveries: vec![delivery()],
+        report: serde_json::json!({"report-id": "a@b", "helo": HOSTILE}),
+        text: text("Three sessions failed.\nRenew the certificate."),
+    }
+}
+
+impl Control for Scripted {
+    fn status(&self) -> BoxFuture<'_, Replied<Status>> {
+        ready(Ok(Status {
+            program: text("sealpost 0.1.0"),
+            pid: 7,
+            started_at: text("2026-11-24T00:00:00Z"),
+            now: text("2026-11-24T12:00:00Z"),
+            config: Some(text("/etc/sealpost/sealpost.toml")),
+            alarms: vec![text("the disk is full")],
+            today: DayTotals {
+                day: text("2026-11-24"),
+                domains: 1,
+                successes: 2,
+                failures: 3,
+            },
+            policies_kept: 1,
+            store: StoreStatus {
+                path: text("/var/lib/sealpost/store"),
+                state: StoreState::Waiting,
+                reason: Some(text("less than 256 MiB left")),
+                waiting_rows: 12,
+            },
+            overrides: vec![OverrideView {
+                domain: text("a.example"),
+                mode: text("audit"),
+                until: Some(text("2026-11-23")),
+                reason: Some(text("their MX moves")),
+                ended: true,
+            }],
+            counters: vec![CounterView {
+                name: text("sessions"),
+                value: 5,
+            }],
+        }))
+    }
+
+    fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {
+        let failures = question.failures.then(|| {
+            vec![FailureView {
+                at: text("2026-11-24T01:02:03Z"),
+                domain: text("example.org"),
+                policy: text("00"),
+                source: text("mta"),
+                failure: failure(),
+            }]
+        });
+        let domain = DomainSessions {
+            domain: text("example.org"),
+            policies: vec![PolicySessions {
+                policy: AppliedView {
+                    policy_type: text("sts"),
+                    policy_domain: text("example.org"),
+                    policy_string: vec![text("version: STSv1")],
+                    mx_host: vec![text("*.example.org")],
+                    fingerprint: text("00"),
+                },
+                successes: 2,
+                failures: 3,
+                details: vec![DetailView {
+                    failure: failure(),
+                    sessions: 3,
+                }],
+            }],
+        };
+        let asked = question
+            .domain
+            .is_none_or(|asked| asked.as_str() == "example.org");
+        ready(Ok(Sessions {
+            day: day_or(question.day, "2026-11-24"),
+            domains: if asked { vec![domain] } else { Vec::new() },
+            failures,
+        }))
+    }
+
+    fn policies(&self) -> BoxFuture<'_, Replied<Policies>> {
+        ready(Ok(Policies {
+            policies: vec![kept()],
+        }))
+    }
+
+    fn policy(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<PolicyView>> {
+        ready(known(&domain).map(|()| kept()))
+    }
+
+    fn refresh(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Refreshed>> {
+        let found = known(&domain).is_ok();
+        ready(Ok(Refreshed {
+            domain: domain.to_string(),
+            outcome: if found {
+                RefreshOutcome::Confirmed
+            } else {
+                RefreshOutcome::Failed
+            },
+            reason: (!found).then(|| text("HTTP status 404")),
+            policy: found.then(kept),
+        }))
+    }
+
+    fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>> {
+        ready(Ok(Purged {
+            domain: domain.to_string(),
+            purged: known(&domain).is_ok(),
+        }))
+    }
+
+    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>> {
+        ready(Ok(checked(&domain)))
+    }
+
+    fn deliveries(
+        &self,
+        day: Option<UtcDay>,
+        _domain: Option<PolicyDomain>,
+    ) -> BoxFuture<'_, Replied<Deliveries>> {
+        ready(Ok(Deliveries {
+            day: day_or(day, "2026-11-23"),
+            deliveries: vec![delivery()],
+        }))
+    }
+
+    fn report_preview(
+        &self,
+        day: Option<UtcDay>,
+        domain: PolicyDomain,
+    ) -> BoxFuture<'_, Replied<ReportView>> {
+        ready(known(&domain).map(|()| report(day_or(day, "2026-11-24"), false)))
+    }
+
+    fn report_show(
+        &self,
+        day: Option<UtcDay>,
+        domain: PolicyDomain,
+    ) -> BoxFuture<'_, Replied<ReportView>> {
+        ready(known(&domain).map(|()| report(day_or(day, "2026-11-23"), true)))
+    }
+
+    fn report_send(
+        &self,
+        day: Option<UtcDay>,
+        domain: Option<PolicyDomain>,
+    ) -> BoxFuture<'_, Replied<ReportsSent>> {
+        let day_over = day.is_none_or(|day| day < "2026-11-24".parse().unwrap());
+        let outcome = match domain {
+            Some(domain) if known(&domain).is_err() => None,
+            Some(_) => Some(SendOutcome::Sent),
+            None => Some(SendOutcome::Failed),
+        };
+        let reports = outcome.map(|outcome| SendView {
+            domain: text("example.org"),
+            destination: Some(text("mailto:tlsrpt@example.org")),
+            outcome,
+            report_id: Some(text("a@b")),
+            reason: (outcome == SendOutcome::Failed).then(|| text(HOSTILE)),
+        });
+        ready(Ok(ReportsSent {
+            day: day_or(day, "2026-11-23"),
+            day_over,
+            sessions: 5,
+            reports: reports.into_iter().collect(),
+        }))
+    }
+}
+
+fn checked(domain: &PolicyDomain) -> CheckResult {
+    CheckResult {
+        domain: domain.to_string(),
+        at: text("2026-11-24T12:00:00Z"),
+        overridden: None,
+        record: RecordFinding {
+            name: format!("_mta-sts.{domain}"),
+            state: Finding::Valid,
+            texts: vec![text(HOSTILE)],
+            id: Some(text("20261124")),
+            reason: None,
+        },
+        document: DocumentFinding {
+            url: format!("https://mta-sts.{domain}/.well-known/mta-sts.txt"),
+            state: Finding::Failed,
+            mode: None,
+            max_age_seconds: None,
+            mx: Vec::new(),
+            lines: Vec::new(),
+            result_type: Some(text("sts-policy-fetch-error")),
+            reason: Some(text("HTTP status 404")),
+        },
+        kept: Some(kept()),
+        mx: MxFinding {
+            state: Finding::Valid,
+            reason: None,
+            hosts: vec![MxVerdict {
+                preference: Some(10),
+                host: text("mx.example.net"),
+                level: text("refuse-mx"),
+                audit: false,
+                reason: text("outside the policy"),
+            }],
+        },
+        rua: RuaFinding {
+            name: format!("_smtp._tls.{domain}"),
+            state: Finding::Absent,
+            texts: Vec::new(),
+            destinations: Vec::new(),
+            skipped: Vec::new(),
+            reason: None,
+        },
+        outcome: OutcomeView {
+            deliverable: false,
+            text: text("No host may be used."),
+        },
+    }
+}
