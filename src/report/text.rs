@@ -44,7 +44,10 @@ pub fn text(
     let more = day.policies.len().saturating_sub(POLICIES_MAX);
     if more > 0 {
         page.blank();
-        page.paragraph(0, &format!("The attached file lists {more} more policies."));
+        page.paragraph(
+            0,
+            &format!("Further policies in the attached file: {more}."),
+        );
     }
     page.about(day, submitter, id);
     page.0
@@ -97,7 +100,7 @@ impl Page {
         self.blank();
         let heading = heading(&totals.policy);
         self.paragraph(0, &heading.title);
-        self.paragraph(0, &"-".repeat(heading.title.len().min(COLUMNS_MAX)));
+        self.paragraph(0, &"-".repeat(heading.title.len().min(COLUMNS_MAX - 2)));
         if !heading.effect.is_empty() {
             self.paragraph(0, heading.effect);
         }
@@ -117,7 +120,7 @@ impl Page {
             self.blank();
             self.paragraph(
                 0,
-                &format!("The attached file lists {more} more kinds of failure."),
+                &format!("Further kinds of failure in the attached file: {more}."),
             );
         }
     }
@@ -137,7 +140,7 @@ impl Page {
         }
         let more = kind.hosts.len().saturating_sub(HOSTS_MAX);
         if more > 0 {
-            self.paragraph(4, &format!("and {more} more hosts, see the attached file"));
+            self.paragraph(4, &format!("Further hosts in the attached file: {more}."));
         }
         if kind.reason == Some(FURTHER_DETAILS) {
             self.paragraph(
@@ -412,7 +415,10 @@ mod tests {
         assert_eq!(page.matches("What to do").count(), 1, "{page}");
         assert!(page.contains("* certificate-expired, 78 times"), "{page}");
         assert!(page.contains("         12 mx12\n"), "{page}");
-        assert!(page.contains("and 2 more hosts"), "{page}");
+        assert!(
+            page.contains("Further hosts in the attached file: 2."),
+            "{page}"
+        );
     }
 
     #[test]
