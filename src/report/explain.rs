@@ -16,6 +16,9 @@ pub struct Explanation {
     pub remedy: &'static str,
 }
 
+/// Stands in the sentences for the policy domain; whoever shows them may put the domain in its place.
+pub const DOMAIN: &str = "DOMAIN";
+
 /// Explains a result type, more closely when its reason code is one that is known here.
 #[must_use]
 pub fn explain(result: ResultType, reason: Option<&str>) -> Explanation {
@@ -117,6 +120,18 @@ const EXPLANATIONS: &[Entry] = &[
          server leaves out an intermediate certificate.",
         "Serve the whole chain: the certificate first, then every intermediate one. If the authority \
          is a private one, get a certificate from a public one.",
+    ),
+    entry(
+        ResultType::CertificateNotTrusted,
+        &["certificate-revoked"],
+        "The server's certificate was revoked by the authority that issued it.",
+        "Get a new certificate with a new key, and find out why the old one was revoked.",
+    ),
+    entry(
+        ResultType::CertificateNotTrusted,
+        &["certificate-wrong-purpose"],
+        "The server's certificate was not issued for servers.",
+        "Get a certificate whose extended key usage includes server authentication.",
     ),
     entry(
         ResultType::CertificateNotTrusted,

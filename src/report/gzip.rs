@@ -8,16 +8,17 @@ use flate2::{Compression, GzBuilder};
 // RFC 8460 s5.2: reports should be gzipped, for mail and HTTPS alike.
 // OURS: no file name, no time and no operating system in the header, so that the same tallies make
 // the same bytes on every attempt and every host.
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "writing into a Vec has no error to give"
+)]
 #[must_use]
 pub fn gzip(report: &[u8]) -> Vec<u8> {
     let mut encoder = GzBuilder::new()
         .mtime(0)
         .operating_system(OPERATING_SYSTEM_UNKNOWN)
         .write(Vec::new(), Compression::best());
-    #[expect(
-        clippy::expect_used,
-        reason = "writing into a Vec has no error to give"
-    )]
     encoder
         .write_all(report)
         .and_then(|()| encoder.finish())

@@ -73,8 +73,8 @@ impl std::fmt::Display for ReportId {
     }
 }
 
-/// The first 8 octets of SHA-256 over the members, in hexadecimal: enough that a million hosts which
-/// report the same domain on the same day meet once in many thousand years.
+/// The first 8 octets of SHA-256 over the members, in hexadecimal. That two of a thousand hosts which
+/// report one domain on one day come to the same has a chance of 1 in 10^13.
 fn hash(members: &[&str]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for member in members {

@@ -17,6 +17,11 @@ use crate::{
 
 /// Writes the report of a day. `details` are those of
 /// [`details::reported`](super::details::reported): one list for each policy.
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "structs of texts and numbers, written into a Vec, have no error to give"
+)]
 #[must_use]
 pub fn json(
     day: &DomainDay,
@@ -42,11 +47,9 @@ pub fn json(
             .map(|((totals, details), text)| element(totals, details, text))
             .collect(),
     };
-    #[expect(
-        clippy::expect_used,
-        reason = "structs of texts and numbers, written into a Vec, have no error to give"
-    )]
-    serde_json::to_vec_pretty(&report).expect("a report can be written as JSON")
+    let mut json = serde_json::to_vec_pretty(&report).expect("a report can be written as JSON");
+    json.push(b'\n');
+    json
 }
 
 /// RFC 7493 s2.2: readers keep integers exact up to here.

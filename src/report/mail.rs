@@ -60,7 +60,9 @@ pub fn mail(
 /// RFC 8460 s5.3: multipart/report with exactly these two parts in this order.
 fn parts(report: &Report) -> Result<MultiPart, MailError> {
     let message = |error: &dyn std::fmt::Display| MailError::Message(error.to_string());
-    let readable = SinglePart::plain(report.text.clone());
+    let readable = SinglePart::builder()
+        .content_type(ContentType::TEXT_PLAIN)
+        .body(readable_body(&report.text)?);
     let base64 = Body::new_with_encoding(report.gzip.clone(), ContentTransferEncoding::Base64)
         .map_err(|_| message(&"base64 refused the report"))?;
     let attached = SinglePart::builder()
@@ -82,6 +84,18 @@ fn parts(report: &Report) -> Result<MultiPart, MailError> {
     Ok(parts)
 }
 
+/// The text as it is where it is ASCII, for its lines are short; quoted-printable where the name of
+/// the organization is not.
+fn readable_body(text: &str) -> Result<Body, MailError> {
+    if text.is_ascii() {
+        let text = text.replace('\n', "\r\n").into_bytes();
+        let encoding = ContentTransferEncoding::SevenBit;
+        return Ok(Body::dangerous_pre_encoded(text, encoding));
+    }
+    Body::new_with_encoding(text.to_owned(), ContentTransferEncoding::QuotedPrintable)
+        .map_err(|_| MailError::Message("quoted-printable refused the text".to_owned()))
+}
+
 /// The first boundary of the report that occurs in none of its parts. A stranger who guesses it and
 /// calls a host so only gets the second.
 fn boundary(report: &Report, parts: &[&[u8]]) -> String {
@@ -100,7 +114,8 @@ fn boundary(report: &Report, parts: &[&[u8]]) -> String {
 /// A header field whose value is written as it is: printable ASCII, folded by us.
 fn line(name: &'static str, value: String) -> HeaderValue {
     let name = HeaderName::new_from_ascii_str(name);
-    HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value)
+    // lettre reads the boundary back from the unfolded value.
+    HeaderValue::dangerous_new_pre_encoded(name, value.replace("\r\n", ""), value)
 }
 
 /// `Content-Disposition` with the file name in one piece.
@@ -132,4 +147,82 @@ const DATE_MAX: u64 = 253_402_300_799;
 fn date_header(date: Timestamp) -> Date {
     let seconds = u64::try_from(date.0).unwrap_or(0).min(DATE_MAX);
     Date::new(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_plugin_api::ResultType;
+
+    use super::*;
+    use crate::{
+        aggregate::{DomainDay, PolicyTotals},
+        clock::UtcDay,
+        config::ReportConfig,
+        policy::{AppliedPolicy, PolicyDomain},
+        record::Failure,
+        report::Submitter,
+    };
+
+    fn report(domain: &str, mx_helo: &str) -> Report {
+        let domain: PolicyDomain = domain.parse().unwrap();
+        let day = DomainDay {
+            day: UtcDay(19_858),
+            policies: vec![PolicyTotals {
+                policy: AppliedPolicy::no_policy_found(domain.clone()),
+                successes: 0,
+                failures: 1,
+                details: vec![(
+                    Failure {
+                        mx_helo: Some(mx_helo.to_owned()),
+                        ..Failure::of_policy(ResultType::StarttlsNotSupported, "")
+                    },
+                    1,
+                )],
+            }],
+            domain,
+        };
+        let submitter =
+            Submitter::new("Sender", "tls@sender.example", "", "mta1.sender.example").unwrap();
+        Report::compose(&day, &submitter, &ReportConfig::default())
+    }
+
+    fn written(report: &Report, date: i64) -> String {
+        let mail = mail(report, "tls@example.org", Timestamp(date), 1).unwrap();
+        String::from_utf8(mail).unwrap()
+    }
+
+    #[test]
+    fn f1_a_boundary_that_a_host_calls_itself_is_not_used() {
+        let id = report("example.org", "mx").report_id;
+        let mail = written(&report("example.org", &id.boundary(0)), 0);
+        let called = format!("(calls itself {})", id.boundary(0));
+        assert!(mail.contains(&called), "{mail}");
+        assert!(mail.contains(&format!("boundary=\"{}\"", id.boundary(1))));
+        assert_eq!(mail.matches(&format!("--{}", id.boundary(1))).count(), 3);
+    }
+
+    #[test]
+    fn f1_f4_the_longest_names_fit_their_lines_unsplit_and_unencoded() {
+        let label = "d".repeat(63);
+        let domain = format!("{label}.{label}.{label}.{}", "d".repeat(61));
+        let mail = written(&report(&domain, "mx"), 0);
+        assert!(mail.lines().all(|line| line.len() <= 998));
+        let subject = format!("\r\nSubject: Report Domain: {domain}\r\n Submitter: ");
+        assert!(mail.contains(&subject));
+        assert!(mail.contains(&format!("\r\n filename=\"sender.example!{domain}!")));
+        assert!(!mail.contains("filename*") && !mail.contains("=?"));
+    }
+
+    #[test]
+    fn f9_dates_that_no_mail_can_have_are_the_nearest_that_one_can() {
+        let report = report("example.org", "mx");
+        for (date, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 +0000"),
+            (i64::MIN, "Thu, 01 Jan 1970 00:00:00 +0000"),
+            (i64::MAX, "Fri, 31 Dec 9999 23:59:59 +0000"),
+            (1_715_823_000, "Thu, 16 May 2024 01:30:00 +0000"),
+        ] {
+            assert!(written(&report, date).contains(&format!("\r\nDate: {text}\r\n")));
+        }
+    }
 }

@@ -108,7 +108,7 @@ impl Report {
     }
 
     /// The mail that carries the report to one mailbox, with CRLF line ends, signed with each of the
-    /// keys. `attempt` counts from 1: a mail that is made again has a Message-ID of its own.
+    /// keys; without any it is unsigned, and receivers ignore it (RFC 8460 s3). `attempt` counts from 1: a mail that is made again has a Message-ID of its own.
     ///
     /// # Errors
     /// When `to` is not a mailbox, or a key does not sign.

@@ -134,7 +134,8 @@ pub(super) fn mailbox(text: &str) -> Result<(String, PolicyDomain), MailboxError
     }
     let domain: PolicyDomain = domain.parse()?;
     let mailbox = format!("{local}@{domain}");
-    // lettre checks the local part: a dot-atom or a quoted string of at most 64 octets.
+    // lettre checks the local part: a dot-atom of at most 64 octets.
+    // OURS: a quoted local part is not taken; no mailbox for reports has one.
     if mailbox.parse::<lettre::Address>().is_err() {
         return Err(MailboxError::Malformed(shown()));
     }

@@ -11,7 +11,7 @@ use sealpost_plugin_api::ResultType;
 use super::{
     ReportId, Submitter, clean,
     details::FURTHER_DETAILS,
-    explain::{Explanation, explain},
+    explain::{DOMAIN, Explanation, explain},
 };
 use crate::{
     aggregate::{DomainDay, PolicyTotals},
@@ -44,10 +44,20 @@ pub fn text(
     let more = day.policies.len().saturating_sub(POLICIES_MAX);
     if more > 0 {
         page.blank();
-        page.paragraph(0, &format!("The attached file lists {more} more policies."));
+        page.paragraph(
+            0,
+            &format!("Further policies in the attached file: {more}."),
+        );
     }
     page.about(day, submitter, id);
     page.0
+}
+
+fn sessions(count: u64) -> String {
+    match count {
+        1 => "1 TLS session".to_owned(),
+        count => format!("{count} TLS sessions"),
+    }
 }
 
 #[derive(Default)]
@@ -61,21 +71,20 @@ impl Page {
         self.paragraph(2, &format!("Sent by: {}", submitter.organization()));
         self.paragraph(2, &format!("Contact: {}", submitter.contact()));
         self.blank();
-        let failed = match day.failures() {
-            0 => "All of them went well.".to_owned(),
-            failures => format!("{} went well and {failures} failed.", day.successes()),
-        };
-        let sessions = day.successes().saturating_add(day.failures());
-        let told = match sessions {
-            0 => {
-                "On this day we sent no mail to this domain, but its policy had a fault.".to_owned()
+        let (successes, failures) = (day.successes(), day.failures());
+        let told = match (successes, failures) {
+            (0, 0) => {
+                "On this day we had no session to count, but the domain's policy had a fault."
+                    .to_owned()
             }
-            1 => format!(
-                "On this day we counted 1 TLS session with the mail servers of this domain. {failed}"
+            (_, 0) => format!(
+                "On this day {} with the mail servers of this domain went well, and none failed.",
+                sessions(successes)
             ),
             _ => format!(
-                "On this day we counted {sessions} TLS sessions with the mail servers of this \
-                 domain. {failed}"
+                "On this day we counted {} with the mail servers of this domain: {successes} went \
+                 well, {failures} failed.",
+                sessions(successes.saturating_add(failures))
             ),
         };
         self.paragraph(0, &told);
@@ -91,7 +100,7 @@ impl Page {
         self.blank();
         let heading = heading(&totals.policy);
         self.paragraph(0, &heading.title);
-        self.paragraph(0, &"-".repeat(heading.title.len().min(COLUMNS_MAX)));
+        self.paragraph(0, &"-".repeat(heading.title.len().min(COLUMNS_MAX - 2)));
         if !heading.effect.is_empty() {
             self.paragraph(0, heading.effect);
         }
@@ -104,19 +113,19 @@ impl Page {
         );
         let kinds = kinds(details);
         for kind in kinds.iter().take(KINDS_MAX) {
-            self.kind(kind);
+            self.kind(kind, &totals.policy);
         }
         let more = kinds.len().saturating_sub(KINDS_MAX);
         if more > 0 {
             self.blank();
             self.paragraph(
                 0,
-                &format!("The attached file lists {more} more kinds of failure."),
+                &format!("Further kinds of failure in the attached file: {more}."),
             );
         }
     }
 
-    fn kind(&mut self, kind: &Kind<'_>) {
+    fn kind(&mut self, kind: &Kind<'_>, policy: &AppliedPolicy) {
         let times = match kind.count {
             1 => "once".to_owned(),
             count => format!("{count} times"),
@@ -131,7 +140,7 @@ impl Page {
         }
         let more = kind.hosts.len().saturating_sub(HOSTS_MAX);
         if more > 0 {
-            self.paragraph(4, &format!("and {more} more hosts, see the attached file"));
+            self.paragraph(4, &format!("Further hosts in the attached file: {more}."));
         }
         if kind.reason == Some(FURTHER_DETAILS) {
             self.paragraph(
@@ -141,8 +150,10 @@ impl Page {
             return;
         }
         let Explanation { meaning, remedy } = explain(kind.result, kind.reason);
-        self.paragraph(4, &format!("What it means: {meaning}"));
-        self.paragraph(4, &format!("What to do: {remedy}"));
+        for (label, sentences) in [("What it means", meaning), ("What to do", remedy)] {
+            let sentences = sentences.replace(DOMAIN, policy.policy_domain.as_str());
+            self.paragraph(4, &format!("{label}: {sentences}"));
+        }
     }
 
     fn about(&mut self, day: &DomainDay, submitter: &Submitter, id: &ReportId) {
@@ -340,5 +351,84 @@ impl fmt::Display for Host<'_> {
             add(&format!("(calls itself {})", clean::for_text(helo, 253)));
         }
         formatter.write_str(&said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::UtcDay, policy::PolicyDomain};
+
+    fn page(details: Vec<(Failure, u64)>, failures: u64) -> String {
+        let domain: PolicyDomain = format!("{}.example", "d".repeat(63)).parse().unwrap();
+        let day = DomainDay {
+            day: UtcDay(19_858),
+            policies: vec![PolicyTotals {
+                policy: AppliedPolicy::sts_unfetched(domain.clone()),
+                successes: 0,
+                failures,
+                details: details.clone(),
+            }],
+            domain,
+        };
+        let submitter =
+            Submitter::new("Sender", "tls@sender.example", "", "mta1.sender.example").unwrap();
+        let id = ReportId::new(day.day, &day.domain, &submitter);
+        text(&day, &[details], &submitter, &id)
+    }
+
+    #[test]
+    fn g3_strangers_words_are_cut_indented_and_ascii() {
+        let hostile = Failure {
+            mx: Some(format!("{}.example", "m".repeat(200))),
+            mx_helo: Some("x\r\nFrom root\r\n.\r\n\u{1b}[2J\u{fc}".to_owned()),
+            ..Failure::of_policy(
+                ResultType::ValidationFailure,
+                "From nowhere\n.\n".repeat(30),
+            )
+        };
+        let page = page(vec![(hostile, 1)], 1);
+        for line in page.lines() {
+            assert!(line.len() < 78, "{line}");
+            assert!(
+                line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{line:?}"
+            );
+            assert!(
+                !line.starts_with("From") && !line.starts_with('.'),
+                "{line}"
+            );
+        }
+        assert!(page.contains("    What to do: "));
+    }
+
+    #[test]
+    fn each_kind_of_failure_is_told_once_with_its_hosts() {
+        let at = |mx: &str| Failure {
+            mx: Some(mx.to_owned()),
+            ..Failure::of_policy(ResultType::CertificateExpired, "certificate-expired")
+        };
+        let details: Vec<_> = (1..=12)
+            .map(|index| (at(&format!("mx{index}")), index))
+            .collect();
+        let page = page(details, 78);
+        assert_eq!(page.matches("What to do").count(), 1, "{page}");
+        assert!(page.contains("* certificate-expired, 78 times"), "{page}");
+        assert!(page.contains("         12 mx12\n"), "{page}");
+        assert!(
+            page.contains("Further hosts in the attached file: 2."),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn b37_a_policy_that_failed_without_any_session_is_told_with_its_url() {
+        let failure = Failure::of_policy(ResultType::StsPolicyFetchError, "http-status-404");
+        let page = page(vec![(failure, 1)], 0);
+        assert!(page.contains("we had no session to count"), "{page}");
+        assert!(page.contains("* sts-policy-fetch-error, once"), "{page}");
+        let unbroken: String = page.split_whitespace().collect();
+        let url = format!("https://mta-sts.{}.example/.well-known/", "d".repeat(63));
+        assert!(unbroken.contains(&url), "{page}");
     }
 }

@@ -1,1 +1,381 @@
-//! To be written.
+//! A day's rows become a report: byte for byte as the golden files have it, and readable by programs
+//! that are not ours.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test all report::` writes the golden files anew; look at the
+//! difference before you commit it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use sealpost::{
+    aggregate::{DomainDay, aggregate},
+    clock::{Timestamp, UtcDay},
+    config::ReportConfig,
+    policy::{AppliedPolicy, Fingerprint, PolicyDomain, PolicyType},
+    record::Failure,
+    report::{DkimKey, Report, Submitter, owed},
+    store::{Counted, TallyKey},
+};
+use sealpost_plugin_api::ResultType;
+use serde_json::json;
+
+const DAY: UtcDay = UtcDay(19_858);
+
+/// 2024-05-16T01:30:00Z, an hour and a half after the day.
+fn sent_at() -> Timestamp {
+    DAY.next().first_second().plus_seconds(5_400)
+}
+
+fn submitter(organization: &str) -> Submitter {
+    Submitter::new(
+        organization,
+        "tls-reports@sender.example",
+        "bounces@sender.example",
+        "mta1.sender.example",
+    )
+    .unwrap()
+}
+
+fn keys() -> Vec<DkimKey> {
+    [("rsa2024", "rsa2048.pem"), ("ed2024", "ed25519.pem")]
+        .into_iter()
+        .map(|(selector, file)| {
+            let pem = fs::read_to_string(golden("keys").join(file)).unwrap();
+            DkimKey::from_pem(selector, &pem).unwrap()
+        })
+        .collect()
+}
+
+/// The rows of one domain on [`DAY`], and the policies in them.
+struct Rows {
+    domain: PolicyDomain,
+    rows: Vec<(TallyKey, u64)>,
+    policies: BTreeMap<Fingerprint, AppliedPolicy>,
+}
+
+impl Rows {
+    fn of(domain: &str) -> Self {
+        Self {
+            domain: domain.parse().unwrap(),
+            rows: Vec::new(),
+            policies: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, policy: &AppliedPolicy, counted: Counted, count: u64) {
+        let key = TallyKey {
+            day: DAY,
+            domain: self.domain.clone(),
+            policy: policy.fingerprint(),
+            counted,
+        };
+        self.policies.insert(key.policy, policy.clone());
+        self.rows.push((key, count));
+    }
+
+    fn failed(&mut self, policy: &AppliedPolicy, failure: Failure, count: u64) {
+        self.add(policy, Counted::Failures, count);
+        self.add(policy, Counted::Detail(failure), count);
+    }
+
+    fn sts(&self, mode: &str, mx: &[&str]) -> AppliedPolicy {
+        let mut lines = vec!["version: STSv1".to_owned(), format!("mode: {mode}")];
+        lines.extend(mx.iter().map(|mx| format!("mx: {mx}")));
+        lines.push("max_age: 604800".to_owned());
+        AppliedPolicy {
+            policy_type: PolicyType::Sts,
+            policy_domain: self.domain.clone(),
+            policy_string: lines,
+            mx_host: mx.iter().map(|mx| (*mx).to_owned()).collect(),
+        }
+    }
+
+    fn day(&self) -> DomainDay {
+        // The store gives each row once; rows that the fixture adds twice are summed up here as the
+        // recorder would.
+        let mut totals = BTreeMap::new();
+        for (key, count) in &self.rows {
+            *totals.entry(key.clone()).or_insert(0) += count;
+        }
+        let rows = totals.into_iter().collect();
+        aggregate(DAY, &self.domain, rows, &self.policies).unwrap()
+    }
+}
+
+fn at_mx(result: ResultType, mx: &str, receiving_ip: &str, reason: &str) -> Failure {
+    Failure {
+        mx: Some(mx.to_owned()),
+        receiving_ip: Some(receiving_ip.parse().unwrap()),
+        sending_ip: Some("2001:db8:0:0:1::1".parse().unwrap()),
+        ..Failure::of_policy(result, reason)
+    }
+}
+
+/// A domain with all that can occur: its policy changed at noon, a fetch failed while one held, there
+/// were hours without any, several hosts failed, and one of them says things it should not.
+fn everything() -> DomainDay {
+    let mut rows = Rows::of("example.org");
+    let testing = rows.sts("testing", &["*.example.org"]);
+    let enforce = rows.sts("enforce", &["mx1.example.org", "mx2.example.org"]);
+    let none = AppliedPolicy::no_policy_found(rows.domain.clone());
+    let unfetched = AppliedPolicy::sts_unfetched(rows.domain.clone());
+
+    rows.add(&enforce, Counted::Successes, 1_200);
+    let expired = at_mx(
+        ResultType::CertificateExpired,
+        "mx1.example.org",
+        "2001:0DB8::25",
+        "certificate-expired",
+    );
+    rows.failed(&enforce, expired.clone(), 30);
+    let mut second_address = expired;
+    second_address.receiving_ip = Some("192.0.2.25".parse().unwrap());
+    rows.failed(&enforce, second_address, 12);
+    rows.failed(
+        &enforce,
+        at_mx(
+            ResultType::ValidationFailure,
+            "mx9.example.com",
+            "198.51.100.9",
+            "sts-mx-mismatch",
+        ),
+        1,
+    );
+    // RFC 8461 s5: the policy could not be fetched again while it held; no session failed by it.
+    rows.add(
+        &enforce,
+        Counted::Detail(Failure::of_policy(
+            ResultType::StsPolicyFetchError,
+            "http-status-404",
+        )),
+        3,
+    );
+    let mut strange = at_mx(
+        ResultType::StarttlsNotSupported,
+        "mx2.example.org",
+        "192.0.2.26",
+        "",
+    );
+    strange.mx_helo =
+        Some("\u{1b}[2Jmx2 \"}<script>\r\nBcc: a@example.com \u{202e}\u{fc} \u{fffd}".to_owned());
+    rows.failed(&testing, strange, 4);
+    rows.add(&testing, Counted::Successes, 17);
+    rows.add(&none, Counted::Successes, 2);
+    rows.failed(
+        &unfetched,
+        Failure::of_policy(ResultType::StsWebpkiInvalid, "certificate-host-mismatch"),
+        5,
+    );
+    rows.day()
+}
+
+fn success_only() -> DomainDay {
+    let mut rows = Rows::of("success.example");
+    let policy = rows.sts("enforce", &["*.success.example"]);
+    rows.add(&policy, Counted::Successes, 1);
+    rows.day()
+}
+
+fn idn() -> DomainDay {
+    let mut rows = Rows::of("B\u{fc}cher.Example");
+    let policy = rows.sts("testing", &["mx.xn--bcher-kva.example"]);
+    rows.add(&policy, Counted::Successes, 8);
+    rows.failed(
+        &policy,
+        at_mx(
+            ResultType::CertificateNotTrusted,
+            "mx.xn--bcher-kva.example",
+            "192.0.2.80",
+            "self-signed",
+        ),
+        2,
+    );
+    rows.day()
+}
+
+/// Each golden report with the mailbox it goes to.
+fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
+    vec![
+        ("everything", everything(), "tls-reports@example.org"),
+        ("success-only", success_only(), "tls+in@success.example"),
+        ("idn", idn(), "postmaster@b\u{fc}cher.example"),
+    ]
+}
+
+fn golden(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(file)
+}
+
+/// Compares with a golden file, or writes it.
+fn check(file: &str, seen: &[u8]) {
+    let path = golden(file);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, seen).unwrap();
+        return;
+    }
+    let expected = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    if expected != seen {
+        let differing = expected
+            .split(|byte| *byte == b'\n')
+            .zip(seen.split(|byte| *byte == b'\n'));
+        let line = differing
+            .take_while(|(expected, seen)| expected == seen)
+            .count();
+        panic!(
+            "{} differs from line {} on; UPDATE_GOLDEN=1 writes what it is now:\n{}",
+            path.display(),
+            line + 1,
+            String::from_utf8_lossy(seen)
+        );
+    }
+}
+
+/// The organization's name is not ASCII in the report with everything: its text is then
+/// quoted-printable, that of the others plain.
+fn compose(day: &DomainDay) -> Report {
+    let organization = if *day == everything() {
+        "Br\u{fc}cke Mail GmbH"
+    } else {
+        "Bridge Mail Ltd"
+    };
+    Report::compose(day, &submitter(organization), &ReportConfig::default())
+}
+
+#[test]
+fn e1_e9_f1_f9_reports_and_mails_are_as_the_golden_files_have_them() {
+    for (name, day, to) in mails() {
+        let report = compose(&day);
+        check(&format!("{name}.json"), &report.json);
+        check(&format!("{name}.txt"), report.text.as_bytes());
+        let mail = report.mail(to, sent_at(), 1, &keys()).unwrap();
+        check(&format!("{name}.eml"), &mail);
+        assert!(report.text.lines().all(|line| line.chars().count() < 78));
+    }
+}
+
+#[test]
+fn the_same_tallies_make_the_same_bytes() {
+    let (first, second) = (compose(&everything()), compose(&everything()));
+    assert_eq!(first, second);
+    let mail = |report: &Report, attempt| {
+        report
+            .mail("tls-reports@example.org", sent_at(), attempt, &keys())
+            .unwrap()
+    };
+    assert_eq!(mail(&first, 1), mail(&second, 1));
+    // F16: another attempt is another message with the same report.
+    let (one, two) = (mail(&first, 1), mail(&first, 2));
+    assert_ne!(one, two);
+    assert_eq!(first.id, second.id);
+    let id = format!("Report-ID: <{}>", first.id);
+    for mail in [one, two] {
+        assert!(String::from_utf8(mail).unwrap().contains(&id));
+    }
+}
+
+#[test]
+fn e6_success_only_reports_and_unwanted_domains_are_settings() {
+    let config = ReportConfig::default();
+    assert_eq!(owed(&success_only(), &config), Ok(()));
+    let failures_only = ReportConfig {
+        success_only: false,
+        ..config.clone()
+    };
+    assert!(owed(&success_only(), &failures_only).is_err());
+    assert_eq!(owed(&everything(), &failures_only), Ok(()));
+    let never = ReportConfig {
+        never: vec!["B\u{dc}CHER.example.".to_owned()],
+        ..config.clone()
+    };
+    assert!(owed(&idn(), &never).is_err());
+    assert_eq!(owed(&everything(), &never), Ok(()));
+    let disabled = ReportConfig {
+        enabled: false,
+        ..config
+    };
+    assert!(owed(&everything(), &disabled).is_err());
+}
+
+#[test]
+fn a11_a_recipient_that_no_mail_can_be_addressed_to_is_refused() {
+    let report = compose(&success_only());
+    for to in [
+        "",
+        "postmaster",
+        "a@[192.0.2.1]",
+        "a\r\nBcc: b@example.com@example.org",
+        "a@example.org\r\nBcc: b@example.com",
+        "a@example.org,b@example.com",
+        "\u{fc}@example.org",
+        "\"a b\"@example.org",
+    ] {
+        assert!(report.mail(to, sent_at(), 1, &keys()).is_err(), "{to:?}");
+    }
+    for to in ["a!b@example.org", "a+b=c@Example.ORG"] {
+        assert!(report.mail(to, sent_at(), 1, &keys()).is_ok(), "{to:?}");
+    }
+}
+
+/// dkimpy and parsedmarc read the golden mails; `tests/consumers/check.py` also changes them in many
+/// ways and wants every signature to fail.
+#[test]
+fn f5_independent_programs_verify_and_parse_the_golden_mails() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/test-tools/venv/bin/python3");
+    if !python.exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{} is missing: run `cargo xtask tools`",
+            python.display()
+        );
+        eprintln!(
+            "SKIPPED: no independent check of the report mails, for {} is missing. \
+             `cargo xtask tools` makes it.",
+            python.display()
+        );
+        return;
+    }
+    let keys = keys();
+    let domain = submitter("Bridge Mail Ltd").domain().clone();
+    let records: BTreeMap<String, String> = keys
+        .iter()
+        .map(|key| (key.record_name(&domain), key.public_record()))
+        .collect();
+    let mut expected = serde_json::Map::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for (name, day, _) in mails() {
+        let file = format!("{name}.eml");
+        files.push(golden(&file));
+        expected.insert(
+            file,
+            json!({
+                "domain": day.domain.as_str(),
+                "report_id": compose(&day).id,
+                "success": day.successes(),
+                "failure": day.failures(),
+                "signatures": ["ed25519-sha256", "rsa-sha256"],
+            }),
+        );
+    }
+    let expected_path = folder.path().join("expected.json");
+    let records_path = folder.path().join("records.json");
+    fs::write(&expected_path, serde_json::to_vec(&expected).unwrap()).unwrap();
+    fs::write(&records_path, serde_json::to_vec(&records).unwrap()).unwrap();
+    let output = Command::new(python)
+        .arg(root.join("tests/consumers/check.py"))
+        .args([&expected_path, &records_path])
+        .args(&files)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complaints}");
+    assert_eq!(said.lines().count(), files.len(), "{said}");
+}
