@@ -1,1 +1,448 @@
-//! To be written.
+//! Stage 7 against real SMTP and DNS on loopback, with a clock that stands still.
+
+mod crash;
+mod smtp;
+mod world;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use sealpost::{
+    clock::{BoxFuture, Clock as _, SECONDS_PER_DAY},
+    deliver::{
+        Step,
+        courier::{Reporting, SendDayError},
+        listing::Note,
+    },
+    net::smtp::{Accepted, Channel, Envelope, SendError, Transport},
+    policy::Destination,
+};
+use sealpost_kit::{DnsFault, MxBehaviour};
+use tokio::sync::Semaphore;
+use world::{DAY, RETRY, SETTLE, World};
+
+fn is_sent(world: &World, domain: &str, mailbox: &str) -> bool {
+    matches!(world.state(domain, mailbox), Some(state) if matches!(state.step, Step::Sent(_)))
+}
+
+fn given_up_because(world: &World, domain: &str, mailbox: &str) -> Option<String> {
+    match world.state(domain, mailbox)?.step {
+        Step::GivenUp { reason, .. } => Some(reason),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn f14_nothing_leaves_before_the_day_has_ended_and_settled_and_each_in_its_turn() {
+    let world = World::new().await;
+    let domains = ["a.test", "b.test", "c.test", "d.test"];
+    for domain in domains {
+        world.domain(domain, &[&format!("mailto:r@{domain}")]);
+    }
+    // A report of the day before is caught up on at once: when it has arrived, the loop has looked.
+    world.session("probe.test", DAY.previous());
+    world.dns.set_mx("probe.test", &[(10, "mx.test")]);
+    world.publish("probe.test", &["mailto:r@probe.test"]);
+    let midnight = DAY.next().first_second();
+    world.clock.set(midnight.plus_seconds(SETTLE - 1));
+    let daemon = world.daemon();
+    assert_eq!(world.mx.wait_for_messages(1).await.len(), 1);
+
+    let mut turns: Vec<_> = domains.map(|domain| (world.due_at(domain), domain)).into();
+    turns.sort();
+    for (count, (due_at, domain)) in turns.iter().enumerate() {
+        world.clock.set(*due_at);
+        let taken = world.mx.wait_for_messages(count + 2).await;
+        assert_eq!(taken.len(), count + 2, "{domain}");
+        assert_eq!(taken[count + 1].recipients, [format!("r@{domain}")]);
+    }
+    daemon.abort();
+    for (left_at, to) in world.transport.left_at.lock().unwrap().iter().skip(1) {
+        let domain = to.strip_prefix("r@").unwrap();
+        assert_eq!(*left_at, world.due_at(domain));
+        assert!(*left_at >= midnight.plus_seconds(SETTLE));
+    }
+}
+
+#[tokio::test]
+async fn f15_f16_a_report_refused_for_now_is_sent_later_under_the_same_id() {
+    let world = World::new().await;
+    world.domain("a.test", &["mailto:r@a.test"]);
+    world
+        .mx
+        .set_behaviour("mx.test", MxBehaviour::RefusesRecipients(451));
+    world.clock.set(world.due_at("a.test"));
+    let daemon = world.daemon();
+    let waits = || matches!(world.state("a.test", "r@a.test"), Some(state) if matches!(state.step, Step::RetryAt { .. }));
+    world.until("the attempt failed", waits).await;
+    let state = world.state("a.test", "r@a.test").unwrap();
+    assert!(
+        matches!(&state.step, Step::RetryAt { at, reason }
+            if at.seconds_since(world.clock.now()) == RETRY
+            && reason.starts_with("451 This recipient is refused from mx.test [127.0.7.1] to RCPT")),
+        "{state:?}"
+    );
+    assert_eq!(world.counters.report_attempts_failed.value(), 1);
+
+    world.mx.set_behaviour("mx.test", MxBehaviour::Correct);
+    world.clock.advance_seconds(RETRY);
+    world
+        .until("it is sent", || is_sent(&world, "a.test", "r@a.test"))
+        .await;
+    daemon.abort();
+    let after = world.state("a.test", "r@a.test").unwrap();
+    assert_eq!((after.attempts, &after.report_id), (2, &state.report_id));
+    let taken = world.taken("a.test");
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].1, format!("<{}>", state.report_id));
+    assert_eq!(world.counters.reports_sent.value(), 1);
+}
+
+#[tokio::test]
+async fn f15_f18_a_final_refusal_is_given_up_at_once_and_its_reason_kept() {
+    let world = World::new().await;
+    let cases = [
+        (
+            "user.test",
+            MxBehaviour::RefusesRecipients(550),
+            "550 This recipient is refused",
+        ),
+        (
+            "text.test",
+            MxBehaviour::RefusesMessages(554),
+            "554 This message is refused",
+        ),
+    ];
+    let courier = world.courier();
+    world.clock.set(DAY.next().first_second());
+    for (domain, behaviour, reason) in cases {
+        world.domain(domain, &[&format!("mailto:r@{domain}")]);
+        world.mx.set_behaviour("mx.test", behaviour);
+        courier
+            .send_day(DAY, Some(&domain.parse().unwrap()))
+            .await
+            .unwrap();
+        let given_up = given_up_because(&world, domain, &format!("r@{domain}")).unwrap();
+        assert!(given_up.starts_with(reason), "{given_up}");
+    }
+    world.mx.set_behaviour("mx.test", MxBehaviour::Correct);
+    world.domain("null.test", &["mailto:r@null.test"]);
+    world.dns.set_mx("null.test", &[(0, ".")]);
+    world.domain("gone.test", &["mailto:r@gone.test"]);
+    world.dns.remove("gone.test");
+    world.domain("other.test", &["mailto:r@other.test"]);
+    courier.send_day(DAY, None).await.unwrap();
+    for (domain, reason) in [
+        ("null.test", "null.test takes no mail (null MX)"),
+        ("gone.test", "gone.test has neither MX nor address"),
+    ] {
+        let given_up = given_up_because(&world, domain, &format!("r@{domain}"));
+        assert_eq!(given_up.as_deref(), Some(reason));
+    }
+    assert!(is_sent(&world, "other.test", "r@other.test"));
+    // The operator asked for all: those two, too, now that their hosts take mail.
+    assert!(is_sent(&world, "user.test", "r@user.test"));
+    assert_eq!(world.counters.reports_given_up.value(), 4);
+}
+
+#[tokio::test]
+async fn a16_a_record_taken_away_means_no_report_and_a_changed_one_decides() {
+    let world = World::new().await;
+    world.domain("never.test", &["mailto:r@never.test"]);
+    world.dns.remove("_smtp._tls.never.test");
+    world.domain("moves.test", &["mailto:old@moves.test"]);
+    world
+        .mx
+        .set_behaviour("mx.test", MxBehaviour::RefusesRecipients(450));
+    world.clock.set(DAY.next().first_second());
+    let courier = world.courier();
+    let listed = courier.send_day(DAY, None).await.unwrap();
+    assert_eq!(listed[1].domain.as_str(), "never.test");
+    assert_eq!(listed[1].note, Some(Note::NoRecord));
+    assert_eq!(listed[1].deliveries, []);
+
+    world.mx.set_behaviour("mx.test", MxBehaviour::Correct);
+    world.publish("moves.test", &["mailto:new@moves.test"]);
+    courier.send_day(DAY, None).await.unwrap();
+    assert_eq!(
+        given_up_because(&world, "moves.test", "old@moves.test").as_deref(),
+        Some("the domain's record no longer names it")
+    );
+    assert!(is_sent(&world, "moves.test", "new@moves.test"));
+    let taken = world.mx.messages();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].recipients, ["new@moves.test"]);
+}
+
+#[tokio::test]
+async fn a15_a_failed_lookup_is_no_absence_and_the_report_goes_out_later() {
+    let world = World::new().await;
+    world.domain("a.test", &["mailto:r@a.test"]);
+    world.dns.fail("_smtp._tls.a.test", DnsFault::ServFail);
+    world.clock.set(world.due_at("a.test"));
+    let courier = world.courier();
+    let daemon = tokio::spawn(Arc::clone(&courier).run(std::future::pending()));
+    let mut waits = 0;
+    // For an hour the resolver answers SERVFAIL.
+    for seconds in [0, RETRY, 2 * RETRY] {
+        world.clock.advance_seconds(seconds);
+        waits += 1;
+        loop {
+            let listed = courier.list(DAY).await.unwrap();
+            if matches!(listed[0].note, Some(Note::HeldUp { times, .. }) if times == waits) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(world.mx.messages(), []);
+    world.dns.heal("_smtp._tls.a.test");
+    world.clock.advance_seconds(4 * RETRY);
+    world
+        .until("it is sent", || is_sent(&world, "a.test", "r@a.test"))
+        .await;
+    daemon.abort();
+    assert_eq!(world.taken("a.test").len(), 1);
+    assert_eq!(courier.list(DAY).await.unwrap()[0].note, None);
+}
+
+#[tokio::test]
+async fn f15_two_days_down_are_caught_up_on_and_last_week_is_not() {
+    let world = World::new().await;
+    let day = |back: u32| sealpost::clock::UtcDay(DAY.0 - back);
+    world.domain("a.test", &["mailto:r@a.test"]);
+    world.session("a.test", day(1));
+    world.session("a.test", day(4));
+    world.session("a.test", day(7));
+    // Three days after the older of the two days ended; the others ended longer ago.
+    world
+        .clock
+        .set(DAY.next().first_second().plus_seconds(2 * SECONDS_PER_DAY));
+    let daemon = world.daemon();
+    assert_eq!(world.mx.wait_for_messages(2).await.len(), 2);
+    world
+        .until("the days are packed", || {
+            world.store.sealed.lock().unwrap().len() == 4
+        })
+        .await;
+    daemon.abort();
+    let mut ids: Vec<String> = world
+        .taken("a.test")
+        .into_iter()
+        .map(|(_, id, _)| id)
+        .collect();
+    ids.sort();
+    assert_eq!(
+        ids,
+        [
+            "<2026-11-22.a.test@sender.test>",
+            "<2026-11-23.a.test@sender.test>"
+        ]
+    );
+    // The old days are packed all the same.
+    assert_eq!(
+        *world.store.sealed.lock().unwrap(),
+        [day(7), day(4), day(1), DAY]
+    );
+}
+
+#[tokio::test]
+async fn old_days_are_forgotten_and_none_that_may_still_be_reported() {
+    let mut world = World::new().await;
+    world.settings.keep_days = 1;
+    world.settings.reporting = Reporting::Off;
+    for back in [0, 5, 6, 40] {
+        world.session("a.test", sealpost::clock::UtcDay(DAY.0 - back));
+    }
+    world
+        .clock
+        .set(DAY.next().first_second().plus_seconds(20_000));
+    let daemon = world.daemon();
+    world
+        .until("the day is packed", || {
+            world.store.sealed.lock().unwrap().contains(&DAY)
+        })
+        .await;
+    daemon.abort();
+    let held: Vec<u32> = sealpost::store::Store::days(&world.store.disk)
+        .unwrap()
+        .iter()
+        .map(|day| DAY.0 - day.0)
+        .collect();
+    assert_eq!(held, [0], "five days are kept whatever is set");
+    assert_eq!(world.mx.messages(), [], "reporting is off");
+}
+
+#[tokio::test]
+async fn f10_a_receiver_whose_tls_is_broken_gets_its_report_all_the_same() {
+    let world = World::new().await;
+    world.clock.set(DAY.next().first_second());
+    let courier = world.courier();
+    for (domain, behaviour, tls) in [
+        // Its certificate is for another name and from nobody we know.
+        ("wrong-name.test", MxBehaviour::Correct, true),
+        ("no-starttls.test", MxBehaviour::NoStartTls, false),
+        ("refuses.test", MxBehaviour::RefusesStartTls, false),
+        ("rubbish.test", MxBehaviour::HandshakeRubbish, false),
+        ("closes.test", MxBehaviour::ClosesAtHandshake, false),
+    ] {
+        world.domain(domain, &[&format!("mailto:r@{domain}")]);
+        world.mx.set_behaviour("mx.test", behaviour);
+        let domain = domain.parse().unwrap();
+        courier.send_day(DAY, Some(&domain)).await.unwrap();
+        let message = world.mx.messages().pop().unwrap();
+        assert_eq!(message.recipients, [format!("r@{domain}")]);
+        assert_eq!(message.tls, tls, "{domain}");
+    }
+    assert_eq!(world.counters.reports_sent.value(), 5);
+}
+
+#[tokio::test]
+async fn a13_each_destination_has_its_own_fate_and_https_is_left_out_and_shown() {
+    let world = World::new().await;
+    world.domain(
+        "a.test",
+        &[
+            "https://a.test/r",
+            "mailto:bad@null.test",
+            "mailto:r@a.test",
+        ],
+    );
+    world.dns.set_mx("null.test", &[(0, ".")]);
+    world.domain("web.test", &["https://web.test/r"]);
+    world.clock.set(DAY.next().first_second());
+    let listed = world.courier().send_day(DAY, None).await.unwrap();
+    assert!(given_up_because(&world, "a.test", "bad@null.test").is_some());
+    assert!(is_sent(&world, "a.test", "r@a.test"));
+    for (listed, uri, deliveries) in [
+        (&listed[0], "https://a.test/r", 2),
+        (&listed[1], "https://web.test/r", 0),
+    ] {
+        let left_out = vec![Destination::Https(uri.to_owned())];
+        assert_eq!(listed.note, Some(Note::LeftOut(left_out)));
+        assert_eq!(listed.deliveries.len(), deliveries);
+    }
+    assert_eq!(world.mx.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn on_demand_a_day_is_sent_once_and_only_when_it_is_over() {
+    let mut world = World::new().await;
+    world.domain("a.test", &["mailto:r@a.test"]);
+    let courier = world.courier();
+    assert_eq!(
+        courier.send_day(DAY, None).await,
+        Err(SendDayError::NotOver(DAY))
+    );
+    world.clock.set(DAY.next().first_second());
+    for _ in 0..3 {
+        courier.send_day(DAY, None).await.unwrap();
+        world.courier().send_day(DAY, None).await.unwrap();
+    }
+    assert_eq!(world.taken("a.test").len(), 1);
+
+    let domain: sealpost::policy::PolicyDomain = "b.test".parse().unwrap();
+    let nothing = SendDayError::Nothing {
+        domain: domain.clone(),
+        day: DAY,
+    };
+    assert_eq!(
+        courier.send_day(DAY, Some(&domain)).await,
+        Err(nothing.clone())
+    );
+    world.domain("b.test", &["mailto:r@b.test"]);
+    world.settings.never.insert(domain.clone());
+    let courier = world.courier();
+    assert_eq!(courier.send_day(DAY, Some(&domain)).await, Err(nothing));
+    assert_eq!(courier.list(DAY).await.unwrap()[1].note, Some(Note::Never));
+}
+
+#[tokio::test]
+async fn what_fails_on_demand_is_repeated_by_the_daily_loop() {
+    let world = World::new().await;
+    world.domain("a.test", &["mailto:r@a.test"]);
+    world.clock.set(world.due_at("a.test").plus_seconds(-1));
+    world
+        .mx
+        .set_behaviour("mx.test", MxBehaviour::RefusesService(421));
+    let courier = world.courier();
+    let daemon = tokio::spawn(Arc::clone(&courier).run(std::future::pending()));
+    courier.send_day(DAY, None).await.unwrap();
+    world.mx.set_behaviour("mx.test", MxBehaviour::Correct);
+    world.clock.advance_seconds(RETRY);
+    world
+        .until("it is sent", || is_sent(&world, "a.test", "r@a.test"))
+        .await;
+    daemon.abort();
+    assert_eq!(world.taken("a.test").len(), 1);
+}
+
+/// Holds every message to `slow.test` back until it is let go.
+struct SlowHost {
+    let_go: Semaphore,
+    waiting: AtomicUsize,
+    waiting_max: AtomicUsize,
+    sent: std::sync::Mutex<Vec<String>>,
+}
+
+impl Transport for SlowHost {
+    fn send<'a>(
+        &'a self,
+        envelope: &'a Envelope,
+        _message: &'a [u8],
+    ) -> BoxFuture<'a, Result<Accepted, SendError>> {
+        Box::pin(async move {
+            if envelope.to.ends_with("@slow.test") {
+                let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+                self.waiting_max.fetch_max(waiting, Ordering::SeqCst);
+                self.let_go.acquire().await.unwrap().forget();
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+            }
+            self.sent.lock().unwrap().push(envelope.to.clone());
+            Ok(Accepted {
+                by: "slow".to_owned(),
+                reply: "250".to_owned(),
+                channel: Channel::Clear,
+            })
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_slow_destination_of_many_domains_holds_up_nobody_else() {
+    let mut world = World::new().await;
+    world.settings.concurrent_max = 4;
+    for number in 0..20 {
+        world.domain(&format!("d{number:02}.test"), &["mailto:r@slow.test"]);
+    }
+    for number in 0..3 {
+        let domain = format!("z{number}.test");
+        world.domain(&domain, &[&format!("mailto:r@{domain}")]);
+    }
+    // All of them are overdue at once.
+    world.clock.set(DAY.next().next().first_second());
+    let slow = Arc::new(SlowHost {
+        let_go: Semaphore::new(0),
+        waiting: AtomicUsize::new(0),
+        waiting_max: AtomicUsize::new(0),
+        sent: std::sync::Mutex::default(),
+    });
+    let daemon = tokio::spawn(world.courier_with(slow.clone()).run(std::future::pending()));
+    let others = || (0..3).all(|n| is_sent(&world, &format!("z{n}.test"), &format!("r@z{n}.test")));
+    world.until("the others are sent", others).await;
+    assert!(
+        slow.sent
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|to| to != "r@slow.test")
+    );
+    slow.let_go.add_permits(20);
+    let all = || (0..20).all(|n| is_sent(&world, &format!("d{n:02}.test"), "r@slow.test"));
+    world.until("all are sent", all).await;
+    daemon.abort();
+    assert_eq!(slow.sent.lock().unwrap().len(), 23);
+    assert_eq!(slow.waiting_max.load(Ordering::SeqCst), 2);
+}

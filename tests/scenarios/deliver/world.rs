@@ -1,0 +1,508 @@
+//! What the courier meets in these tests: a clock that stands still, a store that can die, a way out
+//! that can be cut, and the kit's resolver and mail hosts.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sealpost::{
+    clock::{BoxFuture, Clock as _, StoppedClock, Timestamp, UtcDay},
+    config::DnsConfig,
+    deliver::{
+        DeliveryKey, DeliveryState,
+        courier::{Courier, Parts, Reporting, Settings},
+        retry::Retry,
+        schedule::Schedule,
+        sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
+    },
+    net::{
+        dns::{Dns as _, DnsError},
+        hickory::HickoryDns,
+        smtp::{Accepted, Envelope, MxTransport, PrivateAddresses, SendError, Transport},
+    },
+    observe::Counters,
+    policy::{
+        AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, RuaRecord,
+        rua_record::RuaDiscovery,
+    },
+    store::{Batch, Counted, FailureRecord, Store, StoreError, TallyKey, memory::MemoryStore},
+};
+use sealpost_kit::{Authority, DnsServer, MxBehaviour, MxHost, MxHosts};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// The day whose reports the tests send: 2026-11-23.
+pub(crate) const DAY: UtcDay = UtcDay(20_780);
+/// How long the day is left to settle, in seconds.
+pub(crate) const SETTLE: i64 = 1_800;
+/// Over how long reports are spread, in seconds.
+pub(crate) const SPREAD: i64 = 12_600;
+/// The wait after the first failed attempt, in seconds.
+pub(crate) const RETRY: i64 = 600;
+
+/// Where a trial ends the process, counted from 1 over all of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Before this write of a delivery state reaches the disk.
+    BeforeWrite(usize),
+    /// After it has, but before the process hears of it.
+    AfterWrite(usize),
+    /// Before this message leaves.
+    BeforeSend(usize),
+    /// After the receiver took it, but before its answer arrives.
+    AfterSend(usize),
+}
+
+/// When the process dies, and whether it has.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    death: Mutex<Option<Death>>,
+    /// This write is refused, and the process lives on.
+    refused_write: AtomicUsize,
+    writes: AtomicUsize,
+    sends: AtomicUsize,
+    dead: AtomicBool,
+    /// Changes with everything that happens.
+    happened: watch::Sender<u64>,
+}
+
+impl Fate {
+    pub(crate) fn dies(&self, death: Death) {
+        *self.death.lock().unwrap() = Some(death);
+    }
+
+    pub(crate) fn refuses_write(&self, number: usize) {
+        self.refused_write.store(number, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    /// A new process begins, which nothing befalls.
+    pub(crate) fn revive(&self) {
+        *self.death.lock().unwrap() = None;
+        self.dead.store(false, Ordering::SeqCst);
+    }
+
+    fn befalls(&self, death: Death) -> bool {
+        let now = *self.death.lock().unwrap() == Some(death);
+        if now {
+            self.dead.store(true, Ordering::SeqCst);
+        }
+        now
+    }
+
+    fn tell(&self) {
+        self.happened.send_modify(|times| *times += 1);
+    }
+}
+
+/// A memory store as a disk that a process may die over.
+#[derive(Default)]
+pub(crate) struct TrialStore {
+    pub(crate) disk: MemoryStore,
+    pub(crate) fate: Arc<Fate>,
+    pub(crate) sealed: Mutex<Vec<UtcDay>>,
+}
+
+fn broken() -> StoreError {
+    StoreError::Io {
+        path: "/trial".to_owned(),
+        reason: "refused by the trial".to_owned(),
+    }
+}
+
+impl TrialStore {
+    fn alive(&self) -> Result<&MemoryStore, StoreError> {
+        if self.fate.is_dead() {
+            return Err(broken());
+        }
+        Ok(&self.disk)
+    }
+}
+
+impl Store for TrialStore {
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.alive()?.commit(batch)
+    }
+
+    fn total(&self, key: &TallyKey) -> Result<u64, StoreError> {
+        self.alive()?.total(key)
+    }
+
+    fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
+        self.alive()?.days()
+    }
+
+    fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
+        self.alive()?.domains(day)
+    }
+
+    fn tallies(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Vec<(TallyKey, u64)>, StoreError> {
+        self.alive()?.tallies(day, domain)
+    }
+
+    fn seal(&self, day: UtcDay) -> Result<(), StoreError> {
+        self.sealed.lock().unwrap().push(day);
+        let sealed = self.alive()?.seal(day);
+        self.fate.tell();
+        sealed
+    }
+
+    fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
+        self.alive()?.forget(day)
+    }
+
+    fn failures(
+        &self,
+        day: UtcDay,
+        domain: Option<&PolicyDomain>,
+    ) -> Result<Vec<FailureRecord>, StoreError> {
+        self.alive()?.failures(day, domain)
+    }
+
+    fn applied_policy(&self, policy: Fingerprint) -> Result<Option<AppliedPolicy>, StoreError> {
+        self.alive()?.applied_policy(policy)
+    }
+
+    fn keep_policy(&self, domain: &PolicyDomain, kept: &KeptPolicy) -> Result<(), StoreError> {
+        self.alive()?.keep_policy(domain, kept)
+    }
+
+    fn kept_policy(&self, domain: &PolicyDomain) -> Result<Option<KeptPolicy>, StoreError> {
+        self.alive()?.kept_policy(domain)
+    }
+
+    fn kept_policies(&self) -> Result<Vec<(PolicyDomain, KeptPolicy)>, StoreError> {
+        self.alive()?.kept_policies()
+    }
+
+    fn purge_policy(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.alive()?.purge_policy(domain)
+    }
+
+    fn put_delivery(&self, key: &DeliveryKey, state: &DeliveryState) -> Result<(), StoreError> {
+        let disk = self.alive()?;
+        let number = self.fate.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        let refused = self.fate.refused_write.load(Ordering::SeqCst) == number
+            || self.fate.befalls(Death::BeforeWrite(number));
+        let written = if refused {
+            Err(broken())
+        } else {
+            disk.put_delivery(key, state)
+        };
+        let lost = self.fate.befalls(Death::AfterWrite(number));
+        self.fate.tell();
+        if lost { Err(broken()) } else { written }
+    }
+
+    fn delivery(&self, key: &DeliveryKey) -> Result<Option<DeliveryState>, StoreError> {
+        self.alive()?.delivery(key)
+    }
+
+    fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        self.alive()?.deliveries(day)
+    }
+}
+
+/// The way out, with a note of when each message left.
+pub(crate) struct TrialTransport {
+    inner: Arc<dyn Transport>,
+    clock: StoppedClock,
+    fate: Arc<Fate>,
+    pub(crate) left_at: Mutex<Vec<(Timestamp, String)>>,
+}
+
+impl Transport for TrialTransport {
+    fn send<'a>(
+        &'a self,
+        envelope: &'a Envelope,
+        message: &'a [u8],
+    ) -> BoxFuture<'a, Result<Accepted, SendError>> {
+        Box::pin(async move {
+            assert!(!self.fate.is_dead(), "a dead process sends nothing");
+            let cut = || SendError::Unreachable {
+                reason: "cut by the trial".to_owned(),
+            };
+            let number = self.fate.sends.fetch_add(1, Ordering::SeqCst) + 1;
+            if self.fate.befalls(Death::BeforeSend(number)) {
+                self.fate.tell();
+                return Err(cut());
+            }
+            let left = (self.clock.now(), envelope.to.clone());
+            self.left_at.lock().unwrap().push(left);
+            let outcome = self.inner.send(envelope, message).await;
+            if self.fate.befalls(Death::AfterSend(number)) {
+                self.fate.tell();
+                return Err(cut());
+            }
+            outcome
+        })
+    }
+}
+
+/// Looks records up with the kit's resolver.
+struct DnsRua {
+    dns: Arc<HickoryDns>,
+    fate: Arc<Fate>,
+}
+
+impl RuaSource for DnsRua {
+    fn rua<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+    ) -> BoxFuture<'a, Result<Option<RuaRecord>, DnsError>> {
+        Box::pin(async move {
+            let answer = self.dns.txt(&format!("_smtp._tls.{domain}")).await;
+            self.fate.tell();
+            Ok(match RuaDiscovery::read(&answer?.values) {
+                RuaDiscovery::Found(record) => Some(record),
+                _ => None,
+            })
+        })
+    }
+}
+
+/// Reports that say only whose they are.
+struct PlainReports {
+    store: Arc<TrialStore>,
+}
+
+struct PlainReport {
+    id: String,
+    domain: PolicyDomain,
+}
+
+impl ReportSource for PlainReports {
+    fn compose(
+        &self,
+        domain: &PolicyDomain,
+        day: UtcDay,
+    ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError> {
+        if self.store.tallies(day, domain)?.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(PlainReport {
+            id: format!("{day}.{domain}@sender.test"),
+            domain: domain.clone(),
+        })))
+    }
+}
+
+impl FinishedReport for PlainReport {
+    fn report_id(&self) -> &str {
+        &self.id
+    }
+
+    fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
+        Ok(format!(
+            "To: <{to}>\r\nTLS-Report-Domain: {}\r\nReport-ID: <{}>\r\n\
+             Message-ID: <{}.{attempt}.{to}>\r\n\r\n.a line with a dot\r\n..\r\n",
+            self.domain, self.id, date.0
+        )
+        .into_bytes())
+    }
+}
+
+/// Everything together.
+pub(crate) struct World {
+    pub(crate) dns: DnsServer,
+    pub(crate) mx: MxHosts,
+    pub(crate) clock: StoppedClock,
+    pub(crate) store: Arc<TrialStore>,
+    pub(crate) fate: Arc<Fate>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) transport: Arc<TrialTransport>,
+    pub(crate) settings: Settings,
+    resolver: Arc<HickoryDns>,
+}
+
+impl World {
+    /// At noon of [`DAY`], with one mail host `mx.test` at 127.0.7.1.
+    pub(crate) async fn new() -> Self {
+        let dns = DnsServer::start().await.unwrap();
+        let authority = Authority::new().unwrap();
+        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 7, 1));
+        let host = MxHost {
+            name: "mx.test".to_owned(),
+            address,
+            certificate: authority.issue(&["another.test"]).unwrap(),
+            behaviour: MxBehaviour::Correct,
+        };
+        let mx = MxHosts::start(0, vec![host]).await.unwrap();
+        dns.set_addresses("mx.test", &[address]);
+        let resolver = HickoryDns::new(&DnsConfig {
+            servers: vec![dns.address()],
+            timeout_ms: 5_000,
+            attempts: 1,
+        });
+        let resolver = Arc::new(resolver.unwrap());
+        let clock = StoppedClock::at(DAY.first_second().plus_seconds(43_200));
+        let fate = Arc::new(Fate::default());
+        let inner = MxTransport::new(
+            resolver.clone(),
+            mx.port(),
+            PrivateAddresses::Allow,
+            "out.sender.test",
+            30,
+        );
+        let transport = TrialTransport {
+            inner: Arc::new(inner),
+            clock: clock.clone(),
+            fate: Arc::clone(&fate),
+            left_at: Mutex::default(),
+        };
+        Self {
+            dns,
+            mx,
+            store: Arc::new(TrialStore {
+                fate: Arc::clone(&fate),
+                ..TrialStore::default()
+            }),
+            clock,
+            fate,
+            counters: Arc::default(),
+            transport: Arc::new(transport),
+            settings: settings(),
+            resolver,
+        }
+    }
+
+    /// One session with a domain on a day.
+    pub(crate) fn session(&self, domain: &str, day: UtcDay) {
+        let domain: PolicyDomain = domain.parse().unwrap();
+        let policy = AppliedPolicy::no_policy_found(domain.clone());
+        let key = TallyKey {
+            day,
+            domain,
+            policy: policy.fingerprint(),
+            counted: Counted::Successes,
+        };
+        let batch = Batch {
+            totals: BTreeMap::from([(key, 1)]),
+            failures: Vec::new(),
+            policies: BTreeMap::from([(policy.fingerprint(), policy)]),
+        };
+        self.store.disk.commit(&batch).unwrap();
+    }
+
+    /// A domain that had a session on [`DAY`], has its mail at `mx.test` and asks for reports at
+    /// these URIs.
+    pub(crate) fn domain(&self, domain: &str, rua: &[&str]) {
+        self.session(domain, DAY);
+        self.dns.set_mx(domain, &[(10, "mx.test")]);
+        self.publish(domain, rua);
+    }
+
+    pub(crate) fn publish(&self, domain: &str, rua: &[&str]) {
+        let record = format!("v=TLSRPTv1; rua={}", rua.join(","));
+        self.dns
+            .set_txt(&format!("_smtp._tls.{domain}"), &[&record]);
+    }
+
+    /// A process: it knows what is in the store and nothing else.
+    pub(crate) fn courier(&self) -> Arc<Courier> {
+        self.courier_with(self.transport.clone())
+    }
+
+    pub(crate) fn courier_with(&self, transport: Arc<dyn Transport>) -> Arc<Courier> {
+        let parts = Parts {
+            store: self.store.clone(),
+            clock: Arc::new(self.clock.clone()),
+            transport,
+            rua: Arc::new(DnsRua {
+                dns: Arc::clone(&self.resolver),
+                fate: Arc::clone(&self.fate),
+            }),
+            reports: Arc::new(PlainReports {
+                store: Arc::clone(&self.store),
+            }),
+            counters: Arc::clone(&self.counters),
+        };
+        Courier::new(parts, self.settings.clone())
+    }
+
+    /// A process whose daily loop runs. Aborting it is `kill -9`.
+    pub(crate) fn daemon(&self) -> JoinHandle<()> {
+        tokio::spawn(self.courier().run(std::future::pending()))
+    }
+
+    pub(crate) fn due_at(&self, domain: &str) -> Timestamp {
+        let domain = domain.parse().unwrap();
+        self.settings.schedule.due_at(DAY, &domain)
+    }
+
+    /// What is on the disk of one delivery.
+    pub(crate) fn state(&self, domain: &str, mailbox: &str) -> Option<DeliveryState> {
+        let key = DeliveryKey {
+            day: DAY,
+            domain: domain.parse().unwrap(),
+            destination: Destination::Mail(mailbox.to_owned()),
+        };
+        self.store.disk.delivery(&key).unwrap()
+    }
+
+    /// Waits until something holds; looks again whenever something has happened.
+    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let mut happened = self.fate.happened.subscribe();
+        let waiting = async {
+            loop {
+                happened.borrow_and_update();
+                if holds() {
+                    return;
+                }
+                happened.changed().await.unwrap();
+            }
+        };
+        let limit = Duration::from_secs(30);
+        assert!(
+            tokio::time::timeout(limit, waiting).await.is_ok(),
+            "waited in vain until {what}"
+        );
+    }
+
+    /// The messages about a domain that were taken, as (recipient, report-id, message-id).
+    pub(crate) fn taken(&self, domain: &str) -> Vec<(String, String, String)> {
+        let messages = self.mx.messages().into_iter();
+        let about = messages
+            .filter(|message| message.field("TLS-Report-Domain").as_deref() == Some(domain));
+        about
+            .map(|message| {
+                (
+                    message.recipients.join(","),
+                    message.field("Report-ID").unwrap(),
+                    message.field("Message-ID").unwrap(),
+                )
+            })
+            .collect()
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        reporting: Reporting::On,
+        never: std::collections::BTreeSet::new(),
+        envelope_from: "bounces@sender.test".to_owned(),
+        schedule: Schedule {
+            settle_seconds: SETTLE,
+            spread_seconds: SPREAD,
+            host_name: "out.sender.test".to_owned(),
+        },
+        retry: Retry {
+            retry_seconds: RETRY,
+            give_up_seconds: 86_400,
+        },
+        concurrent_max: 16,
+        keep_days: 30,
+    }
+}
