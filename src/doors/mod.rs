@@ -6,6 +6,7 @@
 //! answers what it has received before it closes.
 
 pub mod in_process;
+pub mod plugin_answer;
 pub mod plugin_line;
 pub mod plugin_socket;
 

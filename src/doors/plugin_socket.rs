@@ -2,7 +2,8 @@
 //! scripts ask for policies and tell sessions, a line each (`docs/plugin-socket.md`).
 //!
 //! This file listens, bounds what a client may cost, and closes in good order;
-//! [`plugin_line`](super::plugin_line) reads and writes the lines.
+//! [`plugin_line`](super::plugin_line) reads the lines and
+//! [`plugin_answer`](super::plugin_answer) writes the answers.
 
 use std::{
     io::{ErrorKind, Write as _},
@@ -23,6 +24,7 @@ use tokio::{
 
 use super::{
     line_reader::{Input, Lines},
+    plugin_answer,
     plugin_line::{self, LineError, Request},
 };
 use crate::{config::PluginSocketConfig, hook::AsyncHook, observe::Counters};
@@ -202,7 +204,7 @@ fn may_speak(stream: &UnixStream, limits: &Limits, clients: usize) -> Result<(),
 
 /// Sends one line to a client that is not let in, without waiting for it.
 fn refuse(stream: UnixStream, problem: &str) {
-    let mut line = plugin_line::error_answer(&problem);
+    let mut line = plugin_answer::error_answer(&problem);
     line.push('\n');
     // A new socket has room for a line; if not, closing it says enough.
     let written = stream
@@ -272,11 +274,11 @@ impl Client {
     /// One line's answer; `None` when the client takes its leave.
     async fn answer(&mut self, request: Result<Request, LineError>) -> Option<String> {
         match request {
-            Ok(Request::Ping) => Some(plugin_line::pong()),
+            Ok(Request::Ping) => Some(plugin_answer::pong()),
             Ok(Request::Quit) => None,
             Ok(Request::Policy(question)) => {
                 let requirement = self.hook.policy(question.query(self.limits.deadline)).await;
-                Some(plugin_line::answer(&requirement))
+                Some(plugin_answer::answer(&requirement))
             }
             Ok(Request::Session(told)) => {
                 self.hook.session(&told.session());
@@ -289,7 +291,7 @@ impl Client {
                     tracing::warn!(%error, "a line on the plugin socket was not understood");
                 }
                 self.malformed += 1;
-                Some(plugin_line::error_answer(&error))
+                Some(plugin_answer::error_answer(&error))
             }
         }
     }
