@@ -5,6 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use serde::Serialize;
 
 use super::judge::{Judged, JudgedCase, Landed};
+use crate::observe::printable::{printable, printable_json};
 
 /// The report of `--json`.
 #[derive(Serialize)]
@@ -103,12 +104,11 @@ fn report(landed: &Landed) -> String {
         "--- {}\nTo: {}\nSubject: {}\nDKIM: {}\n",
         landed.file().display(),
         landed.rua(),
-        plain(landed.subject()),
-        plain(landed.dkim())
+        printable(landed.subject()),
+        printable(landed.dkim())
     );
-    // The JSON is ours again: control characters in it are escaped.
     let json = landed.json().unwrap_or("(no report can be read)");
-    let _ = writeln!(text, "{json}\n");
+    let _ = writeln!(text, "{}\n", printable_json(json));
     text
 }
 
@@ -126,20 +126,13 @@ fn row(judged: &JudgedCase) -> [String; 6] {
         judged.case.policy.clone(),
         judged.case.story.clone(),
         seen.map_or_else(|| "-".to_owned(), |seen| seen.delivered.to_string()),
-        plain(&reported),
+        printable(&reported).into_owned(),
         if judged.differences.is_empty() {
             "as it should be".to_owned()
         } else {
             "DIFFERS".to_owned()
         },
     ]
-}
-
-/// What came by mail is shown without control characters, which a terminal might obey.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { '?' } else { letter })
-        .collect()
 }
 
 fn widths(header: &[&str; 6], rows: &[[String; 6]]) -> [usize; 6] {
