@@ -4,9 +4,7 @@
 //! the demo run on a [`StoppedClock`] that moves only when told to, so that a policy can expire, a
 //! UTC day can end and a retry can fall due within one test that never sleeps.
 
-use std::{
-    fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration,
-};
+use std::{fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -172,7 +170,9 @@ impl LaboratoryClock {
 impl Clock for LaboratoryClock {
     fn now(&self) -> Timestamp {
         let offset = std::fs::read_to_string(&self.offset_seconds_file).ok();
-        let seconds = offset.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let seconds = offset
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0);
         SystemClock.now().plus_seconds(seconds)
     }
 

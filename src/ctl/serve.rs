@@ -40,7 +40,9 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
         None => Arc::new(SystemClock),
         Some(file) => {
             tracing::warn!(file = %file.display(), "the clock is a laboratory's");
-            Arc::new(LaboratoryClock { offset_seconds_file: file.clone() })
+            Arc::new(LaboratoryClock {
+                offset_seconds_file: file.clone(),
+            })
         }
     };
     for warning in loaded.warnings(clock.now().day()) {

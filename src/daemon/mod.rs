@@ -5,7 +5,7 @@
 //! doors answer what they have and close, the courier finishes what is under way, the recorder writes
 //! what is in the journal.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{Config, Loaded, load::load},
+    config::{Config, Loaded, kind::file_mode, load::load},
     ctl,
     doors::plugin_socket::{PluginSocket, PluginSocketError},
     observe::log::LogControl,
@@ -42,6 +42,9 @@ pub enum StartError {
     /// The control socket cannot listen.
     #[error("control_socket: {0}")]
     ControlSocket(#[from] ctl::socket::SocketError),
+    /// The mode of the control socket is none.
+    #[error("control_socket.mode: {0}")]
+    ControlSocketMode(String),
     /// The system gives no signals or threads.
     #[error("the system refuses: {0}")]
     System(#[from] std::io::Error),
@@ -62,13 +65,18 @@ pub async fn run(
     let plugin_socket =
         PluginSocket::bind(&loaded.config.plugin_socket, Arc::clone(&parts.counters))?;
     let control = &loaded.config.control_socket;
-    let control_socket = ctl::socket::BoundSocket::bind(&control.path, control.mode_bits())?;
+    let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
+    let control_socket = ctl::socket::BoundSocket::bind(&control.path, mode)?;
     let (stop, stopping) = watch::channel(false);
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 
     let mut doors = JoinSet::new();
     doors.spawn(plugin_socket.serve(Arc::clone(&parts.engine) as _, stopping.clone()));
-    doors.spawn(ctl::server::serve(control_socket, operator.clone(), stopping.clone()));
+    doors.spawn(ctl::server::serve(
+        control_socket,
+        operator.clone(),
+        stopping.clone(),
+    ));
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
@@ -95,7 +103,9 @@ pub async fn run(
         tracing::error!(%error, "the last sessions are not on the disk");
     }
     if let Some(recorder) = parts.recorder.take()
-        && tokio::task::spawn_blocking(move || recorder.stop()).await.is_err()
+        && tokio::task::spawn_blocking(move || recorder.stop())
+            .await
+            .is_err()
     {
         tracing::error!("the recorder could not be stopped");
     }
@@ -106,7 +116,9 @@ pub async fn run(
 /// Reads the configuration again and takes up what can be changed while running; a file that is
 /// wrong changes nothing.
 fn reload(current: Loaded, parts: &Parts, operator: &Operator, log: &LogControl) -> Loaded {
-    let Some(path) = &current.path else { return current };
+    let Some(path) = &current.path else {
+        return current;
+    };
     tell_systemd(&[NotifyState::Reloading]);
     let next = match load(path) {
         Ok(next) => next,
@@ -186,13 +198,11 @@ impl Signals {
         })
     }
 
-    fn next(&mut self) -> impl Future<Output = Wish> + '_ {
-        async {
-            tokio::select! {
-                _ = self.terminate.recv() => Wish::Stop,
-                _ = self.interrupt.recv() => Wish::Stop,
-                _ = self.hang_up.recv() => Wish::Reload,
-            }
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.hang_up.recv() => Wish::Reload,
         }
     }
 }

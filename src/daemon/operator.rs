@@ -57,7 +57,10 @@ impl Operator {
             store: Arc::clone(&parts.store.store),
             kept_in: parts.store.kept_in,
             put_aside: parts.store.put_aside.as_ref().map(|(path, error)| {
-                format!("the store was damaged and put aside to {}: {error}", path.display())
+                format!(
+                    "the store was damaged and put aside to {}: {error}",
+                    path.display()
+                )
             }),
             journal: parts.journal.clone(),
             health: parts.recorder.as_ref().map_or_else(
@@ -121,7 +124,12 @@ impl Operator {
                 Ok((domains.len() as u64, sums.0, sums.1))
             })
             .await?;
-        Ok(DayTotals { day: day.to_string(), domains, successes, failures })
+        Ok(DayTotals {
+            day: day.to_string(),
+            domains,
+            successes,
+            failures,
+        })
     }
 
     fn store_status(&self) -> StoreStatus {
@@ -135,7 +143,10 @@ impl Operator {
         StoreStatus {
             path: config.path.display().to_string(),
             state,
-            reason: health.last_error.map(|error| error.to_string()).or(self.put_aside.clone()),
+            reason: health
+                .last_error
+                .map(|error| error.to_string())
+                .or(self.put_aside.clone()),
             waiting_rows: health.waiting_rows as u64,
         }
     }
@@ -145,14 +156,19 @@ impl Operator {
         let why = || store.reason.clone().unwrap_or_default();
         match store.state {
             StoreState::Recording => alarms.extend(self.put_aside.clone()),
-            StoreState::Waiting => alarms.push(format!("nothing is written to the disk: {}", why())),
+            StoreState::Waiting => {
+                alarms.push(format!("nothing is written to the disk: {}", why()));
+            }
             StoreState::PutAside => {
                 alarms.push(format!("sessions are kept in memory only: {}", why()));
             }
         }
         for (count, what) in [
             (self.counters.sessions_dropped.value(), "the queue was full"),
-            (self.counters.sessions_dropped_disk.value(), "the disk took nothing for too long"),
+            (
+                self.counters.sessions_dropped_disk.value(),
+                "the disk took nothing for too long",
+            ),
         ] {
             if count > 0 {
                 alarms.push(format!("{count} sessions were not counted: {what}"));
@@ -184,7 +200,10 @@ impl Operator {
                 .map(|each| OverrideView::of(each, &loaded.config, now.day()))
                 .collect(),
             counters: counters
-                .map(|(name, value)| CounterView { name: name.to_owned(), value })
+                .map(|(name, value)| CounterView {
+                    name: name.to_owned(),
+                    value,
+                })
                 .collect(),
         })
     }
@@ -200,11 +219,15 @@ impl Operator {
             for domain in &domains {
                 counted.extend(reports.day(day, domain)?.iter().map(Into::into));
             }
-            let failures = question.failures.then(|| store.failures(day, question.domain.as_ref()));
+            let failures = question
+                .failures
+                .then(|| store.failures(day, question.domain.as_ref()));
             Ok(Sessions {
                 day: day.to_string(),
                 domains: counted,
-                failures: failures.transpose()?.map(|all| all.iter().map(Into::into).collect()),
+                failures: failures
+                    .transpose()?
+                    .map(|all| all.iter().map(Into::into).collect()),
             })
         })
         .await
@@ -232,16 +255,31 @@ impl Operator {
 
     async fn refresh(&self, domain: PolicyDomain) -> Replied<Refreshed> {
         let before = self.kept(&domain).await?;
-        let standing = self.keeper.refresh(&domain).await.map_err(refused)?;
+        let standing = self
+            .keeper
+            .refresh(&domain)
+            .await
+            .map_err(|unknown| refused(&unknown))?;
         let (outcome, reason) = match &standing.sts {
             StsStanding::NotAnnounced => (RefreshOutcome::NotAnnounced, None),
             StsStanding::Unfetched(trouble) => (RefreshOutcome::Failed, Some(trouble)),
-            StsStanding::InForce { trouble: Some(trouble), .. } => {
-                (RefreshOutcome::Failed, Some(trouble))
-            }
-            StsStanding::InForce { kept, trouble: None } => {
+            StsStanding::InForce {
+                trouble: Some(trouble),
+                ..
+            } => (RefreshOutcome::Failed, Some(trouble)),
+            StsStanding::InForce {
+                kept,
+                trouble: None,
+            } => {
                 let same = before.is_some_and(|before| before.policy == kept.policy);
-                (if same { RefreshOutcome::Confirmed } else { RefreshOutcome::New }, None)
+                (
+                    if same {
+                        RefreshOutcome::Confirmed
+                    } else {
+                        RefreshOutcome::New
+                    },
+                    None,
+                )
             }
         };
         Ok(Refreshed {
@@ -254,8 +292,14 @@ impl Operator {
 
     async fn purge(&self, domain: PolicyDomain) -> Replied<Purged> {
         let purged = self.kept(&domain).await?.is_some();
-        self.keeper.purge(&domain).await.map_err(refused)?;
-        Ok(Purged { domain: domain.to_string(), purged })
+        self.keeper
+            .purge(&domain)
+            .await
+            .map_err(|unknown| refused(&unknown))?;
+        Ok(Purged {
+            domain: domain.to_string(),
+            purged,
+        })
     }
 
     async fn check(&self, domain: PolicyDomain) -> Replied<CheckResult> {
@@ -281,7 +325,9 @@ impl Operator {
 
     async fn view(&self, day: UtcDay, domain: PolicyDomain) -> Replied<ReportView> {
         let asked = domain.clone();
-        let counted = self.read_newest(move |_, reports| reports.day(day, &asked)).await?;
+        let counted = self
+            .read_newest(move |_, reports| reports.day(day, &asked))
+            .await?;
         let counted = counted.ok_or_else(|| {
             Refusal::not_found(format!("nothing was counted of {domain} on {day}"))
         })?;
@@ -300,7 +346,11 @@ impl Operator {
             Err(error) => notes.push(format!("where reports go could not be looked up: {error}")),
         }
         let listed = self.listed(day, Some(&domain)).await?;
-        notes.extend(listed.iter().filter_map(|one| one.note.as_ref().map(ToString::to_string)));
+        notes.extend(
+            listed
+                .iter()
+                .filter_map(|one| one.note.as_ref().map(ToString::to_string)),
+        );
         notes.dedup();
         Ok(ReportView {
             day: day.to_string(),
@@ -309,7 +359,10 @@ impl Operator {
             sessions: counted.successes() + counted.failures(),
             destinations,
             notes,
-            deliveries: listed.iter().flat_map(|one| delivery_views(day, one)).collect(),
+            deliveries: listed
+                .iter()
+                .flat_map(|one| delivery_views(day, one))
+                .collect(),
             report: serde_json::from_slice(&report.json)
                 .map_err(|error| Refusal::trouble(error.to_string()))?,
             text: report.text,
@@ -321,25 +374,32 @@ impl Operator {
             tracing::warn!(%error, "the newest sessions are not on the disk yet");
         }
         let before = self.listed(day, domain.as_ref()).await?;
-        let after = self.courier.send_day(day, domain.as_ref()).await.map_err(|error| {
-            let kind = match &error {
-                SendDayError::NotOver(_) | SendDayError::Off => RefusalKind::BadRequest,
-                SendDayError::Nothing { .. } => RefusalKind::NotFound,
-                _ => RefusalKind::Trouble,
-            };
-            Refusal::new(kind, error.to_string())
-        })?;
+        let after = self
+            .courier
+            .send_day(day, domain.as_ref())
+            .await
+            .map_err(|error| {
+                let kind = match &error {
+                    SendDayError::NotOver(_) | SendDayError::Off => RefusalKind::BadRequest,
+                    SendDayError::Nothing { .. } => RefusalKind::NotFound,
+                    _ => RefusalKind::Trouble,
+                };
+                Refusal::new(kind, error.to_string())
+            })?;
         let totals = self.totals(day).await?;
         Ok(ReportsSent {
             day: day.to_string(),
             day_over: self.today() > day,
             sessions: totals.successes + totals.failures,
-            reports: after.iter().flat_map(|one| send_views(one, &before)).collect(),
+            reports: after
+                .iter()
+                .flat_map(|one| send_views(one, &before))
+                .collect(),
         })
     }
 }
 
-fn refused(unknown: Unknown) -> Refusal {
+fn refused(unknown: &Unknown) -> Refusal {
     let kind = match unknown {
         Unknown::Busy => RefusalKind::Busy,
         _ => RefusalKind::Trouble,
@@ -350,9 +410,20 @@ fn refused(unknown: Unknown) -> Refusal {
 fn delivery_views(day: UtcDay, listed: &Listed) -> Vec<DeliveryView> {
     let view = |(destination, state)| {
         let (domain, destination) = (listed.domain.clone(), Clone::clone(destination));
-        DeliveryView::of(&DeliveryKey { day, domain, destination }, state)
+        DeliveryView::of(
+            &DeliveryKey {
+                day,
+                domain,
+                destination,
+            },
+            state,
+        )
     };
-    listed.deliveries.iter().map(|(destination, state)| view((destination, state))).collect()
+    listed
+        .deliveries
+        .iter()
+        .map(|(destination, state)| view((destination, state)))
+        .collect()
 }
 
 /// What came of a domain's report: a line for each destination, or one that says why there is none.
@@ -365,13 +436,19 @@ fn send_views(after: &Listed, before: &[Listed]) -> Vec<SendView> {
             _ => SendOutcome::NoDestination,
         };
         let reason = after.note.as_ref().map(ToString::to_string);
-        return vec![SendView { domain, destination: None, outcome, report_id: None, reason }];
+        return vec![SendView {
+            domain,
+            destination: None,
+            outcome,
+            report_id: None,
+            reason,
+        }];
     }
     let sent_before = |destination: &Destination| {
         let of_domain = before.iter().filter(|one| one.domain == after.domain);
-        of_domain.flat_map(|one| &one.deliveries).any(|(to, state)| {
-            to == destination && matches!(state.step, Step::Sent(_))
-        })
+        of_domain
+            .flat_map(|one| &one.deliveries)
+            .any(|(to, state)| to == destination && matches!(state.step, Step::Sent(_)))
     };
     let view = |(destination, state): &(Destination, DeliveryState)| {
         let (outcome, reason) = match &state.step {
@@ -405,11 +482,17 @@ impl Control for Operator {
     fn policies(&self) -> BoxFuture<'_, Replied<Policies>> {
         Box::pin(async {
             let now = self.clock.now();
-            let listed = self.keeper.list().await.map_err(refused)?;
+            let listed = self
+                .keeper
+                .list()
+                .await
+                .map_err(|unknown| refused(&unknown))?;
             let view = |one: &crate::engine::keeper::Listed| {
                 PolicyView::of(&one.domain, &one.kept, one.trouble.as_ref(), now)
             };
-            Ok(Policies { policies: listed.iter().map(view).collect() })
+            Ok(Policies {
+                policies: listed.iter().map(view).collect(),
+            })
         })
     }
 
@@ -442,7 +525,10 @@ impl Control for Operator {
             let listed = self.listed(day, domain.as_ref()).await?;
             Ok(Deliveries {
                 day: day.to_string(),
-                deliveries: listed.iter().flat_map(|one| delivery_views(day, one)).collect(),
+                deliveries: listed
+                    .iter()
+                    .flat_map(|one| delivery_views(day, one))
+                    .collect(),
             })
         })
     }

@@ -195,8 +195,10 @@ fn publisher(config: &Config) -> Result<Publisher, PartsError> {
     };
     let keys = config.dkim.iter().map(|dkim| {
         let path = dkim.key.clone();
-        let pem = fs::read_to_string(&path)
-            .map_err(|error| PartsError::KeyFile { path: path.clone(), reason: error.to_string() })?;
+        let pem = fs::read_to_string(&path).map_err(|error| PartsError::KeyFile {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         DkimKey::from_pem(&dkim.selector, &pem).map_err(|error| PartsError::Key { path, error })
     });
     Ok(Publisher {
@@ -211,16 +213,21 @@ fn host_name(config: &Config) -> String {
     if !config.sender.host_name.is_empty() {
         return config.sender.host_name.clone();
     }
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, BadRelay> {
     let deliver = &config.deliver;
     let host_name = host_name(config);
     Ok(match deliver.via {
-        Via::Relay => {
-            Arc::new(RelayTransport::new(&deliver.relay, &host_name, deliver.timeout_seconds)?)
-        }
+        Via::Relay => Arc::new(RelayTransport::new(
+            &deliver.relay,
+            &host_name,
+            deliver.timeout_seconds,
+        )?),
         Via::Mx => {
             let private = if config.policy.allow_private_addresses {
                 PrivateAddresses::Allow
@@ -238,23 +245,24 @@ fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, 
     })
 }
 
-fn courier_settings(
-    config: &Config,
-    reports: &StoredReports,
-) -> courier::Settings {
+fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settings {
     let deliver = &config.deliver;
     let reporting = match reports.submitter() {
         Some(_) if config.report.enabled => Reporting::On,
         _ => Reporting::Off,
     };
-    let never: BTreeSet<_> =
-        config.report.never.iter().filter_map(|name| name.parse().ok()).collect();
+    let never: BTreeSet<_> = config
+        .report
+        .never
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
     courier::Settings {
         reporting,
         never,
-        envelope_from: reports
-            .submitter()
-            .map_or_else(String::new, |submitter| submitter.envelope_from().to_owned()),
+        envelope_from: reports.submitter().map_or_else(String::new, |submitter| {
+            submitter.envelope_from().to_owned()
+        }),
         schedule: Schedule {
             settle_seconds: deliver.settle_seconds,
             spread_seconds: deliver.spread_seconds,

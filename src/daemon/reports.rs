@@ -34,7 +34,10 @@ impl StoredReports {
     /// Reports from `publisher` of what `store` holds.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, publisher: Publisher) -> Self {
-        Self { store, publisher: Arc::new(publisher) }
+        Self {
+            store,
+            publisher: Arc::new(publisher),
+        }
     }
 
     /// Who the reports are from.
@@ -47,11 +50,7 @@ impl StoredReports {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn day(
-        &self,
-        day: UtcDay,
-        domain: &PolicyDomain,
-    ) -> Result<Option<DomainDay>, StoreError> {
+    pub fn day(&self, day: UtcDay, domain: &PolicyDomain) -> Result<Option<DomainDay>, StoreError> {
         let rows = self.store.tallies(day, domain)?;
         let mut policies = BTreeMap::new();
         for (key, _) in &rows {
@@ -79,7 +78,9 @@ impl StoredReports {
     /// Why a domain's day is not reported by our own settings.
     #[must_use]
     pub fn not_owed(&self, day: &DomainDay) -> Option<String> {
-        owed(day, &self.publisher.config).err().map(|reason| reason.to_string())
+        owed(day, &self.publisher.config)
+            .err()
+            .map(|reason| reason.to_string())
     }
 }
 
@@ -89,14 +90,19 @@ impl ReportSource for StoredReports {
         domain: &PolicyDomain,
         day: UtcDay,
     ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError> {
-        let Some(day) = self.day(day, domain)? else { return Ok(None) };
+        let Some(day) = self.day(day, domain)? else {
+            return Ok(None);
+        };
         if self.not_owed(&day).is_some() {
             return Ok(None);
         }
         let report = self
             .report(&day)
             .ok_or_else(|| ComposeError::Report("[sender] does not say who we are".to_owned()))?;
-        Ok(Some(Box::new(Signed { report, publisher: Arc::clone(&self.publisher) })))
+        Ok(Some(Box::new(Signed {
+            report,
+            publisher: Arc::clone(&self.publisher),
+        })))
     }
 }
 

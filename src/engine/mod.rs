@@ -46,7 +46,9 @@ impl PolicySource for keeper::Keeper {
     fn standing<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Option<Standing>> {
         Box::pin(async move {
             let standing = Self::standing(self, domain).await;
-            standing.inspect_err(|error| tracing::warn!(%domain, %error, "policy not known")).ok()
+            standing
+                .inspect_err(|error| tracing::warn!(%domain, %error, "policy not known"))
+                .ok()
         })
     }
 
@@ -230,7 +232,7 @@ impl AsyncHook for Engine {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, mpsc::Receiver};
+    use std::sync::Mutex;
 
     use sealpost_plugin_api::{Facts, Outcome, StartTls};
 
@@ -239,6 +241,7 @@ mod tests {
         clock::{StoppedClock, Timestamp},
         config::Override,
         policy::{AppliedPolicy, KeptPolicy, Mode, MxPattern, PolicyType, StsPolicy},
+        record::journal::JournalReader,
     };
 
     /// What holds now, and what a recheck finds.
@@ -299,7 +302,7 @@ mod tests {
     struct Bench {
         engine: Engine,
         source: Arc<Fake>,
-        records: Receiver<SessionRecord>,
+        records: JournalReader,
         counters: Arc<Counters>,
     }
 
@@ -348,12 +351,12 @@ mod tests {
         let session = Session::new("example.org", Outcome::Success).with_mx("mx1.example.org");
         bench.engine.session(&session.under_policy(&answer.policy));
         bench.engine.session(&session);
-        let told = bench.records.recv().unwrap();
+        let told = bench.records.try_recv().unwrap();
         assert_eq!(
             (&told.policy.policy_string[0][..], told.verdict),
             ("mx: mx1.example.org", Verdict::Success)
         );
-        let untold = bench.records.recv().unwrap();
+        let untold = bench.records.try_recv().unwrap();
         assert_eq!(untold.policy.policy_string, ["mx: mx2.example.org"]);
         assert!(matches!(untold.verdict, Verdict::Failure(_)));
     }
@@ -371,7 +374,7 @@ mod tests {
         assert!(bench.records.try_recv().is_err());
         let answer = ask(&bench, "example.org", Some("old.example.org")).await;
         assert_eq!(answer.level, Level::RefuseMx);
-        let record = bench.records.recv().unwrap();
+        let record = bench.records.try_recv().unwrap();
         assert_eq!(
             (record.source, bench.counters.mx_refused.value()),
             (Source::Policy, 1)
@@ -412,7 +415,7 @@ mod tests {
         bench
             .engine
             .session(&Session::new("example.org", Outcome::Facts(facts)));
-        let record = bench.records.recv().unwrap();
+        let record = bench.records.try_recv().unwrap();
         assert_eq!(record.policy.policy_type, PolicyType::NoPolicyFound);
         assert_eq!(*record.policy, AppliedPolicy::no_policy_found(domain));
     }

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
-    sync::{Arc, mpsc::Receiver},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +19,10 @@ use sealpost::{
     },
     observe::Counters,
     policy::{PolicyDomain, RuaDiscovery, StsStanding},
-    record::{SessionRecord, Verdict, journal::Journal},
+    record::{
+        SessionRecord, Verdict,
+        journal::{Journal, JournalReader},
+    },
     store::{Store, memory::MemoryStore},
 };
 use sealpost_kit::{Answer, Authority, DnsFault, DnsServer, Flaw, Leaf, PolicyHost, PolicyHosts};
@@ -131,7 +134,7 @@ impl Internet {
 
 struct Sender {
     keeper: Keeper,
-    records: Receiver<SessionRecord>,
+    records: JournalReader,
 }
 
 impl Sender {
@@ -542,7 +545,7 @@ async fn b32_b33_a_policy_outlives_a_restart_with_everything_down() {
         second.ask("a.test").await,
         "1 enforce policy-host-connection-failed"
     );
-    let notes: Vec<_> = second.records.try_iter().collect();
+    let notes: Vec<_> = std::iter::from_fn(|| second.records.try_recv().ok()).collect();
     assert!(matches!(
         notes[..],
         [SessionRecord {

@@ -6,7 +6,6 @@ use std::{
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
-        mpsc::Receiver,
     },
     time::Duration,
 };
@@ -22,7 +21,7 @@ use crate::{
         https::FetchError,
     },
     policy::{AppliedPolicy, Destination, Fingerprint, Mode, PolicyType, StsStanding},
-    record::{SessionRecord, Source, Verdict},
+    record::{SessionRecord, Source, Verdict, journal::JournalReader},
     store::{Batch, FailureRecord, TallyKey, memory::MemoryStore},
 };
 
@@ -116,7 +115,7 @@ struct Bench {
     world: Arc<World>,
     clock: StoppedClock,
     store: Arc<MemoryStore>,
-    records: Receiver<SessionRecord>,
+    records: JournalReader,
     counters: Arc<Counters>,
 }
 
@@ -172,7 +171,7 @@ impl Bench {
     }
 
     fn notes(&self) -> Vec<SessionRecord> {
-        self.records.try_iter().collect()
+        std::iter::from_fn(|| self.records.try_recv().ok()).collect()
     }
 }
 
