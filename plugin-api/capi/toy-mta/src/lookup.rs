@@ -66,3 +66,32 @@ impl Resolver {
 fn rooted(name: &str) -> String {
     format!("{}.", name.trim_end_matches('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_kit::{DnsFault, DnsServer};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn mail_hosts_come_in_their_order() {
+        let dns = DnsServer::start().await.unwrap();
+        let resolver = Resolver::new(dns.address()).unwrap();
+        dns.set_mx("a.test", &[(20, "mx2.a.test"), (10, "mx1.a.test")]);
+        dns.set_addresses("mx1.a.test", &[IpAddr::from([127, 0, 0, 9])]);
+        dns.set_addresses("b.test", &[IpAddr::from([127, 0, 0, 8])]);
+        dns.set_mx("null.test", &[(0, ".")]);
+        dns.fail("broken.test", DnsFault::ServFail);
+        assert_eq!(
+            resolver.mail_hosts("a.test").await.unwrap(),
+            ["mx1.a.test", "mx2.a.test"]
+        );
+        assert_eq!(resolver.mail_hosts("b.test").await.unwrap(), ["b.test"]);
+        assert!(resolver.mail_hosts("null.test").await.is_err());
+        assert!(resolver.mail_hosts("broken.test").await.is_err());
+        assert_eq!(
+            resolver.addresses("mx1.a.test").await.unwrap(),
+            [IpAddr::from([127, 0, 0, 9])]
+        );
+    }
+}

@@ -114,3 +114,32 @@ fn mailbox(flag: &str, value: String) -> Result<String, String> {
         _ => Err(format!("{flag} {value:?}: not an address")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(line.split_ascii_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn options_are_checked_and_named() {
+        let whole = "--library l --socket s --dns 127.0.0.1:53 --ca c --from a@b --to c@d --to e@f";
+        let options = parse(whole).unwrap();
+        assert_eq!(options.to, ["c@d", "e@f"]);
+        assert_eq!(options.smtp_port, 25);
+        for (line, expected) in [
+            ("--library", "--library needs a value"),
+            ("--lib x", "--lib is not an option"),
+            ("--dns 127.0.0.1", "--dns 127.0.0.1: "),
+            ("--to nobody", "--to \"nobody\": not an address"),
+            ("--to a<b@c", "--to \"a<b@c\": not an address"),
+            ("--to a@b", "--library PATH is needed"),
+            ("--library l", "--to ADDRESS is needed"),
+        ] {
+            let error = parse(line).err().unwrap();
+            assert!(error.starts_with(expected), "{line}: {error}");
+        }
+    }
+}

@@ -112,3 +112,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Smtp<S> {
         Ok(reply.words())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    async fn reply_to(text: &str) -> io::Result<Reply> {
+        let (mut server, client) = duplex(8192);
+        server.write_all(text.as_bytes()).await.unwrap();
+        drop(server);
+        Smtp::over(client).reply().await
+    }
+
+    #[tokio::test]
+    async fn replies_are_read_to_their_last_line() {
+        let reply = reply_to("250-mx.a.test\r\n250-STARTTLS\r\n250 8BITMIME\r\n220 no\r\n")
+            .await
+            .unwrap();
+        assert_eq!(reply.code, 250);
+        assert_eq!(reply.lines, ["mx.a.test", "STARTTLS", "8BITMIME"]);
+        assert!(reply.offers("starttls"));
+        assert!(!reply.offers("mx.a.test"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_reply_is_an_error() {
+        for text in ["", "x\r\n", "abc hello\r\n", "250-more\r\n"] {
+            assert!(reply_to(text).await.is_err(), "{text:?}");
+        }
+        let endless = "250-x\r\n".repeat(1000);
+        assert!(reply_to(&endless).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn words_hold_no_control_characters() {
+        let reply = reply_to("550 \u{1b}[2Jno\r\n").await.unwrap();
+        assert_eq!(reply.words(), "550 [2Jno");
+    }
+}

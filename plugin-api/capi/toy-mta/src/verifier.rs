@@ -149,3 +149,57 @@ impl ServerCertVerifier for NotingVerifier {
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_kit::{Authority, Flaw, Leaf};
+    use tokio::io::duplex;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    async fn handshake(roots: &Roots, strictness: Strictness, leaf: &Leaf) -> (bool, Seen) {
+        let (server, client) = duplex(65_536);
+        let check = roots.check(strictness).unwrap();
+        let connector = TlsConnector::from(Arc::clone(&check.config));
+        let acceptor = TlsAcceptor::from(leaf.server_config());
+        let name = ServerName::try_from("mx.a.test").unwrap();
+        let (client, _server) =
+            tokio::join!(connector.connect(name, client), acceptor.accept(server));
+        (client.is_ok(), check.seen())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_looked_at_in_any_case_and_enforced_on_demand() {
+        let authority = Authority::new().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        fs::write(&file, authority.ca_pem()).unwrap();
+        let roots = Roots::read(&file).unwrap();
+        let good = authority.issue(&["mx.a.test"]).unwrap();
+        let bad = authority
+            .issue_flawed(&["mx.a.test"], Flaw::Expired)
+            .unwrap();
+        for (strictness, leaf, connected, passed) in [
+            (Strictness::Enforce, &good, true, true),
+            (Strictness::Observe, &good, true, true),
+            (Strictness::Enforce, &bad, false, false),
+            (Strictness::Observe, &bad, true, false),
+        ] {
+            let (is_up, seen) = handshake(&roots, strictness, leaf).await;
+            assert_eq!(is_up, connected, "{strictness:?}");
+            assert_eq!(seen.leaf_der.as_deref(), Some(leaf.der()));
+            assert_eq!(seen.verdict.unwrap().is_ok(), passed, "{strictness:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_certificate_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        assert!(Roots::read(&file).is_err());
+        fs::write(&file, "nothing of the kind").unwrap();
+        let error = Roots::read(&file).err().unwrap().to_string();
+        assert!(error.contains("ca.pem"), "{error}");
+    }
+}
