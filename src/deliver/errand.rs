@@ -1,6 +1,6 @@
 //! One errand: a domain's report for a day, brought to each of its destinations.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     DeliveryKey, DeliveryState, Step,
@@ -88,7 +88,7 @@ impl Courier {
         let named = |destination: &Destination| is_named(record.as_ref(), destination);
         let any_due = states.iter().any(|(to, state)| named(to) && acts(state));
         if comparison.added.is_empty() && !any_due {
-            return Ok(self.left(errand, None));
+            return Ok(self.left(errand, &BTreeMap::new()));
         }
         let Some(report) = self.compose(errand).await? else {
             for (destination, state) in states.iter().filter(|(_, state)| acts(state)) {
@@ -96,10 +96,10 @@ impl Courier {
                 self.give_up(errand, destination, state, reason).await?;
             }
             self.notes.set(errand, Note::NothingToReport);
-            return Ok(Left::default());
+            return Ok(self.left(errand, &BTreeMap::new()));
         };
         self.plan(errand, comparison.added, &*report).await?;
-        let mut parked_for = None;
+        let mut parked = BTreeMap::new();
         for (destination, state) in self.ledger.states(errand) {
             let Destination::Mail(mailbox) = &destination else {
                 continue;
@@ -109,13 +109,13 @@ impl Courier {
             }
             let host = mailbox.rsplit('@').next().unwrap_or(mailbox);
             let Some(place) = self.under_way.take_host(host) else {
-                parked_for = Some(host.to_owned());
+                parked.insert(destination.clone(), host.to_owned());
                 continue;
             };
             self.attempt(errand, mailbox, &state, &report).await?;
             drop(place);
         }
-        Ok(self.left(errand, parked_for))
+        Ok(self.left(errand, &parked))
     }
 
     fn action(&self, errand: &Errand, state: &DeliveryState, urge: Urge) -> Action {
@@ -260,18 +260,23 @@ impl Courier {
             );
             report.report_id().clone_into(&mut begun.report_id);
         }
-        let (report, to, number) = (Arc::clone(report), mailbox.to_owned(), begun.attempts);
-        let message = tokio::task::spawn_blocking(move || report.mail(&to, now, number))
-            .await
-            .map_err(|trouble| ComposeError::Report(trouble.to_string()))??;
         let destination = Destination::Mail(mailbox.to_owned());
         let key = key(errand, &destination);
         self.ledger.write(&key, &begun).await?;
-        let envelope = Envelope {
-            from: self.settings.envelope_from.clone(),
-            to: mailbox.to_owned(),
+        let outcome = match build(report, mailbox, now, begun.attempts).await {
+            Ok(message) => {
+                let envelope = Envelope {
+                    from: self.settings.envelope_from.clone(),
+                    to: mailbox.to_owned(),
+                };
+                self.transport.send(&envelope, &message).await
+            }
+            // It fails as an attempt would: another destination's mail may well be built.
+            Err(error) => Err(SendError::Temporary {
+                code: None,
+                reason: error.to_string(),
+            }),
         };
-        let outcome = self.transport.send(&envelope, &message).await;
         let settled = outbox::settled(&begun, &outcome, retry, self.clock.now());
         self.say(errand, &destination, &settled, &outcome);
         Ok(self.ledger.record(&key, &settled).await?)
@@ -312,17 +317,18 @@ impl Courier {
         }
     }
 
-    /// When the errand must be run again by what is left of it.
-    fn left(&self, errand: &Errand, parked_for: Option<String>) -> Left {
+    /// When the errand must be run again, by what is unfinished and not parked.
+    // Not by what is later than now: a moment may come while this very errand ends.
+    fn left(&self, errand: &Errand, parked: &BTreeMap<Destination, String>) -> Left {
         let now = self.clock.now();
         let states = self.ledger.states(errand);
         let moments = states
-            .values()
-            .filter_map(|state| outbox::wake_at(state, now));
+            .iter()
+            .filter(|(destination, _)| !parked.contains_key(*destination))
+            .filter_map(|(_, state)| outbox::wake_at(state, now));
         Left {
-            // What is due already waits for a place.
-            again_at: moments.filter(|at| *at > now).min(),
-            parked_for,
+            again_at: moments.min(),
+            parked_for: parked.values().next().cloned(),
         }
     }
 
@@ -332,6 +338,20 @@ impl Courier {
         domains.retain(|domain| !self.settings.never.contains(domain));
         Ok(domains)
     }
+}
+
+/// Builds and signs the mail to one mailbox, which takes a while.
+async fn build(
+    report: &Arc<dyn FinishedReport>,
+    mailbox: &str,
+    date: Timestamp,
+    attempt: u32,
+) -> Result<Vec<u8>, ComposeError> {
+    let (report, to) = (Arc::clone(report), mailbox.to_owned());
+    let building = tokio::task::spawn_blocking(move || report.mail(&to, date, attempt));
+    building
+        .await
+        .unwrap_or_else(|trouble| Err(ComposeError::Report(trouble.to_string())))
 }
 
 fn key(errand: &Errand, destination: &Destination) -> DeliveryKey {

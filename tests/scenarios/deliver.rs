@@ -10,14 +10,15 @@ use std::sync::{
 };
 
 use sealpost::{
-    clock::{BoxFuture, Clock as _, SECONDS_PER_DAY},
+    clock::{BoxFuture, Clock as _, SECONDS_PER_DAY, Timestamp, UtcDay},
     deliver::{
         Step,
-        courier::{Reporting, SendDayError},
+        courier::{Courier, Reporting, SendDayError},
         listing::Note,
+        sources::{ComposeError, FinishedReport, ReportSource},
     },
     net::smtp::{Accepted, Channel, Envelope, SendError, Transport},
-    policy::Destination,
+    policy::{Destination, PolicyDomain},
 };
 use sealpost_kit::{DnsFault, MxBehaviour};
 use tokio::sync::Semaphore;
@@ -211,7 +212,7 @@ async fn a15_a_failed_lookup_is_no_absence_and_the_report_goes_out_later() {
 #[tokio::test]
 async fn f15_two_days_down_are_caught_up_on_and_last_week_is_not() {
     let world = World::new().await;
-    let day = |back: u32| sealpost::clock::UtcDay(DAY.0 - back);
+    let day = |back: u32| UtcDay(DAY.0 - back);
     world.domain("a.test", &["mailto:r@a.test"]);
     world.session("a.test", day(1));
     world.session("a.test", day(4));
@@ -254,7 +255,7 @@ async fn old_days_are_forgotten_and_none_that_may_still_be_reported() {
     world.settings.keep_days = 1;
     world.settings.reporting = Reporting::Off;
     for back in [0, 5, 6, 40] {
-        world.session("a.test", sealpost::clock::UtcDay(DAY.0 - back));
+        world.session("a.test", UtcDay(DAY.0 - back));
     }
     world
         .clock
@@ -343,7 +344,7 @@ async fn on_demand_a_day_is_sent_once_and_only_when_it_is_over() {
     }
     assert_eq!(world.taken("a.test").len(), 1);
 
-    let domain: sealpost::policy::PolicyDomain = "b.test".parse().unwrap();
+    let domain: PolicyDomain = "b.test".parse().unwrap();
     let nothing = SendDayError::Nothing {
         domain: domain.clone(),
         day: DAY,
@@ -387,6 +388,17 @@ struct SlowHost {
     sent: std::sync::Mutex<Vec<String>>,
 }
 
+impl SlowHost {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            let_go: Semaphore::new(0),
+            waiting: AtomicUsize::new(0),
+            waiting_max: AtomicUsize::new(0),
+            sent: std::sync::Mutex::default(),
+        })
+    }
+}
+
 impl Transport for SlowHost {
     fn send<'a>(
         &'a self,
@@ -423,12 +435,7 @@ async fn a_slow_destination_of_many_domains_holds_up_nobody_else() {
     }
     // All of them are overdue at once.
     world.clock.set(DAY.next().next().first_second());
-    let slow = Arc::new(SlowHost {
-        let_go: Semaphore::new(0),
-        waiting: AtomicUsize::new(0),
-        waiting_max: AtomicUsize::new(0),
-        sent: std::sync::Mutex::default(),
-    });
+    let slow = SlowHost::new();
     let daemon = tokio::spawn(world.courier_with(slow.clone()).run(std::future::pending()));
     let others = || (0..3).all(|n| is_sent(&world, &format!("z{n}.test"), &format!("r@z{n}.test")));
     world.until("the others are sent", others).await;
@@ -445,4 +452,70 @@ async fn a_slow_destination_of_many_domains_holds_up_nobody_else() {
     daemon.abort();
     assert_eq!(slow.sent.lock().unwrap().len(), 23);
     assert_eq!(slow.waiting_max.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_is_under_way_end_and_begins_nothing_new() {
+    let world = World::new().await;
+    world.domain("first.test", &["mailto:r@slow.test"]);
+    world.domain("later.test", &["mailto:r@later.test"]);
+    let (first, later) = (world.due_at("first.test"), world.due_at("later.test"));
+    assert!(first < later);
+    world.clock.set(first);
+    let slow = SlowHost::new();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let courier = world.courier_with(slow.clone());
+    let daemon = tokio::spawn(courier.run(async move { drop(stopped.await) }));
+    let sending = || matches!(world.state("first.test", "r@slow.test"), Some(state) if matches!(state.step, Step::Sending(_)));
+    world.until("it is under way", sending).await;
+    stop.send(()).unwrap();
+    slow.let_go.add_permits(1);
+    daemon.await.unwrap();
+    assert!(is_sent(&world, "first.test", "r@slow.test"));
+    assert_eq!(world.state("later.test", "r@later.test"), None);
+}
+
+/// Reports of which the mail to one mailbox cannot be built.
+struct OneUnbuildable(Arc<dyn ReportSource>);
+
+struct Unbuildable(Box<dyn FinishedReport>);
+
+impl ReportSource for OneUnbuildable {
+    fn compose(
+        &self,
+        domain: &PolicyDomain,
+        day: UtcDay,
+    ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError> {
+        let report = self.0.compose(domain, day)?;
+        Ok(report.map(|report| Box::new(Unbuildable(report)) as Box<dyn FinishedReport>))
+    }
+}
+
+impl FinishedReport for Unbuildable {
+    fn report_id(&self) -> &str {
+        self.0.report_id()
+    }
+
+    fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
+        if to == "bad@a.test" {
+            return Err(ComposeError::Report("no such key".to_owned()));
+        }
+        self.0.mail(to, date, attempt)
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_cannot_be_built_holds_up_no_other() {
+    let world = World::new().await;
+    world.domain("a.test", &["mailto:bad@a.test", "mailto:r@a.test"]);
+    world.clock.set(DAY.next().first_second());
+    let mut parts = world.parts(world.transport.clone());
+    parts.reports = Arc::new(OneUnbuildable(parts.reports));
+    let courier = Courier::new(parts, world.settings.clone());
+    courier.send_day(DAY, None).await.unwrap();
+    assert!(is_sent(&world, "a.test", "r@a.test"));
+    assert!(matches!(
+        world.state("a.test", "bad@a.test").unwrap().step,
+        Step::RetryAt { reason, .. } if reason == "no report can be made: no such key"
+    ));
 }

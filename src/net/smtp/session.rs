@@ -391,6 +391,8 @@ pub(super) fn hello(host_name: &str) -> ClientId {
     match host_name.parse() {
         Ok(IpAddr::V4(address)) => ClientId::Ipv4(address),
         Ok(IpAddr::V6(address)) => ClientId::Ipv6(address),
+        // An address literal stands in for a name we do not have (RFC 5321 s4.1.4).
+        Err(_) if host_name.is_empty() => ClientId::default(),
         Err(_) => ClientId::Domain(shown(host_name).replace(' ', "")),
     }
 }

@@ -108,6 +108,19 @@ async fn not_an_octet_of_the_message_is_changed_on_either_way() {
 }
 
 #[tokio::test]
+async fn a_mailbox_beyond_ascii_is_named_only_with_smtputf8() {
+    let (_dns, hosts, transport) = two_hosts().await;
+    let to = envelope("bücher@a.test");
+    transport.send(&to, MESSAGE).await.unwrap();
+    let commands = hosts.sessions()[0].commands.clone();
+    assert!(
+        commands.contains(&"MAIL FROM:<bounces@sender.test> SMTPUTF8".to_owned()),
+        "{commands:?}"
+    );
+    assert!(commands.contains(&"RCPT TO:<bücher@a.test>".to_owned()));
+}
+
+#[tokio::test]
 async fn the_next_mail_host_takes_what_the_first_cannot_and_none_what_it_refused() {
     let (dns, hosts, transport) = two_hosts().await;
     for (behaviour, by_second) in [

@@ -98,6 +98,12 @@ impl Fate {
         now
     }
 
+    /// A dead process does nothing more, not even on an error; the test takes it away.
+    async fn end<T>(&self) -> T {
+        self.tell();
+        std::future::pending().await
+    }
+
     fn tell(&self) {
         self.happened.send_modify(|times| *times += 1);
     }
@@ -231,20 +237,15 @@ impl Transport for TrialTransport {
     ) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
             assert!(!self.fate.is_dead(), "a dead process sends nothing");
-            let cut = || SendError::Unreachable {
-                reason: "cut by the trial".to_owned(),
-            };
             let number = self.fate.sends.fetch_add(1, Ordering::SeqCst) + 1;
             if self.fate.befalls(Death::BeforeSend(number)) {
-                self.fate.tell();
-                return Err(cut());
+                return self.fate.end().await;
             }
             let left = (self.clock.now(), envelope.to.clone());
             self.left_at.lock().unwrap().push(left);
             let outcome = self.inner.send(envelope, message).await;
             if self.fate.befalls(Death::AfterSend(number)) {
-                self.fate.tell();
-                return Err(cut());
+                return self.fate.end().await;
             }
             outcome
         })
@@ -416,7 +417,11 @@ impl World {
     }
 
     pub(crate) fn courier_with(&self, transport: Arc<dyn Transport>) -> Arc<Courier> {
-        let parts = Parts {
+        Courier::new(self.parts(transport), self.settings.clone())
+    }
+
+    pub(crate) fn parts(&self, transport: Arc<dyn Transport>) -> Parts {
+        Parts {
             store: self.store.clone(),
             clock: Arc::new(self.clock.clone()),
             transport,
@@ -428,8 +433,7 @@ impl World {
                 store: Arc::clone(&self.store),
             }),
             counters: Arc::clone(&self.counters),
-        };
-        Courier::new(parts, self.settings.clone())
+        }
     }
 
     /// A process whose daily loop runs. Aborting it is `kill -9`.
@@ -467,7 +471,8 @@ impl World {
         let limit = Duration::from_secs(30);
         assert!(
             tokio::time::timeout(limit, waiting).await.is_ok(),
-            "waited in vain until {what}"
+            "waited in vain until {what}; {:?}",
+            self.store.disk.deliveries(DAY)
         );
     }
 
