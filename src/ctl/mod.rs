@@ -20,6 +20,8 @@ pub mod twins;
 pub mod wire;
 
 mod config;
+#[cfg(feature = "demo")]
+mod demo;
 mod policy;
 mod report;
 mod screen;
@@ -67,6 +69,9 @@ enum Command {
     /// The configuration file: what is wrong with it, what can be set, what holds
     #[command(subcommand)]
     Config(config::Command),
+    /// The whole of it in a small Internet on this machine, without root and without network
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::Options),
 }
 
 /// How data is shown.
@@ -99,6 +104,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => demo::run(&options),
     };
     let exit = result.unwrap_or_else(|failure| {
         context.screen.complain(&failure.to_string());
