@@ -300,7 +300,7 @@ typedef const sealpost_api *(*sealpost_plugin_entry_fn)(uint32_t, uint32_t);
  * (exim4-daemon-heavy; the light build has ${readsocket}). They return Exim's own codes: 0 OK, and
  * the expansion is what *yield points to; 1 DEFER, and the expansion fails with *yield as message.
  * They open a connection for each call and close it, so they keep nothing that Exim's forks could
- * disturb. *yield is NUL-terminated memory of the thread and holds until the next call.
+ * disturb. *yield is NUL-terminated memory of the library and holds until the next call.
  *
  * The last argument of each may be SETTINGS: the path of the socket, or a config text as above.
  *
