@@ -1,1 +1,13 @@
-//! To be written.
+//! How an MTA reaches the hook. One file, one door; a door knows [`crate::hook::AsyncHook`] and
+//! nothing behind it.
+//!
+//! Every door bounds what a client may cost (bytes, clients, time), answers bad input with words
+//! that name the field and a counter, lets no client's trouble reach another's, and at shutdown
+//! answers what it has received before it closes.
+
+pub mod plugin_answer;
+pub mod plugin_line;
+pub mod plugin_socket;
+
+mod line_reader;
+mod plugin_escape;

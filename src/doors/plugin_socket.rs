@@ -1,0 +1,382 @@
+//! The plugin socket: a unix stream socket on which Exim's `${readsocket}`, `libsealpost.so` and
+//! scripts ask for policies and tell sessions, a line each (`docs/plugin-socket.md`).
+//!
+//! This file listens, bounds what a client may cost, and closes in good order;
+//! [`plugin_line`](super::plugin_line) reads the lines and
+//! [`plugin_answer`](super::plugin_answer) writes the answers.
+
+use std::{
+    io::{ErrorKind, Write as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{UnixListener, UnixStream, unix::OwnedReadHalf},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    line_reader::{Input, Lines},
+    plugin_answer,
+    plugin_line::{self, LineError, Request},
+};
+use crate::{config::PluginSocketConfig, hook::AsyncHook, observe::Counters};
+
+/// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes and takes its file away.
+#[derive(Debug)]
+pub struct PluginSocket {
+    listener: UnixListener,
+    file: SocketFile,
+    limits: Limits,
+    counters: Arc<Counters>,
+}
+
+/// Why the socket could not be bound. All are for the operator.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PluginSocketError {
+    /// `plugin_socket.mode` is no file mode.
+    #[error("plugin_socket.mode: `{0}` is not an octal file mode such as 0660")]
+    Mode(String),
+    /// The path has something else on it.
+    #[error("plugin_socket.path: {} exists and is not a socket; it was left alone", .0.display())]
+    NotASocket(PathBuf),
+    /// Another process answers there.
+    #[error("plugin_socket.path: another process listens on {}", .0.display())]
+    InUse(PathBuf),
+    /// A system call failed.
+    #[error("plugin_socket.path: cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// What a client may cost.
+#[derive(Clone, Debug)]
+struct Limits {
+    allow_uids: Vec<u32>,
+    clients_max: usize,
+    /// For a whole line to arrive, and for an answer to be taken.
+    idle: Duration,
+    /// For one policy question.
+    deadline: Duration,
+}
+
+impl PluginSocket {
+    /// Binds the socket, replacing a file that nobody listens on. Must be called inside a tokio
+    /// runtime. Clients can connect from now on and are answered once it is served.
+    ///
+    /// # Errors
+    /// When the mode is none, the path is taken, or the system refuses.
+    pub fn bind(
+        config: &PluginSocketConfig,
+        counters: Arc<Counters>,
+    ) -> Result<Self, PluginSocketError> {
+        let mode = u32::from_str_radix(&config.mode, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777)
+            .ok_or_else(|| PluginSocketError::Mode(config.mode.clone()))?;
+        make_way(&config.path)?;
+        let (listener, file) = listen(&config.path, mode)?;
+        Ok(Self {
+            listener,
+            file,
+            limits: Limits {
+                allow_uids: config.allow_uids.clone(),
+                clients_max: config.clients_max,
+                idle: Duration::from_secs(config.idle_seconds),
+                deadline: Duration::from_millis(config.deadline_ms),
+            },
+            counters,
+        })
+    }
+
+    /// Answers clients until `shutdown` turns true (or its sender is gone), then answers what has
+    /// been received, closes, and takes the socket's file away.
+    pub async fn serve(self, hook: Arc<dyn AsyncHook>, shutdown: watch::Receiver<bool>) {
+        let Self {
+            listener,
+            file,
+            limits,
+            counters,
+        } = self;
+        tracing::info!(path = %file.path.display(), "the plugin socket is open");
+        let mut clients = JoinSet::new();
+        let mut stopping = shutdown.clone();
+        let accepting = async {
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok((stream, _)) => admit(
+                            stream, &mut clients, &limits, &counters, &hook, &shutdown,
+                        ),
+                        Err(error) => {
+                            tracing::warn!(%error, "the plugin socket could not accept a client");
+                            // Out of file descriptors, as a rule: asking again at once would spin.
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
+                    },
+                    Some(ended) = clients.join_next() => log_panic(&ended),
+                }
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+        // The file goes first, so that a new daemon can bind while the last answers leave.
+        drop(file);
+        drop(listener);
+        let draining = async {
+            while let Some(ended) = clients.join_next().await {
+                log_panic(&ended);
+            }
+        };
+        // No question takes longer; a client that goes on asking must not hold the daemon up.
+        if timeout(limits.deadline, draining).await.is_err() {
+            tracing::warn!("clients of the plugin socket were cut off at shutdown");
+        }
+        tracing::info!("the plugin socket is closed");
+    }
+}
+
+fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a client of the plugin socket was dropped by a defect");
+    }
+}
+
+/// Lets a client speak, or tells it why not.
+fn admit(
+    stream: UnixStream,
+    clients: &mut JoinSet<()>,
+    limits: &Limits,
+    counters: &Arc<Counters>,
+    hook: &Arc<dyn AsyncHook>,
+    shutdown: &watch::Receiver<bool>,
+) {
+    while let Some(ended) = clients.try_join_next() {
+        log_panic(&ended);
+    }
+    if let Err(problem) = may_speak(&stream, limits, clients.len()) {
+        counters.plugin_clients_refused.count();
+        tracing::warn!(%problem, "the plugin socket refused a client");
+        refuse(stream, &problem);
+        return;
+    }
+    let client = Client {
+        lines: Lines::new(plugin_line::LINE_BYTES_MAX),
+        limits: limits.clone(),
+        counters: Arc::clone(counters),
+        hook: Arc::clone(hook),
+        malformed: 0,
+    };
+    clients.spawn(client.speak(stream, shutdown.clone()));
+}
+
+fn may_speak(stream: &UnixStream, limits: &Limits, clients: usize) -> Result<(), String> {
+    if !limits.allow_uids.is_empty() {
+        let uid = match stream.peer_cred() {
+            Ok(peer) => peer.uid(),
+            Err(error) => return Err(format!("client: its user id is not known: {error}")),
+        };
+        if !limits.allow_uids.contains(&uid) {
+            return Err(format!("client: user id {uid} may not speak here"));
+        }
+    }
+    if clients >= limits.clients_max {
+        return Err("client: too many clients".to_owned());
+    }
+    Ok(())
+}
+
+/// Sends one line to a client that is not let in, without waiting for it.
+fn refuse(stream: UnixStream, problem: &str) {
+    let mut line = plugin_answer::error_answer(&problem);
+    line.push('\n');
+    // A new socket has room for a line; if not, closing it says enough.
+    let written = stream
+        .into_std()
+        .and_then(|mut stream| stream.write(line.as_bytes()));
+    if let Err(error) = written {
+        tracing::debug!(%error, "a refused client was not told so");
+    }
+}
+
+/// One client's side of the conversation.
+struct Client {
+    lines: Lines,
+    limits: Limits,
+    counters: Arc<Counters>,
+    hook: Arc<dyn AsyncHook>,
+    /// How many of its lines were not understood.
+    malformed: u64,
+}
+
+impl Client {
+    async fn speak(mut self, stream: UnixStream, mut shutdown: watch::Receiver<bool>) {
+        let (mut reader, mut writer) = stream.into_split();
+        loop {
+            let input = tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => self.received(&reader),
+                input = timeout(self.limits.idle, self.lines.next(&mut reader)) => match input {
+                    Ok(Ok(input)) => input,
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, "a client of the plugin socket is gone");
+                        return;
+                    }
+                    Err(_idle) => return,
+                },
+            };
+            let request = match input {
+                Input::Line(line) => plugin_line::parse(&line),
+                Input::TooLong => Err(LineError::TOO_LONG),
+                Input::End => return,
+            };
+            let Some(mut answer) = self.answer(request).await else {
+                return;
+            };
+            answer.push('\n');
+            let written = timeout(self.limits.idle, writer.write_all(answer.as_bytes())).await;
+            if !matches!(written, Ok(Ok(()))) {
+                tracing::debug!("a client of the plugin socket did not take its answer");
+                return;
+            }
+        }
+    }
+
+    /// At shutdown: the next line that is here already, or the end.
+    fn received(&mut self, reader: &OwnedReadHalf) -> Input {
+        loop {
+            if let Some(input) = self.lines.take() {
+                return input;
+            }
+            match reader.try_read_buf(self.lines.room()) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Input::End,
+            }
+        }
+    }
+
+    /// One line's answer; `None` when the client takes its leave.
+    async fn answer(&mut self, request: Result<Request, LineError>) -> Option<String> {
+        match request {
+            Ok(Request::Ping) => Some(plugin_answer::pong()),
+            Ok(Request::Quit) => None,
+            Ok(Request::Policy(question)) => {
+                let requirement = self.hook.policy(question.query(self.limits.deadline)).await;
+                Some(plugin_answer::answer(&requirement))
+            }
+            Ok(Request::Session(told)) => {
+                self.hook.session(&told.session());
+                Some("OK".to_owned())
+            }
+            Err(error) => {
+                self.counters.plugin_lines_malformed.count();
+                // One client with a broken configuration must not fill the log.
+                if self.malformed == 0 {
+                    tracing::warn!(%error, "a line on the plugin socket was not understood");
+                }
+                self.malformed += 1;
+                Some(plugin_answer::error_answer(&error))
+            }
+        }
+    }
+}
+
+/// The socket's file, taken away at the end unless another process has put its own there.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let still_ours = std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|file| file.dev() == self.device && file.ino() == self.inode);
+        if still_ours && let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the plugin socket's file stays");
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on, as a killed daemon leaves behind.
+fn make_way(path: &Path) -> Result<(), PluginSocketError> {
+    let problem = |action, source| PluginSocketError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(problem("look at", error)),
+        Ok(file) if !file.file_type().is_socket() => {
+            return Err(PluginSocketError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(PluginSocketError::InUse(path.to_owned())),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|error| problem("replace", error))
+        }
+        // Its queue is full: somebody is there, and busy.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(PluginSocketError::InUse(path.to_owned()))
+        }
+        Err(error) => Err(problem("see whether anybody listens on", error)),
+    }
+}
+
+/// Binds and listens. At no moment is the file open to more users than `mode` lets in.
+fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), PluginSocketError> {
+    let problem = |action, source: std::io::Error| PluginSocketError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    };
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )
+    .map_err(|error| problem("make a socket for", error.into()))?;
+    // Linux gives the file the mode of the socket, so it is born closed to others.
+    rustix::fs::fchmod(&socket, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+        .map_err(|error| problem("close to others", error.into()))?;
+    let address =
+        SocketAddrUnix::new(path).map_err(|error| problem("use the path", error.into()))?;
+    rustix::net::bind(&socket, &address).map_err(|error| problem("bind", error.into()))?;
+    let file = std::fs::symlink_metadata(path).map_err(|error| problem("look at", error))?;
+    let file = SocketFile {
+        path: path.to_owned(),
+        device: file.dev(),
+        inode: file.ino(),
+    };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(|error| problem("set the mode of", error))?;
+    rustix::net::listen(&socket, LISTEN_QUEUE)
+        .map_err(|error| problem("listen on", error.into()))?;
+    let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))
+        .map_err(|error| problem("listen on", error))?;
+    Ok((listener, file))
+}
+
+/// How many clients may wait to be accepted; the kernel's `net.core.somaxconn` may allow fewer.
+const LISTEN_QUEUE: i32 = 1_024;
