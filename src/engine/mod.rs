@@ -2,7 +2,7 @@
 //!
 //! The stages are pure; this is the part that waits for the world on their behalf: [`keeper`] keeps
 //! policies fresh, [`Engine`] answers the MTA within its deadline and puts its sessions into the
-//! journal. The doors reach it as an [`AsyncHook`](crate::hook::AsyncHook).
+//! journal. The doors reach it as an [`AsyncHook`].
 
 use std::{sync::Arc, time::Duration};
 
