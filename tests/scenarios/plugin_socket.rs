@@ -105,6 +105,15 @@ impl Door {
         })
     }
 
+    /// One that lets nobody in.
+    pub(super) fn refusing(directory: &TempDir) -> Self {
+        Self::with(PluginSocketConfig {
+            path: directory.path().join("plugin.sock"),
+            clients_max: 0,
+            ..PluginSocketConfig::default()
+        })
+    }
+
     fn with(config: PluginSocketConfig) -> Self {
         let counters = Arc::new(Counters::default());
         let hook = Arc::new(FakeHook::new());
