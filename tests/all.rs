@@ -1,3 +1,4 @@
 //! One test binary for everything that goes through more than one module.
 
+#[cfg(test)]
 mod scenarios;
