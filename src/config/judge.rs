@@ -203,10 +203,6 @@ impl<'a> Judge<'a> {
                 );
             }
         }
-        if config.deliver.via == Via::Relay && config.deliver.relay.is_empty() {
-            let reason = "deliver.via is \"relay\" and there is none".to_owned();
-            self.complain(span_of(table, "deliver", "relay"), "deliver.relay", reason);
-        }
         if config.deliver.via == Via::Mx && config.dkim.is_empty() {
             // RFC 8460 s3: receivers must ignore a report without a valid signature.
             let reason =

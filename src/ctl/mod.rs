@@ -69,7 +69,7 @@ enum Command {
     /// The configuration file: what is wrong with it, what can be set, what holds
     #[command(subcommand)]
     Config(config::Command),
-    /// Watch it work: a small Internet on this machine, mail sent into it, and the reports of that
+    /// The whole of it in a small Internet on this machine, without root and without network
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
 }

@@ -65,6 +65,8 @@ pub async fn serve(
             }
         }
     }
+    // Whoever comes now is told by the system that nobody listens.
+    drop(socket);
     let drained = timeout(DRAIN, async {
         while clients.join_next().await.is_some() {}
     });

@@ -60,6 +60,10 @@ impl Courier {
                 self.forget(day).await?;
                 continue;
             }
+            if !Schedule::is_current(day, now) {
+                // Most domains ask for no reports, and each has its note: they are not held for long.
+                self.notes.forget(day);
+            }
             if self.settings.schedule.opens_at(day) <= now && calendar.opened.insert(day) {
                 self.open_or_undo(day, calendar, agenda, now).await?;
             }

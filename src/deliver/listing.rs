@@ -22,7 +22,7 @@ pub struct Listed {
     /// The deliveries begun so far, by destination.
     pub deliveries: Vec<(Destination, DeliveryState)>,
     /// Why there is no delivery, or not to every destination, where that is known. It is known
-    /// since the domain's turn or the daemon's start, whichever was later.
+    /// since the domain's turn or the daemon's start, whichever was later, while the day is current.
     pub note: Option<Note>,
 }
 
@@ -96,7 +96,7 @@ impl Notes {
         }
     }
 
-    /// Lets go of a day that the store has forgotten.
+    /// Lets go of a day.
     pub(super) fn forget(&self, day: UtcDay) {
         self.held().retain(|errand, _| errand.day != day);
     }

@@ -40,6 +40,8 @@ impl Daemon {
             .arg("serve")
             .arg("--config")
             .arg(folder.config())
+            .arg("--laboratory-clock")
+            .arg(folder.clock_offset())
             .env("NOTIFY_SOCKET", &notify)
             .stdin(Stdio::null())
             .stdout(log_again)

@@ -10,6 +10,7 @@ use sealpost_kit::Internet;
 use toml::{Table, Value};
 
 use super::{DemoError, file_error};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
 
 /// How long the path of a socket may be (`sockaddr_un`, less its NUL).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -68,6 +69,20 @@ impl Folder {
 
     pub(super) fn daemon_log(&self) -> PathBuf {
         self.root.join("daemon.log")
+    }
+
+    /// What the daemon's clock is ahead of the machine's.
+    pub(super) fn clock_offset(&self) -> PathBuf {
+        self.root.join("clock-offset-seconds")
+    }
+
+    /// Sets the daemon's clock.
+    pub(super) fn set_clock(&self, to: Timestamp) -> Result<(), DemoError> {
+        let ahead = to.seconds_since(SystemClock.now());
+        // In one step: the daemon must not read half a number.
+        let next = self.clock_offset().with_extension("next");
+        self.write(&next, ahead.to_string().as_bytes())?;
+        fs::rename(&next, self.clock_offset()).map_err(|error| file_error(&next, &error))
     }
 
     /// Writes what the daemon needs to live in the small Internet.

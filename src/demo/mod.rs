@@ -9,7 +9,6 @@
 //! it.
 
 use std::{
-    collections::BTreeSet,
     io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
@@ -18,7 +17,7 @@ use std::{
 use sealpost_kit::{Delivery, Internet, InternetError, Message, Ports};
 use tokio::time::timeout;
 
-use crate::clock::{Clock as _, SystemClock, UtcDay};
+use crate::clock::{Clock as _, SECONDS_PER_DAY, SystemClock, UtcDay};
 
 mod children;
 mod folder;
@@ -153,23 +152,27 @@ async fn stage(
         progress,
         "the small Internet is up: {domains} recipient domains"
     )?;
+    // The daemon's day begins at noon, so that midnight cannot come between two messages.
+    let day = SystemClock.now().day();
+    folder.set_clock(day.first_second().plus_seconds(SECONDS_PER_DAY / 2))?;
     let daemon = Daemon::start(&programs.sealpost, &folder).await?;
     writeln!(progress, "the daemon is ready")?;
 
-    let first_day = today();
     let deliveries = mta::send_to_all(&programs, &folder, &internet).await?;
     writeln!(progress, "the toy MTA has sent one message to each")?;
 
     let commands = Commands::new(&programs.sealpost, &folder);
     let expected = internet.cases().iter().map(|case| case.sessions).sum();
-    let days = days_from(first_day);
-    wait_until_counted(&commands, &days, expected).await?;
-    for day in &days {
-        let flags = ["report", "send", "--day", &day.to_string(), "--json"];
-        // A day around midnight may have nothing to send, and what was not sent will be missed.
-        let sent = commands.run(&flags).await?;
-        writeln!(progress, "sent the reports of {day} ({})", sent.ended())?;
-    }
+    wait_until_counted(&commands, day, expected).await?;
+    // RFC 8460 s4.1: a report covers a whole UTC day, so the day must end first.
+    folder.set_clock(day.next().first_second().plus_seconds(60))?;
+    let flags = ["report", "send", "--day", &day.to_string(), "--json"];
+    let sent = commands.run(&flags).await?;
+    writeln!(
+        progress,
+        "the day is over; its reports are sent ({})",
+        sent.ended()
+    )?;
     let wanted = internet.cases().iter().filter(|case| case.report.is_some());
     let in_time = internet.inbox.wait_for(wanted.count());
     let landing = timeout(Duration::from_secs(LANDING_SECONDS_MAX), in_time).await;
@@ -213,32 +216,17 @@ impl Programs {
     }
 }
 
-fn today() -> UtcDay {
-    SystemClock.now().day()
-}
-
-/// From the first day to today: two where midnight passed meanwhile.
-fn days_from(first: UtcDay) -> BTreeSet<UtcDay> {
-    BTreeSet::from([first, today()])
-}
-
 /// A session is told of in a moment and counted a moment later.
 async fn wait_until_counted(
     commands: &Commands,
-    days: &BTreeSet<UtcDay>,
+    day: UtcDay,
     expected: u64,
 ) -> Result<(), DemoError> {
     let counting = async {
-        loop {
-            let mut counted = 0_u64;
-            for day in days {
-                counted = counted.saturating_add(commands.sessions_counted(*day).await?);
-            }
-            if counted >= expected {
-                return Ok(());
-            }
+        while commands.sessions_counted(day).await? < expected {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        Ok(())
     };
     let limit = Duration::from_secs(COUNTING_SECONDS_MAX);
     // When the time is up the reports are sent all the same: they show what is missing.

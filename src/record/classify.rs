@@ -52,13 +52,9 @@ pub fn classify(facts: &Facts<'_>, host: Option<&MxHost>, at: Timestamp) -> Obse
             ResultType::StarttlsNotSupported,
             Some("starttls-refused"),
         )]),
-        StartTls::Established => {
-            let troubles = match facts.verification {
-                Verification::Passed => Vec::new(),
-                verification => certificate_troubles(facts, host, at, words, verification),
-            };
-            Observed::Established { troubles }
-        }
+        StartTls::Established => Observed::Established {
+            troubles: certificate_troubles(facts, host, at, words, facts.verification),
+        },
         _ => {
             let mut troubles = certificate_troubles(facts, host, at, words, Verification::Unknown);
             if troubles.is_empty() {
@@ -92,6 +88,14 @@ fn certificate_troubles(
 ) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     if let Some(leaf) = facts.leaf_der.and_then(Leaf::from_der) {
+        // RFC 8461 s4.2: only the subjectAltName counts. Exim with GnuTLS and others take the common
+        // name too, so that even a certificate that passed their check is looked at again (B24).
+        if host.is_some_and(|host| !leaf.names(host)) {
+            troubles.push(HOST_MISMATCH);
+        }
+        if verification == Verification::Passed {
+            return troubles;
+        }
         // RFC 8460 s4.3: one session may fail in several ways at once (D3).
         if leaf.expired(at) {
             troubles.push(EXPIRED);
@@ -100,14 +104,11 @@ fn certificate_troubles(
         if leaf.not_yet_valid(at) {
             troubles.push(NOT_YET_VALID);
         }
-        if host.is_some_and(|host| !leaf.names(host)) {
-            troubles.push(HOST_MISMATCH);
-        }
         if leaf.self_signed {
             troubles.push(SELF_SIGNED);
         }
     }
-    if !troubles.is_empty() {
+    if !troubles.is_empty() || verification == Verification::Passed {
         return troubles;
     }
     match (words, verification) {
@@ -443,7 +444,7 @@ mod tests {
             &Facts::new(StartTls::Established)
                 .with_verification(Verification::Passed)
                 .with_leaf_der(other.der()),
-            "up",
+            "up certificate-host-mismatch/-",
         );
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
 
-use super::verdict::{Told, outcome, told};
+use super::verdict::{judge, outcome};
 use crate::{
     clock::Timestamp,
     config::{Config, Override},
@@ -70,8 +70,9 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
         .iter()
         .find(|each| each.domain == *domain)
         .filter(|each| each.until.is_none_or(|until| means.now.day() <= until));
-    let told = |mx: &MxHost| told(&standing, overridden.map(|each| each.mode), mx);
-    let mx = mx_hosts(domain, means, told).await;
+    let mode = overridden.map(|each| each.mode);
+    let judge = |preference, mx: &MxHost| judge(&standing, mode, preference, mx);
+    let mx = mx_hosts(domain, means, judge).await;
     let rua = rua(domain, means).await;
     CheckResult {
         domain: domain.to_string(),
@@ -235,7 +236,7 @@ fn standing(
 async fn mx_hosts(
     domain: &PolicyDomain,
     means: &Means<'_>,
-    told: impl Fn(&MxHost) -> Told,
+    judge: impl Fn(Option<u16>, &MxHost) -> MxVerdict,
 ) -> MxFinding {
     let none = |state, reason: String| MxFinding {
         state,
@@ -247,7 +248,7 @@ async fn mx_hosts(
         Err(error) => return none(Finding::Failed, error.to_string()),
     };
     if records.is_empty() {
-        return implicit_mx(domain, means, told).await;
+        return implicit_mx(domain, means, judge).await;
     }
     // RFC 7505 s3: a single MX without a name.
     if records.iter().all(|record| record.exchange.is_empty()) {
@@ -260,7 +261,7 @@ async fn mx_hosts(
     let hosts = records
         .iter()
         .take(HOSTS_MAX)
-        .map(|record| mx_verdict(record, &told));
+        .map(|record| mx_verdict(record, &judge));
     MxFinding {
         state: Finding::Valid,
         hosts: hosts.collect(),
@@ -268,10 +269,10 @@ async fn mx_hosts(
     }
 }
 
-fn mx_verdict(record: &Mx, told: &impl Fn(&MxHost) -> Told) -> MxVerdict {
+fn mx_verdict(record: &Mx, judge: &impl Fn(Option<u16>, &MxHost) -> MxVerdict) -> MxVerdict {
     let preference = Some(record.preference);
     match record.exchange.parse::<MxHost>() {
-        Ok(host) => told(&host).verdict(preference, &host),
+        Ok(host) => judge(preference, &host),
         Err(error) => MxVerdict {
             preference,
             host: record.exchange.clone(),
@@ -286,7 +287,7 @@ fn mx_verdict(record: &Mx, told: &impl Fn(&MxHost) -> Told) -> MxVerdict {
 async fn implicit_mx(
     domain: &PolicyDomain,
     means: &Means<'_>,
-    told: impl Fn(&MxHost) -> Told,
+    judge: impl Fn(Option<u16>, &MxHost) -> MxVerdict,
 ) -> MxFinding {
     let (state, reason, hosts) = match means.dns.addresses(domain.as_str()).await {
         Ok(answer) if answer.values.is_empty() => (
@@ -296,7 +297,7 @@ async fn implicit_mx(
         ),
         Ok(_) => {
             let host = MxHost::from(domain);
-            let verdict = told(&host).verdict(None, &host);
+            let verdict = judge(None, &host);
             let reason = "no MX records: the domain is its own MX host";
             (Finding::Absent, reason, vec![verdict])
         }

@@ -1,68 +1,39 @@
 //! What a standing comes to: for one MX host, and for the mail as a whole.
 
+use sealpost_plugin_api::Level;
+
 use crate::{
     config::OverrideMode,
     ctl::wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding},
-    policy::{Announcement, Mode, MxHost, Standing, StsStanding},
+    hook::decide::decide,
+    policy::{Announcement, MxHost, Standing, StsStanding},
 };
 
-/// What the MTA would be told of one MX host.
-pub(super) struct Told {
-    level: &'static str,
-    audit: bool,
-    reason: String,
-}
-
-impl Told {
-    /// The same, of this host.
-    pub(super) fn verdict(self, preference: Option<u16>, host: &MxHost) -> MxVerdict {
-        MxVerdict {
-            preference,
-            host: host.to_string(),
-            level: self.level.to_owned(),
-            audit: self.audit,
-            reason: self.reason,
-        }
+/// What the MTA would be told of one MX host: what the hook decides, without its counting.
+pub(super) fn judge(
+    standing: &Standing,
+    overridden: Option<OverrideMode>,
+    preference: Option<u16>,
+    host: &MxHost,
+) -> MxVerdict {
+    let requirement = decide(standing, Some(Ok(host)), overridden).requirement;
+    MxVerdict {
+        preference,
+        host: host.to_string(),
+        level: level_word(&requirement.level).to_owned(),
+        audit: requirement.audit,
+        reason: requirement.reason,
     }
 }
 
-/// What the MTA would be told of this host.
-pub(super) fn told(standing: &Standing, overridden: Option<OverrideMode>, mx: &MxHost) -> Told {
-    let may = |reason: &str| Told {
-        level: "may",
-        audit: false,
-        reason: reason.to_owned(),
-    };
-    if overridden == Some(OverrideMode::Off) {
-        return may("the override leaves the domain's policy out");
-    }
-    let kept = match &standing.sts {
-        StsStanding::NotAnnounced => return may("no policy applies"),
-        StsStanding::Unfetched(_) => return may("the policy could not be had"),
-        StsStanding::InForce { kept, .. } => kept,
-    };
-    let enforced = match (kept.policy.mode, overridden) {
-        (Mode::None, _) => return may("the policy's mode is none"),
-        (_, Some(OverrideMode::Audit)) => false,
-        (Mode::Testing, overridden) => overridden == Some(OverrideMode::Enforce),
-        (Mode::Enforce, _) => true,
-    };
-    let (level, reason) = match (kept.policy.allows(mx), enforced) {
-        (true, true) => (
-            "verify",
-            "a trusted certificate for this host's name is demanded",
-        ),
-        (true, false) => ("may", "a failure would be reported and the mail delivered"),
-        (false, true) => ("refuse-mx", "the policy does not list this host"),
-        (false, false) => (
-            "may",
-            "the policy does not list this host; that would be reported and the mail delivered",
-        ),
-    };
-    Told {
-        level,
-        audit: !enforced,
-        reason: reason.to_owned(),
+const fn level_word(level: &Level) -> &'static str {
+    match level {
+        Level::May => "may",
+        Level::Encrypt => "encrypt",
+        Level::Verify { .. } => "verify",
+        Level::Dane { .. } => "dane",
+        Level::RefuseMx => "refuse-mx",
+        _ => "defer",
     }
 }
 

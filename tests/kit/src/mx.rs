@@ -419,4 +419,52 @@ mod tests {
             assert_eq!(heard.get(..4).unwrap_or_default(), expected);
         }
     }
+
+    #[tokio::test]
+    async fn a_message_can_be_refused_or_its_receipt_withheld() {
+        let authority = Authority::new().unwrap();
+        let mx = host(&authority, "mx.a.test", 6);
+        let hosts = MxHosts::start(0, vec![mx]).await.unwrap();
+        for (behaviour, expected) in [
+            (MxBehaviour::RefusesMessages(451), "451 "),
+            (MxBehaviour::ClosesAfterMessage, ""),
+        ] {
+            hosts.set_behaviour("mx.a.test", behaviour);
+            let mut stream = connect(&hosts, "mx.a.test").await;
+            say(&mut stream, "EHLO x\r\n").await;
+            say(&mut stream, "MAIL FROM:<>\r\n").await;
+            say(&mut stream, "RCPT TO:<a@b.test>\r\n").await;
+            say(&mut stream, "DATA\r\n").await;
+            let reply = say(&mut stream, "x\r\n.\r\n").await;
+            assert_eq!(reply.get(..4).unwrap_or_default(), expected);
+        }
+        // Of the two only the second was taken.
+        assert_eq!(hosts.messages().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn commands_out_of_order_are_refused_and_rset_forgets() {
+        let authority = Authority::new().unwrap();
+        let mx = host(&authority, "mx.a.test", 7);
+        let hosts = MxHosts::start(0, vec![mx]).await.unwrap();
+        let mut stream = connect(&hosts, "mx.a.test").await;
+        for (line, code) in [
+            ("MAIL FROM:<>", "503 "),
+            ("EHLO", "501 "),
+            ("EHLO x", "250-"),
+            ("RCPT TO:<a@b.test>", "503 "),
+            ("MAIL FROM:a@b.test", "501 "),
+            ("MAIL FROM:<> SIZE=99999999999", "552 "),
+            ("mail from: <> BODY=8BITMIME SIZE=5", "250 "),
+            ("RCPT TO:<a@b.test>", "250 "),
+            ("RSET", "250 "),
+            ("DATA", "503 "),
+            ("NOOP", "250 "),
+            ("HELP", "500 "),
+            ("QUIT", "221 "),
+        ] {
+            let reply = say(&mut stream, &format!("{line}\r\n")).await;
+            assert_eq!(reply.get(..4), Some(code), "{line}: {reply}");
+        }
+    }
 }
