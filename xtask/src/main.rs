@@ -2,10 +2,12 @@
 
 use std::{
     io::{self, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 mod demo;
+mod exim;
 
 /// One chore.
 struct Chore {
@@ -16,11 +18,18 @@ struct Chore {
     run: fn(&[String]) -> Result<ExitCode, String>,
 }
 
-const CHORES: &[Chore] = &[Chore {
-    name: "demo",
-    text: "build everything in release mode and run `sealpost demo` with the arguments given",
-    run: demo::run,
-}];
+const CHORES: &[Chore] = &[
+    Chore {
+        name: "demo",
+        text: "build everything in release mode and run `sealpost demo` with the arguments given",
+        run: demo::run,
+    },
+    Chore {
+        name: "exim",
+        text: "unpack Debian's two builds of Exim for the tests, into the target directory",
+        run: exim::run,
+    },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +45,14 @@ fn main() -> ExitCode {
         complain(&format!("{name}: {error}\n"));
         ExitCode::FAILURE
     })
+}
+
+/// The directory that this program was built into, which is where cargo builds the others:
+/// `TARGET/debug/xtask`.
+fn target_directory() -> Result<PathBuf, String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let target = this.parent().and_then(Path::parent).map(Path::to_owned);
+    target.ok_or_else(|| format!("{} is not in a target directory", this.display()))
 }
 
 fn usage() -> String {
