@@ -1,6 +1,6 @@
 //! Reads the journal, adds up, and writes what changed together.
 //!
-//! One thread of its own. Between two commits it only counts, in memory; every
+//! One thread of its own. Between two commits it only counts, in memory (`Running`); every
 //! `commit_interval_ms` it hands the changed rows with their absolute totals to the store, which
 //! returns when they are on the disk, and answers those who wait for that. While the disk takes
 //! nothing the rows wait in memory, up to a bound, and mail goes on.
