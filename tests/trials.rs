@@ -30,7 +30,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, LazyLock},
@@ -144,11 +144,8 @@ fn a_disk_that_is_really_full_takes_nothing_and_recovers() {
     };
     push(0..1_000);
     journal.sync().unwrap();
-    // Filled to the last block, by whoever else uses the disk.
     let ballast = disk.mount.join("ballast");
-    let mut file = fs::File::create(&ballast).unwrap();
-    let block = [7_u8; 4_096];
-    while std::io::Write::write_all(&mut file, &block).is_ok() {}
+    fill(&ballast);
     let mut pushed = 1_000;
     while journal.sync().is_ok() {
         assert!(pushed < 3_000_000, "the disk never became full");
@@ -159,7 +156,6 @@ fn a_disk_that_is_really_full_takes_nothing_and_recovers() {
     pushed += 10_000;
     let refused = journal.sync().unwrap_err();
     println!("full disk: {refused}; {:?}", recorder.health());
-    drop(file);
     fs::remove_file(&ballast).unwrap();
     let begun = now();
     while let Err(error) = journal.sync() {
@@ -186,6 +182,12 @@ fn a_disk_that_is_really_full_takes_nothing_and_recovers() {
         counters.sessions_dropped.value() + counters.sessions_dropped_disk.value(),
         0
     );
+}
+
+/// Takes every block that is left, as whoever else uses the disk might.
+fn fill(ballast: &Path) {
+    let mut file = fs::File::create(ballast).unwrap();
+    while file.write_all(&[7; 4_096]).is_ok() {}
 }
 
 /// A trial that was not made must never look like one that went well.

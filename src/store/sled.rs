@@ -72,7 +72,7 @@ impl SledStore {
         Ok(Self::in_state(config, State::Open(Box::new(trees))))
     }
 
-    /// A store that could not be opened because of its disk: each write tries to open it.
+    /// A store that could not be opened because of its disk: later calls try to open it.
     pub(super) fn closed_for_now(config: &StoreConfig, error: StoreError) -> Self {
         Self::in_state(config, State::Closed(error, monotonic()))
     }
