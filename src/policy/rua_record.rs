@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     PolicyDomain,
     name::printable,
-    txt_fields::{FieldError, after_version, check_extension, fields},
+    txt_fields::{FieldError, Ours, check_extension, fields},
 };
 
 /// Where a report is to go: one URI of a record's `rua`.
@@ -88,21 +88,10 @@ impl RuaDiscovery {
     /// Reads the TXT records of `_smtp._tls.<domain>`, each with its character-strings joined.
     #[must_use]
     pub fn read(records: &[Vec<u8>]) -> Self {
-        // RFC 8460 s3: records that do not begin with the version are dropped; if not exactly one
-        // is left, the domain has no TLSRPT.
-        let mut ours = records
-            .iter()
-            .filter_map(|record| after_version(record, VERSION));
-        let Some(first) = ours.next() else {
-            return Self::Absent;
-        };
-        let others = ours.count();
-        if others > 0 {
-            return Self::Invalid(RuaRecordError::SeveralRecords(others + 1));
-        }
-        match RuaRecord::read(first) {
-            Ok(record) => Self::Found(record),
-            Err(error) => Self::Invalid(error),
+        match Ours::of(records, VERSION) {
+            Ours::Absent => Self::Absent,
+            Ours::Several(number) => Self::Invalid(RuaRecordError::SeveralRecords(number)),
+            Ours::One(rest) => RuaRecord::read(rest).map_or_else(Self::Invalid, Self::Found),
         }
     }
 }
