@@ -2,8 +2,8 @@
 //! scripts ask for policies and tell sessions, a line each (`docs/plugin-socket.md`).
 //!
 //! This file listens, bounds what a client may cost, and closes in good order;
-//! [`super::plugin_line`] reads the lines and
-//! [`super::plugin_answer`] writes the answers.
+//! [`plugin_line`] reads the lines and
+//! [`plugin_answer`] writes the answers.
 
 use std::{
     io::{ErrorKind, Write as _},

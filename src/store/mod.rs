@@ -28,6 +28,7 @@ pub mod recorder;
 mod running;
 mod sealed;
 pub mod sled;
+mod trees;
 
 pub use memory::MemoryStore;
 pub use open::{Opened, open_or_put_aside};
