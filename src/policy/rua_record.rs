@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::{
     PolicyDomain,
-    name::printable,
     txt_fields::{FieldError, Ours, check_extension, fields},
 };
+use crate::observe::printable::excerpt;
 
 /// Where a report is to go: one URI of a record's `rua`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,7 +139,7 @@ impl Reading {
         match destinations(uri) {
             Ok(found) => found.into_iter().for_each(|one| self.add(one)),
             Err(why) if self.skipped.len() < SKIPPED_MAX => {
-                self.skipped.push(format!("\"{}\": {why}", printable(uri)));
+                self.skipped.push(format!("\"{}\": {why}", excerpt(uri)));
             }
             Err(_) => self.skipped_without_words += 1,
         }

@@ -1,7 +1,7 @@
 //! The form that the TXT records `_mta-sts` (RFC 8461 s3.1) and `_smtp._tls` (RFC 8460 s3) share:
 //! a version, then `name=value` fields, each after a `;`.
 
-use super::name::printable;
+use crate::observe::printable::excerpt;
 
 /// Why a record that names its version is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +74,7 @@ pub(super) fn fields(rest: &[u8]) -> Result<Vec<(&str, &str)>, FieldError> {
             let field = field.trim_ascii();
             match field.split_once('=') {
                 Some((name, value)) if is_field_name(name) => Ok((name, value)),
-                _ => Err(FieldError::NotAField(printable(field))),
+                _ => Err(FieldError::NotAField(excerpt(field))),
             }
         })
         .collect()
@@ -90,7 +90,7 @@ pub(super) fn check_extension(name: &str, value: &str) -> Result<(), FieldError>
     if !value.is_empty() && value.bytes().all(graphic) {
         return Ok(());
     }
-    Err(FieldError::NotAField(printable(&format!("{name}={value}"))))
+    Err(FieldError::NotAField(excerpt(&format!("{name}={value}"))))
 }
 
 /// A letter or digit, then up to 31 of letters, digits, `_`, `-` and `.`. The keys of a policy
