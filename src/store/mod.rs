@@ -22,6 +22,7 @@ mod codec;
 mod engine;
 mod key;
 pub mod memory;
+mod octets;
 pub mod open;
 mod parted;
 pub mod recorder;

@@ -12,6 +12,7 @@ use super::{
     FailureRecord, StoreError, codec,
     engine::{Engine, Rows, Walk},
     key,
+    octets::Unreadable,
     parted::{self, Parted, Trouble},
     sealed::{RowMap, Sealed},
 };
@@ -261,7 +262,7 @@ impl Trees {
         })
     }
 
-    pub(super) fn readable<T>(&self, read: Result<T, codec::Unreadable>) -> Result<T, StoreError> {
+    pub(super) fn readable<T>(&self, read: Result<T, Unreadable>) -> Result<T, StoreError> {
         read.map_err(|unreadable| self.damaged(&unreadable.to_string()))
     }
 

@@ -12,6 +12,7 @@ use sealpost::{
     config::PluginSocketConfig,
     doors::plugin_socket::{PluginSocket, PluginSocketError},
     hook::AsyncHook,
+    net::unix_socket::SocketError,
     observe::Counters,
 };
 use sealpost_plugin_api::{Level, Query, Requirement, Session, Tlsa};
@@ -472,16 +473,23 @@ async fn a_path_that_is_taken_is_left_alone_unless_nobody_listens() {
 
     std::fs::write(&path, "precious").unwrap();
     let error = bind(&config(path.clone(), "0660")).unwrap_err();
-    assert!(matches!(error, PluginSocketError::NotASocket(_)), "{error}");
+    assert!(
+        matches!(error, PluginSocketError::Socket(SocketError::NotASocket(_))),
+        "{error}"
+    );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 
-    let missing = directory.path().join("none/s");
-    let error = bind(&config(missing.clone(), "0660")).unwrap_err();
+    // A directory that is missing is made; one that cannot be is named.
+    let made = directory.path().join("made/s");
+    drop(bind(&config(made.clone(), "0660")).unwrap());
+    assert!(made.parent().unwrap().is_dir());
+    let beneath_a_file = path.join("s");
+    let error = bind(&config(beneath_a_file, "0660")).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
-            "plugin_socket.path: cannot bind {}: No such file or directory (os error 2)",
-            missing.display()
+            "plugin_socket.path: cannot make the directory {}: File exists (os error 17)",
+            path.display()
         )
     );
     for mode in ["rw", "0888", "01777", "", "-1"] {
