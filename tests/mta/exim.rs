@@ -189,7 +189,11 @@ impl Exim {
         let before = self.main_log().len();
         self.submit(host, "-odf", sender, header, &[domain]);
         let log = self.main_log();
-        let fate = fates(&log[before..]).into_iter().next_back();
+        // A bounce may have gone its own way.
+        let recipient = format!(" someone@{domain} ");
+        let fate = fates(&log[before..])
+            .into_iter()
+            .find(|fate| fate.line.contains(&recipient));
         fate.unwrap_or_else(|| panic!("nothing became of the message to {domain}:\n{log}"))
     }
 
@@ -204,12 +208,15 @@ impl Exim {
             .args([mode, "-i", "-f", sender])
             .args(domains.iter().map(|domain| format!("someone@{domain}")))
             .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         write!(stdin, "{header}Subject: a message\n\nHello.\n").unwrap();
         drop(stdin);
-        assert!(child.wait().unwrap().success());
+        // What it complains of stands in its logs as well.
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// Runs the queue in two stages, the way that makes Exim send waiting messages down one
