@@ -186,15 +186,23 @@ impl Exim {
     }
 
     fn deliver(&self, host: &Namespace, sender: &str, header: &str, domain: &str) -> Fate {
-        let before = self.main_log().len();
-        self.submit(host, "-odf", sender, header, &[domain]);
-        let log = self.main_log();
-        // A bounce may have gone its own way.
         let recipient = format!(" someone@{domain} ");
-        let fate = fates(&log[before..])
-            .into_iter()
-            .find(|fate| fate.line.contains(&recipient));
-        fate.unwrap_or_else(|| panic!("nothing became of the message to {domain}:\n{log}"))
+        let mut fate = None;
+        // After a failure at TLS the configuration has Exim leave a host alone for a second.
+        wait_until("the MX host may be tried", || {
+            let before = self.main_log().len();
+            self.submit(host, "-odf", sender, header, &[domain]);
+            let log = self.main_log();
+            // A bounce may have gone its own way.
+            let seen = fates(&log[before..])
+                .into_iter()
+                .find(|fate| fate.line.contains(&recipient))
+                .unwrap_or_else(|| panic!("nothing became of a message to {domain}:\n{log}"));
+            let tried = !seen.line.contains("retry time not reached");
+            fate = Some(seen);
+            tried
+        });
+        fate.unwrap()
     }
 
     /// Puts one message with a recipient in each of these domains into the queue.
