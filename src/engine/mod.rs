@@ -2,7 +2,7 @@
 //!
 //! The stages are pure; this is the part that waits for the world on their behalf: [`keeper`] keeps
 //! policies fresh, [`Engine`] answers the MTA within its deadline and puts its sessions into the
-//! journal. The doors reach it as an [`AsyncHook`](crate::hook::AsyncHook).
+//! journal. The doors reach it as an [`AsyncHook`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -240,7 +240,7 @@ mod tests {
     use crate::{
         clock::{StoppedClock, Timestamp},
         config::Override,
-        policy::{AppliedPolicy, KeptPolicy, Mode, MxPattern, PolicyType, StsPolicy},
+        policy::{AppliedPolicy, Mode, PolicyType},
         record::journal::JournalReader,
     };
 
@@ -274,29 +274,7 @@ mod tests {
     }
 
     fn standing(mode: Mode, mx: &str) -> Standing {
-        let policy = StsPolicy {
-            mode,
-            max_age_seconds: 86_400,
-            mx: vec![MxPattern {
-                wildcard: false,
-                name: mx.parse().unwrap(),
-            }],
-            lines: vec![format!("mx: {mx}")],
-        };
-        let kept = KeptPolicy {
-            policy,
-            id: mx.replace('.', ""),
-            fetched_at: Timestamp(0),
-            tried_at: Timestamp(0),
-        };
-        let sts = StsStanding::InForce {
-            kept: Arc::new(kept),
-            trouble: None,
-        };
-        Standing {
-            domain: "example.org".parse().unwrap(),
-            sts,
-        }
+        Standing::for_test(mode, &[mx])
     }
 
     struct Bench {

@@ -59,3 +59,29 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+impl Standing {
+    /// What holds for `example.org`: a policy of this mode and these `mx`, kept since 1970.
+    pub(crate) fn for_test(mode: super::Mode, mx: &[&str]) -> Self {
+        let policy = super::StsPolicy {
+            mode,
+            max_age_seconds: 86_400,
+            mx: mx.iter().map(|pattern| pattern.parse().unwrap()).collect(),
+            lines: mx.iter().map(|pattern| format!("mx: {pattern}")).collect(),
+        };
+        let kept = KeptPolicy {
+            policy,
+            id: mx.concat().replace(['.', '*'], ""),
+            fetched_at: Timestamp(0),
+            tried_at: Timestamp(0),
+        };
+        Self {
+            domain: "example.org".parse().unwrap(),
+            sts: StsStanding::InForce {
+                kept: Arc::new(kept),
+                trouble: None,
+            },
+        }
+    }
+}

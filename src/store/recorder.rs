@@ -1,6 +1,6 @@
 //! Reads the journal, adds up, and writes what changed together.
 //!
-//! One thread of its own. Between two commits it only counts, in memory ([`Running`]); every
+//! One thread of its own. Between two commits it only counts, in memory (`Running`); every
 //! `commit_interval_ms` it hands the changed rows with their absolute totals to the store, which
 //! returns when they are on the disk, and answers those who wait for that. While the disk takes
 //! nothing the rows wait in memory, up to a bound, and mail goes on.
@@ -276,9 +276,9 @@ enum Met {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "measures the pause between two commits; no decision that a test would want to stop"
+    reason = "measures pauses between tries; no decision that a test would want to stop"
 )]
-fn monotonic() -> Instant {
+pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 

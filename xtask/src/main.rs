@@ -6,8 +6,11 @@ use std::{
     process::ExitCode,
 };
 
+mod consumers;
 mod demo;
 mod exim;
+mod test;
+mod tools;
 
 /// One chore.
 struct Chore {
@@ -28,6 +31,11 @@ const CHORES: &[Chore] = &[
         name: "exim",
         text: "unpack Debian's two builds of Exim for the tests, into the target directory",
         run: exim::run,
+    },
+    Chore {
+        name: "test",
+        text: "install what the tests need and run everything, or the parts named by a word",
+        run: test::run_all,
     },
 ];
 
