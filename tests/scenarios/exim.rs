@@ -448,6 +448,29 @@ fn b23_b24_pattern_and_certificate_are_held_to_one_name() {
     });
 }
 
+/// B7: where mail goes through a smart host, its policy holds and the recipients' do not.
+#[test]
+fn b7_a_smart_host_is_the_policy_domain() {
+    with_each_build(|_, world| {
+        world.configure(&[
+            (
+                "SEALPOST_DOMAIN = $domain",
+                "SEALPOST_DOMAIN = correct.test",
+            ),
+            (
+                "sealpost_remote:\n  driver = dnslookup\n",
+                "sealpost_remote:\n  driver = manualroute\n  route_list = * correct.test/mx\n",
+            ),
+        ]);
+        let daemon = world.start_daemon();
+        let fate = world.send("expired.test");
+        assert_eq!(fate.delivered, Delivery::TlsVerified, "{}", fate.line);
+        assert_eq!(fate.mx.as_deref(), Some("mx.correct.test"));
+        assert_eq!(daemon.counted("correct.test", 1), [Counted::good("sts", 1)]);
+        assert_eq!(daemon.counted_in_all(), 1);
+    });
+}
+
 /// F10: reports go where the recipient's own policy would stop mail.
 #[test]
 fn f10_report_mail_is_held_to_no_policy() {
