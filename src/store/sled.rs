@@ -1,7 +1,7 @@
 //! The store on disk. `docs/store-format.md` describes what lies where.
 //!
 //! Everything that is written is on the disk when the call returns. A store whose engine gave up
-//! (the disk was full in spite of the mark, or it failed) is opened again by the next write, so
+//! (the disk was full in spite of the mark, or it failed) is opened again by the next call, so
 //! that recording recovers by itself when the disk does.
 
 use std::{
@@ -11,12 +11,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::{Duration, Instant},
 };
 
 use super::{
     Batch, FailureRecord, Store, StoreError, TallyKey, codec,
     engine::{LOG_FILE, Walk},
     key,
+    recorder::monotonic,
     trees::{Saved, Trees, days_of, remove_under},
 };
 use crate::{
@@ -43,8 +45,19 @@ type FreeSpace = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
 
 enum State {
     Open(Box<Trees>),
-    /// Why it is not open. The next write tries again.
-    Closed(StoreError),
+    /// Why it is not open, and when that was last tried.
+    Closed(StoreError, Instant),
+}
+
+/// How long after a failed opening reads are refused without another try. Writes always try: the
+/// recorder, which writes again and again, waits longer by itself.
+const READS_REFUSED: Duration = Duration::from_secs(1);
+
+/// Who asks for an open store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Read,
+    Write,
 }
 
 impl SledStore {
@@ -59,9 +72,9 @@ impl SledStore {
         Ok(Self::in_state(config, State::Open(Box::new(trees))))
     }
 
-    /// A store that could not be opened because of its disk: each write tries to open it.
+    /// A store that could not be opened because of its disk: later calls try to open it.
     pub(super) fn closed_for_now(config: &StoreConfig, error: StoreError) -> Self {
-        Self::in_state(config, State::Closed(error))
+        Self::in_state(config, State::Closed(error, monotonic()))
     }
 
     fn in_state(config: &StoreConfig, state: State) -> Self {
@@ -101,10 +114,8 @@ impl SledStore {
         &self,
         action: impl FnOnce(&Trees) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        match &*self.state() {
-            State::Open(trees) => action(trees),
-            State::Closed(error) => Err(error.clone()),
-        }
+        self.open_again_if_needed(Use::Read)?;
+        self.with_trees(action)
     }
 
     fn write<T>(
@@ -112,10 +123,18 @@ impl SledStore {
         action: impl FnOnce(&Trees) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.check_space()?;
-        if !self.state().is_usable() {
-            self.open_again()?;
+        self.open_again_if_needed(Use::Write)?;
+        self.with_trees(action)
+    }
+
+    fn with_trees<T>(
+        &self,
+        action: impl FnOnce(&Trees) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &*self.state() {
+            State::Open(trees) => action(trees),
+            State::Closed(error, _) => Err(error.clone()),
         }
-        self.read(action)
     }
 
     /// A full disk may damage sled's files beyond opening: we stop well before.
@@ -138,14 +157,25 @@ impl SledStore {
         })
     }
 
-    fn open_again(&self) -> Result<(), StoreError> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.is_usable() {
+    fn open_again_if_needed(&self, purpose: Use) -> Result<(), StoreError> {
+        if self.state().is_usable() {
             return Ok(());
         }
-        let path = self.config.path.display().to_string();
-        let reason = "it is being opened again".to_owned();
-        let before = std::mem::replace(&mut *state, State::Closed(StoreError::Io { path, reason }));
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Open(trees) if !trees.engine.has_failed() => return Ok(()),
+            State::Closed(error, tried)
+                if purpose == Use::Read && tried.elapsed() < READS_REFUSED =>
+            {
+                return Err(error.clone());
+            }
+            _ => {}
+        }
+        let closed = StoreError::Io {
+            path: self.config.path.display().to_string(),
+            reason: "it is being opened again".to_owned(),
+        };
+        let before = std::mem::replace(&mut *state, State::Closed(closed, monotonic()));
         // The old engine must let go of its files first, and it may panic over doing so.
         let _dropped = catch_unwind(AssertUnwindSafe(move || drop(before))).is_ok();
         forget_cached_pages(&self.config.path);
@@ -156,7 +186,7 @@ impl SledStore {
                 Ok(())
             }
             Err(error) => {
-                *state = State::Closed(error.clone());
+                *state = State::Closed(error.clone(), monotonic());
                 Err(error)
             }
         }
