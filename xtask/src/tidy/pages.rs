@@ -67,21 +67,15 @@ fn beside(file: &str, relative: &str) -> String {
     parts.join("/")
 }
 
-/// Decisions that are named by their path.
+/// Pages that are named by their path from the top.
 fn named(tree: &Tree, path: &str, text: &str, complaints: &mut Vec<Complaint>) {
     for (number, line) in (1..).zip(text.lines()) {
-        for (at, _) in line.match_indices(DECISIONS) {
-            let rest = line.get(at..).unwrap_or_default();
-            let end = rest
-                .find(|character: char| {
-                    !(character.is_ascii_alphanumeric() || "/-_.".contains(character))
-                })
-                .unwrap_or(rest.len());
-            let page = rest.get(..end).unwrap_or_default().trim_end_matches('.');
-            let begins_with_number = page
-                .strip_prefix(DECISIONS)
-                .is_some_and(|name| name.starts_with(|c: char| c.is_ascii_digit()));
-            if begins_with_number && !tree.paths.contains(page) {
+        let words = line.split(|character: char| {
+            !(character.is_ascii_alphanumeric() || "/-_.".contains(character))
+        });
+        for word in words {
+            let page = word.trim_end_matches('.');
+            if page.starts_with("docs/") && page.ends_with(".md") && !tree.paths.contains(page) {
                 let text = format!("there is no {page}");
                 complaints.push(Complaint::new(path, number, text));
             }
@@ -149,13 +143,13 @@ mod tests {
             ("docs/decisions/0002-c.md", ""),
             (
                 "src/a.rs",
-                "// docs/decisions/0001-a.md.\n// (docs/decisions/0003-d.md)\n",
+                "// docs/decisions/0001-a.md.\n// (`docs/d.md`) ../docs/e.md\n",
             ),
         ]);
         assert_eq!(
             said(&tree),
             [
-                "src/a.rs:2: there is no docs/decisions/0003-d.md",
+                "src/a.rs:2: there is no docs/d.md",
                 "docs/decisions/0002-b.md: docs/decisions/README.md must link to it once, and does so 0 times",
                 "docs/decisions/0002-c.md: docs/decisions/README.md must link to it once, and does so 0 times",
                 "docs/decisions/0002-c.md: another decision has the same number",
