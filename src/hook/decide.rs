@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The reason code of an MX host that the policy does not list.
-// OURS: RFC 8460 has no result type for it (docs/decisions/0005-result-types.md).
+// OURS: RFC 8460 has no result type for it (docs/decisions/0005-reports.md).
 pub const STS_MX_MISMATCH: &str = "sts-mx-mismatch";
 
 /// What is answered, and what that answer itself makes of the attempt.

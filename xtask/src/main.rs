@@ -10,6 +10,7 @@ mod consumers;
 mod demo;
 mod exim;
 mod test;
+mod tidy;
 mod tools;
 
 /// One chore.
@@ -36,6 +37,11 @@ const CHORES: &[Chore] = &[
         name: "test",
         text: "install what the tests need and run everything, or the parts named by a word",
         run: test::run_all,
+    },
+    Chore {
+        name: "tidy",
+        text: "check what neither the compiler nor clippy knows: stages, citations, pages, links",
+        run: tidy::run,
     },
 ];
 

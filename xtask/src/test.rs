@@ -8,7 +8,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::tools::{self, cargo, run};
+use crate::{
+    tidy,
+    tools::{self, cargo, run},
+};
 
 /// One part of the whole.
 struct Part {
@@ -25,6 +28,10 @@ const PARTS: &[Part] = &[
     Part {
         name: "format",
         run: || run(cargo().args(["fmt", "--all", "--check"])),
+    },
+    Part {
+        name: "tidiness",
+        run: tidy::check,
     },
     Part {
         name: "lints",
