@@ -3,7 +3,6 @@
 //! Gives: a [`DomainDay`] to report.
 //! Never: reads the store or the clock itself; the same rows give the same totals.
 //! Specified by: RFC 8460 s4.2 and s4.4.
-
 //!
 //! A row says "so many sessions, under this policy, ended so". Adding them up means: one element for
 //! each exact policy, because a recipient who replaced the policy at noon wants to see both halves

@@ -198,8 +198,7 @@ impl Kind {
 
 /// A value in quotes, cut and escaped, for a message.
 pub(super) fn quoted(text: &str) -> String {
-    let cut: String = text.chars().take(80).collect();
-    format!("\"{}\"", observe::printable::printable(&cut))
+    format!("\"{}\"", observe::printable::excerpt(text))
 }
 
 fn optional(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {

@@ -15,7 +15,6 @@ pub mod control;
 pub mod exit;
 pub mod protocol;
 pub mod server;
-pub mod socket;
 pub mod twins;
 pub mod wire;
 

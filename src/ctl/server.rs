@@ -19,9 +19,8 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    socket::BoundSocket,
 };
-use crate::{clock::UtcDay, policy::PolicyDomain};
+use crate::{clock::UtcDay, net::unix_socket::BoundSocket, policy::PolicyDomain};
 
 /// How many operators ask at once. Their requests read whole days of the store.
 const CLIENTS_MAX: usize = 16;

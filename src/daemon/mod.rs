@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Loaded, kind::file_mode, load::load},
     ctl,
     doors::plugin_socket::{PluginSocket, PluginSocketError},
+    net::unix_socket::{BoundSocket, SocketError},
     observe::log::LogControl,
 };
 
@@ -37,11 +38,11 @@ pub enum StartError {
     #[error(transparent)]
     Parts(#[from] PartsError),
     /// The plugin socket cannot listen.
-    #[error("plugin_socket: {0}")]
+    #[error(transparent)]
     PluginSocket(#[from] PluginSocketError),
     /// The control socket cannot listen.
-    #[error("control_socket: {0}")]
-    ControlSocket(#[from] ctl::socket::SocketError),
+    #[error("control_socket.path: {0}")]
+    ControlSocket(#[from] SocketError),
     /// The mode of the control socket is none.
     #[error("control_socket.mode: {0}")]
     ControlSocketMode(String),
@@ -66,7 +67,7 @@ pub async fn run(
         PluginSocket::bind(&loaded.config.plugin_socket, Arc::clone(&parts.counters))?;
     let control = &loaded.config.control_socket;
     let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
-    let control_socket = ctl::socket::BoundSocket::bind(&control.path, mode)?;
+    let control_socket = BoundSocket::bind(&control.path, mode)?;
     let (stop, stopping) = watch::channel(false);
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 

@@ -102,7 +102,7 @@ impl Folder {
         &self,
         name: &str,
         mail: &[u8],
-        json: Option<&str>,
+        json: Option<&[u8]>,
     ) -> Result<PathBuf, DemoError> {
         let reports = self.root.join("reports");
         fs::create_dir_all(&reports).map_err(|error| file_error(&reports, &error))?;
@@ -115,7 +115,7 @@ impl Folder {
         }
         self.write(&file, mail)?;
         if let Some(json) = json {
-            self.write(&file.with_extension("json"), json.as_bytes())?;
+            self.write(&file.with_extension("json"), json)?;
         }
         Ok(file)
     }
@@ -262,7 +262,7 @@ mod tests {
     fn reports_do_not_overwrite_one_another() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(Some(&place.path().join("new"))).unwrap();
-        let one = folder.keep_report("a.test", b"one", Some("{}")).unwrap();
+        let one = folder.keep_report("a.test", b"one", Some(b"{}")).unwrap();
         let two = folder.keep_report("a.test", b"two", None).unwrap();
         assert_eq!(fs::read(one).unwrap(), b"one");
         assert_eq!(fs::read(two).unwrap(), b"two");

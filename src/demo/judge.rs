@@ -21,7 +21,6 @@ pub(super) struct Landed {
 struct Report {
     mail: ReportMail,
     json: Value,
-    pretty: String,
 }
 
 impl Landed {
@@ -44,9 +43,10 @@ impl Landed {
         self.read.as_ref().ok()?.mail.field("TLS-Report-Domain")
     }
 
-    /// The report, for people.
-    pub(super) fn json(&self) -> Option<&str> {
-        self.read.as_ref().ok().map(|report| report.pretty.as_str())
+    /// The report's text, octet for octet.
+    pub(super) fn json(&self) -> Option<&[u8]> {
+        let report = self.read.as_ref().ok()?;
+        Some(&report.mail.json)
     }
 
     pub(super) fn subject(&self) -> &str {
@@ -114,8 +114,7 @@ fn read(message: &Message) -> Result<Report, String> {
     let mail = ReportMail::parse(&message.data).map_err(|error| error.to_string())?;
     let json: Value = serde_json::from_slice(&mail.json)
         .map_err(|error| format!("the report is no JSON: {error}"))?;
-    let pretty = serde_json::to_string_pretty(&json).map_err(|error| error.to_string())?;
-    Ok(Report { mail, json, pretty })
+    Ok(Report { mail, json })
 }
 
 fn number(value: &Value, name: &str) -> u64 {

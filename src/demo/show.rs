@@ -107,8 +107,9 @@ fn report(landed: &Landed) -> String {
         printable(landed.subject()),
         printable(landed.dkim())
     );
-    let json = landed.json().unwrap_or("(no report can be read)");
-    let _ = writeln!(text, "{}\n", printable_json(json));
+    let json = landed.json().unwrap_or(b"(no report can be read)");
+    let json = String::from_utf8_lossy(json);
+    let _ = writeln!(text, "{}\n", printable_json(&json));
     text
 }
 
@@ -199,6 +200,6 @@ mod tests {
             "a.test enforce expired deferred certificate-expired as it should be"
         );
         assert!(text.contains("1 of 1 cases agree"), "{text}");
-        assert!(text.contains("\"report-id\": \"1@sender.test\""), "{text}");
+        assert!(text.contains("\"report-id\":\"1@sender.test\""), "{text}");
     }
 }

@@ -2,21 +2,14 @@
 //! scripts ask for policies and tell sessions, a line each (`docs/plugin-socket.md`).
 //!
 //! This file listens, bounds what a client may cost, and closes in good order;
-//! [`super::plugin_line`] reads the lines and
-//! [`super::plugin_answer`] writes the answers.
+//! [`plugin_line`] reads the lines and
+//! [`plugin_answer`] writes the answers.
 
-use std::{
-    io::{ErrorKind, Write as _},
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::{
     io::AsyncWriteExt as _,
-    net::{UnixListener, UnixStream, unix::OwnedReadHalf},
+    net::{UnixStream, unix::OwnedReadHalf},
     sync::watch,
     task::JoinSet,
     time::timeout,
@@ -27,13 +20,17 @@ use super::{
     plugin_answer,
     plugin_line::{self, LineError, Request},
 };
-use crate::{config::PluginSocketConfig, hook::AsyncHook, observe::Counters};
+use crate::{
+    config::{PluginSocketConfig, kind::file_mode},
+    hook::AsyncHook,
+    net::unix_socket::{BoundSocket, SocketError},
+    observe::Counters,
+};
 
 /// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes and takes its file away.
 #[derive(Debug)]
 pub struct PluginSocket {
-    listener: UnixListener,
-    file: SocketFile,
+    socket: BoundSocket,
     limits: Limits,
     counters: Arc<Counters>,
 }
@@ -43,24 +40,11 @@ pub struct PluginSocket {
 #[non_exhaustive]
 pub enum PluginSocketError {
     /// `plugin_socket.mode` is no file mode.
-    #[error("plugin_socket.mode: `{0}` is not an octal file mode such as 0660")]
+    #[error("plugin_socket.mode: {0}")]
     Mode(String),
-    /// The path has something else on it.
-    #[error("plugin_socket.path: {} exists and is not a socket; it was left alone", .0.display())]
-    NotASocket(PathBuf),
-    /// Another process answers there.
-    #[error("plugin_socket.path: another process listens on {}", .0.display())]
-    InUse(PathBuf),
-    /// A system call failed.
-    #[error("plugin_socket.path: cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// It cannot be made at `plugin_socket.path`.
+    #[error("plugin_socket.path: {0}")]
+    Socket(#[from] SocketError),
 }
 
 /// What a client may cost.
@@ -84,15 +68,9 @@ impl PluginSocket {
         config: &PluginSocketConfig,
         counters: Arc<Counters>,
     ) -> Result<Self, PluginSocketError> {
-        let mode = u32::from_str_radix(&config.mode, 8)
-            .ok()
-            .filter(|mode| *mode <= 0o777)
-            .ok_or_else(|| PluginSocketError::Mode(config.mode.clone()))?;
-        make_way(&config.path)?;
-        let (listener, file) = listen(&config.path, mode)?;
+        let mode = file_mode(&config.mode).map_err(PluginSocketError::Mode)?;
         Ok(Self {
-            listener,
-            file,
+            socket: BoundSocket::bind(&config.path, mode)?,
             limits: Limits {
                 allow_uids: config.allow_uids.clone(),
                 clients_max: config.clients_max,
@@ -107,18 +85,17 @@ impl PluginSocket {
     /// been received, closes, and takes the socket's file away.
     pub async fn serve(self, hook: Arc<dyn AsyncHook>, shutdown: watch::Receiver<bool>) {
         let Self {
-            listener,
-            file,
+            socket,
             limits,
             counters,
         } = self;
-        tracing::info!(path = %file.path.display(), "the plugin socket is open");
+        tracing::info!(path = %socket.path().display(), "the plugin socket is open");
         let mut clients = JoinSet::new();
         let mut stopping = shutdown.clone();
         let accepting = async {
             loop {
                 tokio::select! {
-                    accepted = listener.accept() => match accepted {
+                    accepted = socket.listener().accept() => match accepted {
                         Ok((stream, _)) => admit(
                             stream, &mut clients, &limits, &counters, &hook, &shutdown,
                         ),
@@ -136,9 +113,8 @@ impl PluginSocket {
             () = accepting => {}
             _ = stopping.wait_for(|stop| *stop) => {}
         }
-        // The file goes first, so that a new daemon can bind while the last answers leave.
-        drop(file);
-        drop(listener);
+        // Whoever comes now is told by the system that nobody listens.
+        drop(socket);
         let draining = async {
             while let Some(ended) = clients.join_next().await {
                 log_panic(&ended);
@@ -296,87 +272,3 @@ impl Client {
         }
     }
 }
-
-/// The socket's file, taken away at the end unless another process has put its own there.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let still_ours = std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|file| file.dev() == self.device && file.ino() == self.inode);
-        if still_ours && let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the plugin socket's file stays");
-        }
-    }
-}
-
-/// Removes a socket that nobody listens on, as a killed daemon leaves behind.
-fn make_way(path: &Path) -> Result<(), PluginSocketError> {
-    let problem = |action, source| PluginSocketError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    };
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(problem("look at", error)),
-        Ok(file) if !file.file_type().is_socket() => {
-            return Err(PluginSocketError::NotASocket(path.to_owned()));
-        }
-        Ok(_) => {}
-    }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(PluginSocketError::InUse(path.to_owned())),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| problem("replace", error))
-        }
-        // Its queue is full: somebody is there, and busy.
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Err(PluginSocketError::InUse(path.to_owned()))
-        }
-        Err(error) => Err(problem("see whether anybody listens on", error)),
-    }
-}
-
-/// Binds and listens. At no moment is the file open to more users than `mode` lets in.
-fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), PluginSocketError> {
-    let problem = |action, source: std::io::Error| PluginSocketError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    };
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )
-    .map_err(|error| problem("make a socket for", error.into()))?;
-    // Linux gives the file the mode of the socket, so it is born closed to others.
-    rustix::fs::fchmod(&socket, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
-        .map_err(|error| problem("close to others", error.into()))?;
-    let address =
-        SocketAddrUnix::new(path).map_err(|error| problem("use the path", error.into()))?;
-    rustix::net::bind(&socket, &address).map_err(|error| problem("bind", error.into()))?;
-    let file = std::fs::symlink_metadata(path).map_err(|error| problem("look at", error))?;
-    let file = SocketFile {
-        path: path.to_owned(),
-        device: file.dev(),
-        inode: file.ino(),
-    };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(|error| problem("set the mode of", error))?;
-    rustix::net::listen(&socket, LISTEN_QUEUE)
-        .map_err(|error| problem("listen on", error.into()))?;
-    let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))
-        .map_err(|error| problem("listen on", error))?;
-    Ok((listener, file))
-}
-
-/// How many clients may wait to be accepted; the kernel's `net.core.somaxconn` may allow fewer.
-const LISTEN_QUEUE: i32 = 1_024;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The reason code of an MX host that the policy does not list.
-// OURS: RFC 8460 has no result type for it (docs/decisions/0005-result-types.md).
+// OURS: RFC 8460 has no result type for it (docs/decisions/0005-reports.md).
 pub const STS_MX_MISMATCH: &str = "sts-mx-mismatch";
 
 /// What is answered, and what that answer itself makes of the attempt.
@@ -140,46 +140,15 @@ pub fn unknown(domain: &PolicyDomain, reason: &str, setting: WhenUnknown) -> Req
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::{
-        clock::Timestamp,
-        policy::{FetchTrouble, MxPattern, StsPolicy},
-    };
+    use crate::{clock::Timestamp, policy::FetchTrouble};
 
     fn standing(mode: Mode) -> Standing {
-        let mx = |wildcard, name: &str| MxPattern {
-            wildcard,
-            name: name.parse().unwrap(),
-        };
-        let policy = StsPolicy {
-            mode,
-            max_age_seconds: 86_400,
-            mx: vec![mx(false, "mx1.example.org"), mx(true, "mail.example.org")],
-            lines: Vec::new(),
-        };
-        let kept = KeptPolicy {
-            policy,
-            id: "1".to_owned(),
-            fetched_at: Timestamp(0),
-            tried_at: Timestamp(0),
-        };
-        let sts = StsStanding::InForce {
-            kept: Arc::new(kept),
-            trouble: None,
-        };
-        Standing {
-            domain: "example.org".parse().unwrap(),
-            sts,
-        }
+        Standing::for_test(mode, &["mx1.example.org", "*.mail.example.org"])
     }
 
     fn with(sts: StsStanding) -> Standing {
-        Standing {
-            sts,
-            ..standing(Mode::Enforce)
-        }
+        Standing::new("example.org".parse().unwrap(), sts)
     }
 
     /// `may`, `audit`, `verify` or `refuse`.

@@ -1,4 +1,5 @@
-//! The only outgoing sockets: DNS, HTTPS and SMTP, each behind a trait where a stage waits for it.
+//! The only outgoing sockets: DNS, HTTPS and SMTP, each behind a trait where a stage waits for it;
+//! and how a unix socket is listened on.
 //! Everything that arrives here is hostile: bounded in size, count and time.
 
 pub mod address_guard;
@@ -7,3 +8,4 @@ pub mod hickory;
 pub mod https;
 pub mod policy_host;
 pub mod smtp;
+pub mod unix_socket;

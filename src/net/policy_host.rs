@@ -36,7 +36,8 @@ use super::{
 use crate::{
     clock::{BoxFuture, Clock},
     config::PolicyConfig,
-    policy::{PolicyDomain, printable},
+    observe::printable::excerpt,
+    policy::PolicyDomain,
 };
 
 /// Fetches policies from the policy hosts of recipient domains.
@@ -202,7 +203,7 @@ impl HttpsPolicyHost {
             Err(error) if error.is::<LengthLimitError>() => {
                 Err(FetchError::TooLong(self.document_bytes_max))
             }
-            Err(error) => Err(FetchError::Http(printable(&error.to_string()))),
+            Err(error) => Err(FetchError::Http(excerpt(&error.to_string()))),
         }
     }
 }
@@ -276,7 +277,7 @@ fn check_head(host: &str, response: &Response<Incoming>) -> Result<(), FetchErro
     if let Some(coding) = headers.get(header::CONTENT_ENCODING)
         && coding != "identity"
     {
-        let coding = printable(&String::from_utf8_lossy(coding.as_bytes()));
+        let coding = excerpt(&String::from_utf8_lossy(coding.as_bytes()));
         return Err(FetchError::Http(format!("unasked content coding {coding}")));
     }
     let Some(media_type) = headers.get(header::CONTENT_TYPE) else {
@@ -288,7 +289,7 @@ fn check_head(host: &str, response: &Response<Incoming>) -> Result<(), FetchErro
     let media_type = String::from_utf8_lossy(media_type.as_bytes());
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("text/plain") {
-        return Err(FetchError::MediaType(printable(&media_type)));
+        return Err(FetchError::MediaType(excerpt(&media_type)));
     }
     Ok(())
 }
@@ -302,12 +303,12 @@ fn tls_error(error: &std::io::Error) -> FetchError {
         Some(rustls::Error::NoCertificatesPresented) => {
             FetchError::Certificate("certificate-missing".to_owned())
         }
-        _ => FetchError::Tls(printable(&error.to_string())),
+        _ => FetchError::Tls(excerpt(&error.to_string())),
     }
 }
 
 fn http_error(error: &hyper::Error) -> FetchError {
-    FetchError::Http(printable(&error.to_string()))
+    FetchError::Http(excerpt(&error.to_string()))
 }
 
 #[cfg(test)]

@@ -48,9 +48,10 @@ macro_rules! counters {
 counters! {
     /// Policy questions answered.
     policy_queries,
-    /// Of those, answered with defer because nothing could be told.
+    /// Of those, answered without knowing the policy: as `policy.when_unknown` says, or with defer to
+    /// what is no domain.
     policy_queries_unanswerable,
-    /// MX hosts refused by a policy.
+    /// MX hosts refused by a policy; each is also recorded as a failed session.
     mx_refused,
     /// Policy documents fetched and found valid.
     policy_fetches,
@@ -58,11 +59,12 @@ counters! {
     policy_fetches_failed,
     /// Sessions told by MTAs.
     sessions,
-    /// Of those, not counted because they were no TLS sessions (RFC 8460 s4.3.4).
+    /// Of those, not counted: no TLS sessions (RFC 8460 s4.3.4), or of no policy domain.
     sessions_not_counted,
-    /// Of those, dropped because the queue to the recorder was full.
+    /// Records, of sessions or of our own findings, dropped because the queue to the recorder was
+    /// full or the recorder had ended.
     sessions_dropped,
-    /// Of those, dropped because the disk took nothing and too many rows waited.
+    /// Records dropped because the disk took nothing and too many rows waited.
     sessions_dropped_disk,
     /// Batches on the disk.
     store_commits,
@@ -70,7 +72,7 @@ counters! {
     store_commits_failed,
     /// Report deliveries that the next hop took.
     reports_sent,
-    /// Attempts that failed and will be tried again.
+    /// Attempts that failed, their deliveries to be tried again.
     report_attempts_failed,
     /// Deliveries given up.
     reports_given_up,

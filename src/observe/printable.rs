@@ -3,6 +3,12 @@
 //! An MX host chooses its greeting, a recipient domain its policy and its records. Printed as they
 //! came, their control characters could clear an operator's screen or forge a second log line.
 
+//!
+//! Elsewhere such text is treated otherwise, for a reason: [`crate::record::untrusted`] drops what
+//! nobody needs before it is kept; [`crate::report::clean`] makes it fit for strangers (I-JSON,
+//! ASCII); [`crate::net::smtp`] makes a host's words one line of ASCII; the plugin socket has escapes
+//! of its own, which its clients undo.
+
 use std::borrow::Cow;
 
 /// Escapes every character that a terminal obeys rather than shows: control characters with line
@@ -25,6 +31,16 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// How much of a text a message shows.
+const EXCERPT_CHARACTERS_MAX: usize = 80;
+
+/// As [`printable`], and cut: a text of any length within an error message or a log line.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    let cut: String = text.chars().take(EXCERPT_CHARACTERS_MAX).collect();
+    printable(&cut).into_owned()
 }
 
 /// As [`printable`], in words that JSON has, for a whole JSON text: what it escapes can stand only
@@ -77,7 +93,10 @@ mod tests {
             ("tag\u{e0041}", "tag\\u{e0041}"),
         ] {
             assert_eq!(printable(given), shown);
+            assert_eq!(excerpt(given), shown);
         }
+        let cut = excerpt(&"\n".repeat(1_000));
+        assert_eq!(cut, "\\n".repeat(EXCERPT_CHARACTERS_MAX));
     }
 
     #[test]

@@ -17,7 +17,6 @@ mod txt_fields;
 pub use applied::{AppliedPolicy, Fingerprint, PolicyType};
 pub use freshness::{Announcement, Intervals, Known, Occasion};
 pub use mx_pattern::MxPattern;
-pub(crate) use name::printable;
 pub use name::{MxHost, NameError, PolicyDomain};
 pub use rua_record::{Destination, RuaDiscovery, RuaRecord, RuaRecordError};
 pub use standing::{FetchTrouble, Standing, StsStanding};

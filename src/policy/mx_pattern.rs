@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{MxHost, NameError, name::printable};
+use super::{MxHost, NameError};
+use crate::observe::printable::excerpt;
 
 /// One `mx` of a policy: a host name, or a host name with `*.` before it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +35,7 @@ impl FromStr for MxPattern {
     fn from_str(text: &str) -> Result<Self, NameError> {
         // RFC 8461 s3.2: names are A-labels here, nothing is converted.
         if !text.is_ascii() {
-            return Err(NameError::Invalid(printable(text)));
+            return Err(NameError::Invalid(excerpt(text)));
         }
         let (wildcard, name) = match text.strip_prefix("*.") {
             Some(name) => (true, name),

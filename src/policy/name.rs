@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
+use crate::observe::printable::excerpt;
+
 /// The name is not one a mail domain or host can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -24,16 +26,16 @@ fn normalise(text: &str) -> Result<Arc<str>, NameError> {
         return Err(NameError::Empty);
     }
     if trimmed.starts_with('[') || trimmed.parse::<IpAddr>().is_ok() {
-        return Err(NameError::Address(printable(text)));
+        return Err(NameError::Address(excerpt(text)));
     }
     // Almost every name is ASCII already; only the others pay for IDNA.
     let ascii = if trimmed.is_ascii() && !trimmed.to_ascii_lowercase().contains("xn--") {
         trimmed.to_ascii_lowercase()
     } else {
-        idna::domain_to_ascii(trimmed).map_err(|_| NameError::Invalid(printable(text)))?
+        idna::domain_to_ascii(trimmed).map_err(|_| NameError::Invalid(excerpt(text)))?
     };
     if ascii.len() > 253 || !ascii.split('.').all(is_label) {
-        return Err(NameError::Invalid(printable(text)));
+        return Err(NameError::Invalid(excerpt(text)));
     }
     Ok(ascii.into())
 }
@@ -44,15 +46,6 @@ fn is_label(label: &str) -> bool {
         && label
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-}
-
-/// Cuts and escapes a text from outside, so that it can stand in a log line or an error message.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .take(80)
-        .collect::<String>()
-        .escape_debug()
-        .to_string()
 }
 
 macro_rules! name {

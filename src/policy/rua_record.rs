@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::{
     PolicyDomain,
-    name::printable,
-    txt_fields::{FieldError, after_version, check_extension, fields},
+    txt_fields::{FieldError, Ours, check_extension, fields},
 };
+use crate::observe::printable::excerpt;
 
 /// Where a report is to go: one URI of a record's `rua`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,21 +88,10 @@ impl RuaDiscovery {
     /// Reads the TXT records of `_smtp._tls.<domain>`, each with its character-strings joined.
     #[must_use]
     pub fn read(records: &[Vec<u8>]) -> Self {
-        // RFC 8460 s3: records that do not begin with the version are dropped; if not exactly one
-        // is left, the domain has no TLSRPT.
-        let mut ours = records
-            .iter()
-            .filter_map(|record| after_version(record, VERSION));
-        let Some(first) = ours.next() else {
-            return Self::Absent;
-        };
-        let others = ours.count();
-        if others > 0 {
-            return Self::Invalid(RuaRecordError::SeveralRecords(others + 1));
-        }
-        match RuaRecord::read(first) {
-            Ok(record) => Self::Found(record),
-            Err(error) => Self::Invalid(error),
+        match Ours::of(records, VERSION) {
+            Ours::Absent => Self::Absent,
+            Ours::Several(number) => Self::Invalid(RuaRecordError::SeveralRecords(number)),
+            Ours::One(rest) => RuaRecord::read(rest).map_or_else(Self::Invalid, Self::Found),
         }
     }
 }
@@ -150,7 +139,7 @@ impl Reading {
         match destinations(uri) {
             Ok(found) => found.into_iter().for_each(|one| self.add(one)),
             Err(why) if self.skipped.len() < SKIPPED_MAX => {
-                self.skipped.push(format!("\"{}\": {why}", printable(uri)));
+                self.skipped.push(format!("\"{}\": {why}", excerpt(uri)));
             }
             Err(_) => self.skipped_without_words += 1,
         }

@@ -1,10 +1,11 @@
 //! The policy document `mta-sts.txt` (RFC 8461 s3.2): a few `key: value` lines.
 
 use super::{
-    AppliedPolicy, MxHost, MxPattern, NameError, PolicyDomain, PolicyType, name::printable,
+    AppliedPolicy, MxHost, MxPattern, NameError, PolicyDomain, PolicyType,
     txt_fields::is_field_name,
 };
 use crate::clock::Timestamp;
+use crate::observe::printable::excerpt;
 
 /// What a policy asks to be done (RFC 8461 s5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,7 +226,7 @@ impl Fields {
         let (key, value) = match text.split_once(':') {
             Some((key, value)) if is_field_name(key) => (key, value.trim_ascii()),
             _ => {
-                let text = printable(text);
+                let text = excerpt(text);
                 return Err(DocumentError::NotAField { line, text });
             }
         };
@@ -263,7 +264,7 @@ fn read_version(line: usize, value: &str) -> Result<(), DocumentError> {
     if value == "STSv1" {
         return Ok(());
     }
-    let text = printable(value);
+    let text = excerpt(value);
     Err(DocumentError::VersionUnknown { line, text })
 }
 
@@ -273,7 +274,7 @@ fn read_mode(line: usize, value: &str) -> Result<Mode, DocumentError> {
         .find(|mode| mode.name() == value)
         .ok_or_else(|| DocumentError::ModeUnknown {
             line,
-            text: printable(value),
+            text: excerpt(value),
         })
 }
 
@@ -282,7 +283,7 @@ fn read_max_age(line: usize, value: &str) -> Result<u32, DocumentError> {
     let seconds = value.parse::<u64>().ok().filter(|_| digits);
     let seconds = seconds.ok_or_else(|| DocumentError::MaxAgeInvalid {
         line,
-        text: printable(value),
+        text: excerpt(value),
     })?;
     // Erratum 7282: ten digits can say more than the maximum. OURS: that means the maximum.
     Ok(
@@ -299,7 +300,7 @@ fn read_mx(line: usize, value: &str) -> Result<Option<MxPattern>, DocumentError>
         // OURS: operators do write addresses here; the other lines stay good (B22).
         Err(NameError::Address(_)) => Ok(None),
         Err(_) => {
-            let text = printable(value);
+            let text = excerpt(value);
             Err(DocumentError::MxInvalid { line, text })
         }
     }

@@ -1,7 +1,7 @@
 //! The TXT record `_mta-sts` (RFC 8461 s3.1): does a domain announce a policy, and which `id` does
 //! it have now? The record holds no policy; its `id` only says when to fetch anew.
 
-use super::txt_fields::{FieldError, after_version, check_extension, fields};
+use super::txt_fields::{FieldError, Ours, check_extension, fields};
 
 /// A valid record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,21 +45,10 @@ impl StsDiscovery {
     /// Reads the TXT records of `_mta-sts.<domain>`, each with its character-strings joined.
     #[must_use]
     pub fn read(records: &[Vec<u8>]) -> Self {
-        // RFC 8461 s3.1: records that do not begin with the version are dropped; if not exactly
-        // one is left, or it is not valid, no policy is announced.
-        let mut ours = records
-            .iter()
-            .filter_map(|record| after_version(record, VERSION));
-        let Some(first) = ours.next() else {
-            return Self::Absent;
-        };
-        let others = ours.count();
-        if others > 0 {
-            return Self::Invalid(StsRecordError::SeveralRecords(others + 1));
-        }
-        match StsRecord::read(first) {
-            Ok(record) => Self::Found(record),
-            Err(error) => Self::Invalid(error),
+        match Ours::of(records, VERSION) {
+            Ours::Absent => Self::Absent,
+            Ours::Several(number) => Self::Invalid(StsRecordError::SeveralRecords(number)),
+            Ours::One(rest) => StsRecord::read(rest).map_or_else(Self::Invalid, Self::Found),
         }
     }
 }

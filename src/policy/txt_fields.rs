@@ -1,7 +1,7 @@
 //! The form that the TXT records `_mta-sts` (RFC 8461 s3.1) and `_smtp._tls` (RFC 8460 s3) share:
 //! a version, then `name=value` fields, each after a `;`.
 
-use super::name::printable;
+use crate::observe::printable::excerpt;
 
 /// Why a record that names its version is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,12 +15,38 @@ pub enum FieldError {
     NotAField(String),
 }
 
+/// What of a name's TXT records is of one version.
+pub(super) enum Ours<'a> {
+    /// None of them: others' records do not matter.
+    Absent,
+    /// One: what follows its version.
+    One(&'a [u8]),
+    /// More than one: so many.
+    Several(usize),
+}
+
+impl<'a> Ours<'a> {
+    /// Finds them, each record with its character-strings joined.
+    // RFC 8461 s3.1, RFC 8460 s3: records that do not begin with the version are dropped; if not
+    // exactly one is left, it is as if there were none.
+    pub(super) fn of(records: &'a [Vec<u8>], version: &str) -> Self {
+        let mut ours = records
+            .iter()
+            .filter_map(|record| after_version(record, version));
+        match (ours.next(), ours.count()) {
+            (None, _) => Self::Absent,
+            (Some(only), 0) => Self::One(only),
+            (Some(_), others) => Self::Several(others + 1),
+        }
+    }
+}
+
 /// What follows `version ";"`, or `None` where the record is of something else.
 ///
 /// White space before the `;` is accepted: the grammar allows it, the rule that drops foreign
 /// records does not (erratum 6285 on RFC 8461).
 // OURS: the reading that takes more records is the safer one (docs/decisions/0003-mta-sts.md).
-pub(super) fn after_version<'a>(record: &'a [u8], version: &str) -> Option<&'a [u8]> {
+fn after_version<'a>(record: &'a [u8], version: &str) -> Option<&'a [u8]> {
     let rest = record.strip_prefix(version.as_bytes())?;
     let white_space = rest
         .iter()
@@ -48,7 +74,7 @@ pub(super) fn fields(rest: &[u8]) -> Result<Vec<(&str, &str)>, FieldError> {
             let field = field.trim_ascii();
             match field.split_once('=') {
                 Some((name, value)) if is_field_name(name) => Ok((name, value)),
-                _ => Err(FieldError::NotAField(printable(field))),
+                _ => Err(FieldError::NotAField(excerpt(field))),
             }
         })
         .collect()
@@ -64,7 +90,7 @@ pub(super) fn check_extension(name: &str, value: &str) -> Result<(), FieldError>
     if !value.is_empty() && value.bytes().all(graphic) {
         return Ok(());
     }
-    Err(FieldError::NotAField(printable(&format!("{name}={value}"))))
+    Err(FieldError::NotAField(excerpt(&format!("{name}={value}"))))
 }
 
 /// A letter or digit, then up to 31 of letters, digits, `_`, `-` and `.`. The keys of a policy

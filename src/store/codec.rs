@@ -1,29 +1,20 @@
 //! The values of the store as bytes. Each begins with the number of its form, so that a later
 //! release can read what an earlier one wrote; `docs/store-format.md` describes them.
-//!
-//! What is read may be damaged: every length is checked against what is there, and nothing panics.
-
-use std::net::IpAddr;
 
 use sealpost_plugin_api::ResultType;
 
-use super::{Counted, FailureRecord, TallyKey, key, key::Kind};
+use super::{
+    Counted, FailureRecord, TallyKey, key,
+    key::Kind,
+    octets::{Reader, Unreadable, Writer},
+};
 use crate::{
-    clock::Timestamp,
     deliver::{DeliveryKey, DeliveryState, Step},
     policy::{
         AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyType, StsPolicy,
     },
     record::{Failure, Source},
 };
-
-/// The form that this release writes, of every value.
-const FORM: u8 = 1;
-
-/// The bytes are not what they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} cannot be read")]
-pub(crate) struct Unreadable(pub(crate) &'static str);
 
 /// The value of a tally: its total and, for a detail, the detail.
 pub(crate) fn write_tally(key: &TallyKey, total: u64) -> Vec<u8> {
@@ -32,7 +23,7 @@ pub(crate) fn write_tally(key: &TallyKey, total: u64) -> Vec<u8> {
     if let Counted::Detail(failure) = &key.counted {
         out.failure(failure);
     }
-    out.0
+    out.finish()
 }
 
 /// Reads a tally from its key and value.
@@ -72,7 +63,7 @@ pub(crate) fn write_failure(record: &FailureRecord) -> Vec<u8> {
         Source::Probe => 3,
     });
     out.failure(&record.failure);
-    out.0
+    out.finish()
 }
 
 /// Reads a failure kept singly from its key and value.
@@ -103,7 +94,7 @@ pub(crate) fn write_applied(policy: &AppliedPolicy) -> Vec<u8> {
     out.text(policy.policy_domain.as_str());
     out.texts(&policy.policy_string);
     out.texts(&policy.mx_host);
-    out.0
+    out.finish()
 }
 
 /// Reads an applied policy.
@@ -138,7 +129,7 @@ pub(crate) fn write_kept(kept: &KeptPolicy) -> Vec<u8> {
     out.text(&kept.id);
     out.time(kept.fetched_at);
     out.time(kept.tried_at);
-    out.0
+    out.finish()
 }
 
 /// Reads a kept MTA-STS policy.
@@ -201,7 +192,7 @@ pub(crate) fn write_delivery(key: &DeliveryKey, state: &DeliveryState) -> Vec<u8
     out.octet(step);
     out.time(at);
     out.text(reason);
-    out.0
+    out.finish()
 }
 
 /// Reads a delivery from its key and value.
@@ -241,64 +232,7 @@ pub(crate) fn read_delivery(
     Ok((key, state))
 }
 
-/// Puts a value together.
-struct Writer(Vec<u8>);
-
 impl Writer {
-    fn new() -> Self {
-        Self(vec![FORM])
-    }
-
-    fn octet(&mut self, octet: u8) {
-        self.0.push(octet);
-    }
-
-    fn octets(&mut self, octets: &[u8]) {
-        self.0.extend_from_slice(octets);
-    }
-
-    fn number(&mut self, number: u64) {
-        self.octets(&number.to_be_bytes());
-    }
-
-    fn time(&mut self, time: Timestamp) {
-        self.octets(&time.0.to_be_bytes());
-    }
-
-    /// Nothing here comes near four thousand million; what did would be cut, not wrapped.
-    fn length(&mut self, length: usize) {
-        self.octets(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    }
-
-    fn text(&mut self, text: &str) {
-        self.length(text.len());
-        self.octets(text.as_bytes());
-    }
-
-    fn texts(&mut self, texts: &[String]) {
-        self.length(texts.len());
-        texts.iter().for_each(|text| self.text(text));
-    }
-
-    fn text_or_none(&mut self, text: Option<&str>) {
-        self.octet(u8::from(text.is_some()));
-        self.text(text.unwrap_or_default());
-    }
-
-    fn address_or_none(&mut self, address: Option<IpAddr>) {
-        match address {
-            None => self.octet(0),
-            Some(IpAddr::V4(four)) => {
-                self.octet(4);
-                self.octets(&four.octets());
-            }
-            Some(IpAddr::V6(six)) => {
-                self.octet(6);
-                self.octets(&six.octets());
-            }
-        }
-    }
-
     // D13: the names of the IANA registry, so that a row outlives our own numbering.
     fn failure(&mut self, failure: &Failure) {
         self.text(failure.result.name());
@@ -310,89 +244,13 @@ impl Writer {
     }
 }
 
-/// Takes a value apart.
-struct Reader<'a> {
-    left: &'a [u8],
-    what: Unreadable,
-}
-
-impl<'a> Reader<'a> {
-    fn new(value: &'a [u8], what: Unreadable) -> Result<Self, Unreadable> {
-        let mut reader = Self { left: value, what };
-        if reader.octet()? == FORM {
-            Ok(reader)
-        } else {
-            Err(what)
-        }
-    }
-
-    fn octets(&mut self, count: usize) -> Result<&'a [u8], Unreadable> {
-        let (taken, left) = self.left.split_at_checked(count).ok_or(self.what)?;
-        self.left = left;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Unreadable> {
-        let (taken, left) = self.left.split_first_chunk().ok_or(self.what)?;
-        self.left = left;
-        Ok(taken)
-    }
-
-    fn octet(&mut self) -> Result<u8, Unreadable> {
-        self.array().map(|[octet]| *octet)
-    }
-
-    fn number(&mut self) -> Result<u64, Unreadable> {
-        self.array().map(|octets| u64::from_be_bytes(*octets))
-    }
-
-    fn time(&mut self) -> Result<Timestamp, Unreadable> {
-        self.array()
-            .map(|octets| Timestamp(i64::from_be_bytes(*octets)))
-    }
-
-    fn length(&mut self) -> Result<usize, Unreadable> {
-        let length = self.array().map(|octets| u32::from_be_bytes(*octets))?;
-        usize::try_from(length).map_err(|_| self.what)
-    }
-
-    fn text(&mut self) -> Result<&'a str, Unreadable> {
-        let length = self.length()?;
-        std::str::from_utf8(self.octets(length)?).map_err(|_| self.what)
-    }
-
-    /// The vector grows with what is really there, not with the count that is claimed.
-    fn texts(&mut self) -> Result<Vec<String>, Unreadable> {
-        let count = self.length()?;
-        let mut texts = Vec::new();
-        for _ in 0..count {
-            texts.push(self.text()?.to_owned());
-        }
-        Ok(texts)
-    }
-
-    fn text_or_none(&mut self) -> Result<Option<String>, Unreadable> {
-        let present = self.octet()?;
-        let text = self.text()?;
-        match present {
-            0 if text.is_empty() => Ok(None),
-            1 => Ok(Some(text.to_owned())),
-            _ => Err(self.what),
-        }
-    }
-
-    fn address_or_none(&mut self) -> Result<Option<IpAddr>, Unreadable> {
-        match self.octet()? {
-            0 => Ok(None),
-            4 => Ok(Some(IpAddr::from(*self.array::<4>()?))),
-            6 => Ok(Some(IpAddr::from(*self.array::<16>()?))),
-            _ => Err(self.what),
-        }
-    }
-
+impl Reader<'_> {
     fn failure(&mut self) -> Result<Failure, Unreadable> {
         Ok(Failure {
-            result: self.text()?.parse::<ResultType>().map_err(|_| self.what)?,
+            result: self
+                .text()?
+                .parse::<ResultType>()
+                .map_err(|_| self.unreadable())?,
             mx: self.text_or_none()?,
             mx_helo: self.text_or_none()?,
             receiving_ip: self.address_or_none()?,
@@ -411,16 +269,7 @@ impl<'a> Reader<'a> {
             3 => Ok(Step::Sent(at)),
             4 => Ok(Step::RetryAt { at, reason }),
             5 => Ok(Step::GivenUp { at, reason }),
-            _ => Err(self.what),
-        }
-    }
-
-    /// Nothing may be left over.
-    const fn end(&self) -> Result<(), Unreadable> {
-        if self.left.is_empty() {
-            Ok(())
-        } else {
-            Err(self.what)
+            _ => Err(self.unreadable()),
         }
     }
 }
@@ -428,7 +277,10 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::UtcDay, policy::PolicyDomain};
+    use crate::{
+        clock::{Timestamp, UtcDay},
+        policy::PolicyDomain,
+    };
 
     fn domain() -> PolicyDomain {
         "example.org".parse().unwrap()

@@ -15,7 +15,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::StoreError;
 
@@ -65,6 +68,7 @@ impl Engine {
             .cache_capacity(cache_bytes)
             // Nothing is written behind our back: a batch is flushed, synced and acknowledged.
             .flush_every_ms(None);
+        wait_for_old_threads(directory)?;
         let database = mood.guard(|| config.open())?;
         let open = |name: &str| File::open(directory.join(name)).map_err(|error| mood.io(&error));
         let log = open(LOG_FILE)?;
@@ -184,6 +188,28 @@ impl Rows {
         refused
     }
 }
+
+/// sled locks its log, and threads of a database that was just closed may hold it a moment longer.
+/// The store's own lock keeps others out, so what holds the log now is about to let go of it.
+fn wait_for_old_threads(directory: &Path) -> Result<(), StoreError> {
+    let Ok(log) = File::open(directory.join(LOG_FILE)) else {
+        return Ok(());
+    };
+    for _ in 0..LOCK_TRIES {
+        // It is given back when the file is closed.
+        match flock(&log, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            _ => return Ok(()),
+        }
+    }
+    Err(StoreError::Held {
+        path: directory.display().to_string(),
+    })
+}
+
+/// Two seconds in all.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 fn bounds<'a>(from: &'a [u8], below: Option<&'a [u8]>) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
     let end = below.map_or(Bound::Unbounded, Bound::Excluded);

@@ -22,12 +22,14 @@ mod codec;
 mod engine;
 mod key;
 pub mod memory;
+mod octets;
 pub mod open;
 mod parted;
 pub mod recorder;
 mod running;
 mod sealed;
 pub mod sled;
+mod trees;
 
 pub use memory::MemoryStore;
 pub use open::{Opened, open_or_put_aside};

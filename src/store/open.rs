@@ -14,7 +14,8 @@ use std::{
 use super::{
     MemoryStore, SledStore, Store, StoreError,
     engine::{Engine, LOG_FILE, PARAMETER_FILE},
-    sled::{Saved, Trees, lock},
+    sled::free_mib,
+    trees::{Saved, Trees, lock},
 };
 use crate::{clock::Timestamp, config::StoreConfig};
 
@@ -160,8 +161,7 @@ fn copy_log(config: &StoreConfig, from: &Path, to: &Path) -> Result<(), StoreErr
     };
     let _held = lock(to)?;
     let log_mib = fs::metadata(from.join(LOG_FILE)).map_err(io)?.len() / (1024 * 1024);
-    let disk = rustix::fs::statvfs(to).map_err(|error| io(error.into()))?;
-    let free_mib = disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024);
+    let free_mib = free_mib(to).map_err(io)?;
     if free_mib < log_mib.saturating_add(config.free_space_min_mib) {
         return Err(StoreError::DiskFull {
             path: to.display().to_string(),

@@ -283,9 +283,9 @@ enum Met {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "measures the pause between two commits; no decision that a test would want to stop"
+    reason = "measures pauses between tries; no decision that a test would want to stop"
 )]
-fn monotonic() -> Instant {
+pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 

@@ -322,3 +322,104 @@ fn cut(text: &str) -> &str {
         .find_map(|end| text.get(..end.min(text.len())))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_plugin_api::ResultType;
+
+    use super::*;
+    use crate::{clock::Timestamp, record::Source, store::MemoryStore};
+
+    fn running() -> Running {
+        Running::new(&StoreConfig::default())
+    }
+
+    fn failed(details: Vec<Failure>) -> SessionRecord {
+        let domain: PolicyDomain = "a.example".parse().unwrap();
+        SessionRecord {
+            at: Timestamp(0),
+            policy: Arc::new(AppliedPolicy::no_policy_found(domain.clone())),
+            domain,
+            source: Source::Mta,
+            verdict: Verdict::Failure(details),
+        }
+    }
+
+    fn greeted(name: impl Into<String>) -> Failure {
+        Failure {
+            mx_helo: Some(name.into()),
+            ..Failure::of_policy(ResultType::CertificateExpired, "expired")
+        }
+    }
+
+    #[test]
+    fn g6_a_peer_with_ever_new_names_fills_neither_memory_nor_disk() {
+        let mut running = running();
+        let sessions = DETAILS_PER_POLICY_MAX + 500;
+        for number in 0..sessions {
+            let details = vec![greeted(format!("{number}a")), greeted(format!("{number}b"))];
+            assert_eq!(running.add(&failed(details)), Room::Found);
+        }
+        assert!(
+            running.rows() <= DETAILS_PER_POLICY_MAX + 4,
+            "{}",
+            running.rows()
+        );
+        let batch = running.batch(&MemoryStore::default()).unwrap();
+        let total = |counted: &Counted| {
+            let found = batch.totals.iter().find(|(key, _)| key.counted == *counted);
+            found.map_or(0, |(_, total)| *total)
+        };
+        let many = Failure::of_policy(ResultType::CertificateExpired, "too-many-details");
+        // Every session is counted; those with new names together, each once.
+        assert_eq!(total(&Counted::Failures), sessions as u64);
+        assert_eq!(
+            total(&Counted::Detail(many)),
+            (sessions - DETAILS_PER_POLICY_MAX / 2) as u64
+        );
+        assert!(batch.failures.len() <= FAILURES_WAITING_MAX);
+    }
+
+    #[test]
+    fn texts_are_cut_at_whole_characters() {
+        let mut running = running();
+        running.add(&failed(vec![
+            greeted("ü".repeat(2_000)),
+            greeted("ü".repeat(3_000)),
+        ]));
+        let batch = running.batch(&MemoryStore::default()).unwrap();
+        let texts: Vec<_> = batch
+            .totals
+            .keys()
+            .filter_map(|key| match &key.counted {
+                Counted::Detail(failure) => failure.mx_helo.clone(),
+                Counted::Successes | Counted::Failures => None,
+            })
+            .collect();
+        assert_eq!(texts, ["ü".repeat(TEXT_BYTES_MAX / 2)]);
+    }
+
+    #[test]
+    fn a_session_finds_room_whole_or_not_at_all() {
+        let mut running = Running::new(&StoreConfig {
+            waiting_rows_max: 3,
+            ..StoreConfig::default()
+        });
+        let one = || failed(vec![greeted("one")]);
+        assert_eq!(running.add(&one()), Room::Found);
+        // Its rows wait already.
+        assert_eq!(running.add(&one()), Room::Found);
+        assert_eq!(running.changed_rows(), 2);
+        let three = failed(vec![greeted("one"), greeted("two"), greeted("three")]);
+        assert_eq!(running.add(&three), Room::None);
+        assert_eq!(running.changed_rows(), 2);
+        assert_eq!(running.add(&failed(vec![greeted("two")])), Room::Found);
+        running.committed();
+        assert_eq!((running.changed_rows(), running.rows()), (0, 3));
+        assert_eq!(
+            running.add(&three),
+            Room::None,
+            "four rows never fit where three may wait"
+        );
+    }
+}

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use super::{
     StoreError,
-    codec::Unreadable,
     engine::{Engine, Rows, Walk},
     key,
+    octets::Unreadable,
 };
 use crate::{clock::UtcDay, policy::PolicyDomain};
 

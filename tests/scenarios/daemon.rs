@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use sealpost::ctl::{protocol::REQUEST_OCTETS_MAX, server, socket::BoundSocket};
+use sealpost::{
+    ctl::{protocol::REQUEST_OCTETS_MAX, server},
+    net::unix_socket::BoundSocket,
+};
 use tokio::sync::watch;
 
 use scripted::Scripted;

@@ -3,6 +3,7 @@
 mod capi;
 mod daemon;
 mod deliver;
+mod demo;
 mod exim;
 mod plugin_socket;
 mod policy;

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use crate::tools::run;
+
 /// Makes `target/test-tools/venv` with what `tests/consumers/requirements.txt` lists, unless it is
 /// there already. Needs `python3` with its `venv` module (Debian: `python3-venv`).
 ///
@@ -21,19 +23,14 @@ pub(crate) fn install(root: &Path) -> Result<(), String> {
         .args(["-m", "venv", "--clear"])
         .arg(&venv))?;
     run(Command::new(venv.join("bin/python3"))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+        ])
         .arg(&requirements))?;
     fs::write(&installed, wanted).map_err(|error| format!("{}: {error}", installed.display()))
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .map_err(|error| format!("{program}: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?} ended with {status}"))
-    }
 }

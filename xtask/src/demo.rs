@@ -3,7 +3,7 @@
 
 use std::{
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -26,16 +26,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
     if !status.success() {
         return Err(format!("cargo build: {status}"));
     }
-    let program = target_directory()?.join("release").join("sealpost");
+    let program = super::target_directory()?.join("release").join("sealpost");
     // Only comes back when it cannot.
     let error = Command::new(&program).arg("demo").args(arguments).exec();
     Err(format!("{}: {error}", program.display()))
-}
-
-/// The directory that this program was built into, which is where cargo builds the others:
-/// `TARGET/debug/xtask`.
-fn target_directory() -> Result<PathBuf, String> {
-    let this = std::env::current_exe().map_err(|error| error.to_string())?;
-    let target = this.parent().and_then(Path::parent).map(Path::to_owned);
-    target.ok_or_else(|| format!("{} is not in a target directory", this.display()))
 }

@@ -2,10 +2,16 @@
 
 use std::{
     io::{self, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
+mod consumers;
 mod demo;
+mod exim;
+mod test;
+mod tidy;
+mod tools;
 
 /// One chore.
 struct Chore {
@@ -16,11 +22,28 @@ struct Chore {
     run: fn(&[String]) -> Result<ExitCode, String>,
 }
 
-const CHORES: &[Chore] = &[Chore {
-    name: "demo",
-    text: "build everything in release mode and run `sealpost demo` with the arguments given",
-    run: demo::run,
-}];
+const CHORES: &[Chore] = &[
+    Chore {
+        name: "demo",
+        text: "build everything in release mode and run `sealpost demo` with the arguments given",
+        run: demo::run,
+    },
+    Chore {
+        name: "exim",
+        text: "unpack Debian's two builds of Exim for the tests, into the target directory",
+        run: exim::run,
+    },
+    Chore {
+        name: "test",
+        text: "install what the tests need and run everything, or the parts named by a word",
+        run: test::run_all,
+    },
+    Chore {
+        name: "tidy",
+        text: "check what neither the compiler nor clippy knows: stages, citations, pages, links",
+        run: tidy::run,
+    },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +59,14 @@ fn main() -> ExitCode {
         complain(&format!("{name}: {error}\n"));
         ExitCode::FAILURE
     })
+}
+
+/// The directory that this program was built into, which is where cargo builds the others:
+/// `TARGET/debug/xtask`.
+fn target_directory() -> Result<PathBuf, String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let target = this.parent().and_then(Path::parent).map(Path::to_owned);
+    target.ok_or_else(|| format!("{} is not in a target directory", this.display()))
 }
 
 fn usage() -> String {

@@ -238,7 +238,7 @@ unsafe fn hand_over(place: *mut *mut c_uchar, outcome: Outcome) -> c_int {
         Ok(text) => (OK, text),
         Err(text) => (DEFER, text),
     };
-    // An answer is at most this long, and what stands before it in a message is not worth a failure.
+    // An answer is no longer than this; only a message around one could be, and is cut.
     let end = text.len().min(ANSWER_BYTES_MAX);
     for (cell, byte) in YIELD.iter().zip(text.iter().take(end).chain(&[0])) {
         // A NUL would end the text early; no answer has one.

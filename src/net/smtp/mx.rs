@@ -12,7 +12,7 @@ use lettre::transport::smtp::extension::ClientId;
 
 use super::{
     Accepted, Envelope, SendError, Transport,
-    session::{self, Mailboxes, Peer, Progress, Refusal, StartTls},
+    session::{self, Attempt, Peer, Refusal, StartTls},
     shown,
 };
 use crate::{
@@ -67,17 +67,12 @@ impl MxTransport {
     }
 
     /// Tries the domain's hosts in their order and the addresses of each.
-    async fn attempt(
-        &self,
-        mailboxes: &Mailboxes,
-        message: &[u8],
-        progress: &Progress,
-    ) -> Result<Accepted, SendError> {
-        let domain = mailboxes.to.domain();
-        let hosts = self.hosts(domain, progress).await?;
+    async fn attempt(&self, attempt: &Attempt<'_>) -> Result<Accepted, SendError> {
+        let domain = attempt.domain();
+        let hosts = self.hosts(domain, attempt).await?;
         let mut last = SendError::temporary(format!("{} has no mail host", shown(domain)));
         for host in hosts.iter().take(HOSTS_MAX) {
-            let addresses = match self.addresses(host, progress).await {
+            let addresses = match self.addresses(host, attempt).await {
                 Ok(addresses) => addresses,
                 Err(error) => {
                     last = error;
@@ -90,7 +85,7 @@ impl MxTransport {
                     address: SocketAddr::new(address, self.port),
                     starttls: StartTls::WhereOffered,
                 };
-                match session::deliver(&self.hello, &peer, mailboxes, message, progress).await {
+                match attempt.deliver(&peer).await {
                     Ok(accepted) => return Ok(accepted),
                     Err(Refusal::Final(error)) => return Err(error),
                     Err(Refusal::TryAnother(error)) => last = error,
@@ -101,12 +96,12 @@ impl MxTransport {
     }
 
     /// The domain's mail hosts, best first.
-    async fn hosts(&self, domain: &str, progress: &Progress) -> Result<Vec<String>, SendError> {
+    async fn hosts(&self, domain: &str, attempt: &Attempt<'_>) -> Result<Vec<String>, SendError> {
         if domain.starts_with('[') {
             let reason = format!("{} is an address and has no MX", shown(domain));
             return Err(SendError::permanent(reason));
         }
-        progress.waits_for(format!("the MX records of {}", shown(domain)));
+        attempt.waits_for(format!("the MX records of {}", shown(domain)));
         let answer = self
             .dns
             .mx(domain)
@@ -119,7 +114,7 @@ impl MxTransport {
         }
         if answer.values.is_empty() {
             // RFC 5321 s5.1: a domain without MX records is its own MX, if it has an address.
-            progress.waits_for(format!("the addresses of {}", shown(domain)));
+            attempt.waits_for(format!("the addresses of {}", shown(domain)));
             let addresses = self
                 .dns
                 .addresses(domain)
@@ -135,8 +130,8 @@ impl MxTransport {
     }
 
     /// The addresses of one host that may be spoken to.
-    async fn addresses(&self, host: &str, progress: &Progress) -> Result<Vec<IpAddr>, SendError> {
-        progress.waits_for(format!("the addresses of {}", shown(host)));
+    async fn addresses(&self, host: &str, attempt: &Attempt<'_>) -> Result<Vec<IpAddr>, SendError> {
+        attempt.waits_for(format!("the addresses of {}", shown(host)));
         let answer = self
             .dns
             .addresses(host)
@@ -168,14 +163,8 @@ impl Transport for MxTransport {
         message: &'a [u8],
     ) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            let mailboxes = Mailboxes::of(envelope)?;
-            let progress = Progress::default();
-            session::within(
-                self.limit,
-                &progress,
-                self.attempt(&mailboxes, message, &progress),
-            )
-            .await
+            let attempt = Attempt::new(&self.hello, envelope, message)?;
+            attempt.within(self.limit, self.attempt(&attempt)).await
         })
     }
 }

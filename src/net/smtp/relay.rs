@@ -6,7 +6,7 @@ use lettre::transport::smtp::extension::ClientId;
 
 use super::{
     Accepted, Envelope, SendError, Transport,
-    session::{self, Mailboxes, Peer, Progress, Refusal, StartTls},
+    session::{self, Attempt, Peer, Refusal, StartTls},
     shown,
 };
 use crate::clock::BoxFuture;
@@ -56,13 +56,8 @@ impl RelayTransport {
     }
 
     /// Tries the relay's addresses in the system's order.
-    async fn attempt(
-        &self,
-        mailboxes: &Mailboxes,
-        message: &[u8],
-        progress: &Progress,
-    ) -> Result<Accepted, SendError> {
-        progress.waits_for(format!("the addresses of {}", self.host));
+    async fn attempt(&self, attempt: &Attempt<'_>) -> Result<Accepted, SendError> {
+        attempt.waits_for(format!("the addresses of {}", self.host));
         // The system's resolver, for a relay may stand in /etc/hosts only. The operator chose it.
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
             .await
@@ -83,7 +78,7 @@ impl RelayTransport {
                     StartTls::WhereOffered
                 },
             };
-            match session::deliver(&self.hello, &peer, mailboxes, message, progress).await {
+            match attempt.deliver(&peer).await {
                 Ok(accepted) => return Ok(accepted),
                 Err(Refusal::Final(error)) => return Err(error),
                 Err(Refusal::TryAnother(error)) => last = error,
@@ -100,14 +95,8 @@ impl Transport for RelayTransport {
         message: &'a [u8],
     ) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            let mailboxes = Mailboxes::of(envelope)?;
-            let progress = Progress::default();
-            session::within(
-                self.limit,
-                &progress,
-                self.attempt(&mailboxes, message, &progress),
-            )
-            .await
+            let attempt = Attempt::new(&self.hello, envelope, message)?;
+            attempt.within(self.limit, self.attempt(&attempt)).await
         })
     }
 }

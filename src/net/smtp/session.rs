@@ -11,7 +11,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -78,14 +78,14 @@ pub(super) enum Refusal {
 }
 
 /// An envelope that can be put into commands without changing their meaning.
-pub(super) struct Mailboxes {
+struct Mailboxes {
     from: Address,
-    pub(super) to: Address,
+    to: Address,
 }
 
 impl Mailboxes {
     /// Checks both mailboxes. They come from a configuration and from the DNS.
-    pub(super) fn of(envelope: &Envelope) -> Result<Self, SendError> {
+    fn of(envelope: &Envelope) -> Result<Self, SendError> {
         let parse = |mailbox: &str| {
             // RFC 5321 s4.5.3.1: a path has at most 256 octets with its brackets.
             let one_line = mailbox.len() <= 254 && !mailbox.chars().any(char::is_control);
@@ -109,49 +109,71 @@ impl Mailboxes {
     }
 }
 
-/// What an attempt waits for, so that it can be named when the time is over.
-#[derive(Debug, Default)]
-pub(super) struct Progress(Mutex<String>);
+/// One attempt to bring one message to its mailbox, over as many sessions as that takes.
+pub(super) struct Attempt<'a> {
+    hello: &'a ClientId,
+    mailboxes: Mailboxes,
+    message: &'a [u8],
+    /// What it waits for, so that it can be named when the time is over.
+    waits_for: Mutex<String>,
+}
 
-impl Progress {
+impl<'a> Attempt<'a> {
+    /// An attempt as the client of this name.
+    pub(super) fn new(
+        hello: &'a ClientId,
+        envelope: &Envelope,
+        message: &'a [u8],
+    ) -> Result<Self, SendError> {
+        Ok(Self {
+            hello,
+            mailboxes: Mailboxes::of(envelope)?,
+            message,
+            waits_for: Mutex::default(),
+        })
+    }
+
+    /// The domain of the mailbox it is for.
+    pub(super) fn domain(&self) -> &str {
+        self.mailboxes.to.domain()
+    }
+
     /// From now on it waits for this.
     pub(super) fn waits_for(&self, what: impl Into<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what.into();
+        *self.waiting() = what.into();
     }
-}
 
-/// Runs one attempt within its time.
-pub(super) async fn within(
-    limit: Duration,
-    progress: &Progress,
-    attempt: impl Future<Output = Result<Accepted, SendError>> + Send,
-) -> Result<Accepted, SendError> {
-    timeout(limit, attempt).await.unwrap_or_else(|_elapsed| {
-        let waited_for = progress.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(SendError::temporary(format!(
-            "not done within {} s, while waiting for {waited_for}",
-            limit.as_secs()
-        )))
-    })
-}
+    /// Does the work of it within its time.
+    pub(super) async fn within(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<Accepted, SendError>> + Send,
+    ) -> Result<Accepted, SendError> {
+        timeout(limit, work).await.unwrap_or_else(|_elapsed| {
+            Err(SendError::temporary(format!(
+                "not done within {} s, while waiting for {}",
+                limit.as_secs(),
+                self.waiting()
+            )))
+        })
+    }
 
-/// Brings a message to one address.
-pub(super) async fn deliver(
-    hello: &ClientId,
-    peer: &Peer<'_>,
-    mailboxes: &Mailboxes,
-    message: &[u8],
-    progress: &Progress,
-) -> Result<Accepted, Refusal> {
-    let (mut connection, privacy) = greet(hello, peer, progress)
-        .await
-        .map_err(Refusal::TryAnother)?;
-    let outcome = transact(&mut connection, peer, mailboxes, message, privacy, progress).await;
-    // The message's fate is known: nobody waits for the goodbye.
-    drop(tokio::spawn(async move {
-        let _said = timeout(Duration::from_secs(QUIT_SECONDS_MAX), connection.quit()).await;
-    }));
-    outcome
+    /// Brings the message to one address.
+    pub(super) async fn deliver(&self, peer: &Peer<'_>) -> Result<Accepted, Refusal> {
+        let (mut connection, privacy) = greet(self, peer).await.map_err(Refusal::TryAnother)?;
+        let outcome = transact(&mut connection, self, peer, privacy).await;
+        // The message's fate is known: nobody waits for the goodbye.
+        drop(tokio::spawn(async move {
+            let _said = timeout(Duration::from_secs(QUIT_SECONDS_MAX), connection.quit()).await;
+        }));
+        outcome
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, String> {
+        self.waits_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How private a session turned out.
@@ -167,18 +189,17 @@ enum Privacy {
 
 /// Connects, greets and turns TLS on where it works.
 async fn greet(
-    hello: &ClientId,
+    attempt: &Attempt<'_>,
     peer: &Peer<'_>,
-    progress: &Progress,
 ) -> Result<(AsyncSmtpConnection, Privacy), SendError> {
-    let mut connection = open(hello, peer, progress).await?;
+    let mut connection = open(attempt, peer).await?;
     if peer.starttls == StartTls::Never || !connection.can_starttls() {
         return Ok((connection, Privacy::Clear));
     }
-    progress.waits_for(format!("TLS with {peer}"));
+    attempt.waits_for(format!("TLS with {peer}"));
     let trouble = match tls_parameters(peer.host) {
         Ok(parameters) => {
-            let handshake = connection.starttls(parameters, hello);
+            let handshake = connection.starttls(parameters, attempt.hello);
             match timeout(Duration::from_secs(HANDSHAKE_SECONDS_MAX), handshake).await {
                 Ok(Ok(())) => return Ok((connection, Privacy::Tls)),
                 Ok(Err(error)) => shown(&error.to_string()),
@@ -190,17 +211,13 @@ async fn greet(
     // RFC 8460 s3: a report is delivered although TLS fails; the failure may be what it tells of.
     tracing::debug!(%peer, trouble, "TLS fails; the report goes in the clear");
     drop(connection);
-    let connection = open(hello, peer, progress).await?;
+    let connection = open(attempt, peer).await?;
     Ok((connection, Privacy::ClearAfterFailure))
 }
 
 /// Connects and exchanges greetings.
-async fn open(
-    hello: &ClientId,
-    peer: &Peer<'_>,
-    progress: &Progress,
-) -> Result<AsyncSmtpConnection, SendError> {
-    progress.waits_for(format!("a connection to {peer}"));
+async fn open(attempt: &Attempt<'_>, peer: &Peer<'_>) -> Result<AsyncSmtpConnection, SendError> {
+    attempt.waits_for(format!("a connection to {peer}"));
     let unreachable = |words: &str| SendError::Unreachable {
         reason: format!("no connection to {peer}: {words}"),
     };
@@ -214,12 +231,12 @@ async fn open(
             )));
         }
     };
-    progress.waits_for(format!("the greeting of {peer}"));
+    attempt.waits_for(format!("the greeting of {peer}"));
     let stream = Box::new(BoundedStream {
         stream,
         bytes_left: RECEIVED_BYTES_MAX,
     });
-    AsyncSmtpConnection::connect_with_transport(stream, hello)
+    AsyncSmtpConnection::connect_with_transport(stream, attempt.hello)
         .await
         .map_err(|error| SendError::Temporary {
             code: code(&error),
@@ -239,12 +256,11 @@ fn tls_parameters(host: &str) -> Result<TlsParameters, Error> {
 /// MAIL, RCPT, DATA and the message.
 async fn transact(
     connection: &mut AsyncSmtpConnection,
+    attempt: &Attempt<'_>,
     peer: &Peer<'_>,
-    mailboxes: &Mailboxes,
-    message: &[u8],
     privacy: Privacy,
-    progress: &Progress,
 ) -> Result<Accepted, Refusal> {
+    let mailboxes = &attempt.mailboxes;
     let mut parameters = Vec::new();
     if !mailboxes.is_ascii() {
         // RFC 6531 s3.4: such a mailbox may only be named to a host that offers SMTPUTF8.
@@ -260,18 +276,19 @@ async fn transact(
     }
     let refused =
         |command: &'static str| move |error: Error| refusal(peer, command, &error, privacy);
-    progress.waits_for(format!("the answer of {peer} to MAIL"));
+    attempt.waits_for(format!("the answer of {peer} to MAIL"));
     let mail = Mail::new(Some(mailboxes.from.clone()), parameters);
     connection.command(mail).await.map_err(refused("MAIL"))?;
-    progress.waits_for(format!("the answer of {peer} to RCPT"));
+    attempt.waits_for(format!("the answer of {peer} to RCPT"));
     let rcpt = Rcpt::new(mailboxes.to.clone(), Vec::new());
     connection.command(rcpt).await.map_err(refused("RCPT"))?;
-    progress.waits_for(format!("the answer of {peer} to DATA"));
+    attempt.waits_for(format!("the answer of {peer} to DATA"));
     connection.command(Data).await.map_err(refused("DATA"))?;
-    progress.waits_for(format!(
+    attempt.waits_for(format!(
         "the answer of {peer} to the whole message, which it may have taken"
     ));
     // lettre ends the message with CRLF itself; a second one would be an empty line more.
+    let message = attempt.message;
     let message = message.strip_suffix(b"\r\n").unwrap_or(message);
     let response = connection
         .message(message)

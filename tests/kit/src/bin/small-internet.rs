@@ -27,6 +27,14 @@
 //!   `[{"mx","client","sni","tls","commands":[...]}]`;
 //! - `wait COUNT`: waits until so many messages are in the inbox, for a minute at most, and answers
 //!   `{"inbox":how many there are}`;
+//! - `mx DOMAIN HOST`: HOST is the domain's only MX from now on;
+//! - `cname NAME TARGET`: NAME is an alias of TARGET from now on;
+//! - `behave HOST BEHAVIOUR`: what a mail host does from the next connection on: `correct`,
+//!   `no-starttls`, `refuses-starttls`, `handshake-rubbish`, `closes-at-handshake` or
+//!   `refuses-recipients`;
+//! - `certificate HOST NAME [FLAW]`: a mail host shows a certificate for NAME from the next connection
+//!   on, a good one or `expired`, `not-yet-valid`, `common-name-only`, `self-signed` or
+//!   `unknown-authority`; these four are answered with `{"done":true}`;
 //! - `quit`, or the end of the input: ends the program, without an answer.
 //!
 //! A line that is none of these is answered with `{"error":"..."}`.
@@ -39,7 +47,7 @@ use std::{
     time::Duration,
 };
 
-use sealpost_kit::{Internet, Message, Ports, ReportMail};
+use sealpost_kit::{Flaw, Internet, Message, MxBehaviour, Ports, ReportMail};
 use serde_json::{Value, json};
 
 /// How long `wait` waits at most.
@@ -71,6 +79,18 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             ["messages"] => messages(&internet),
             ["sessions"] => sessions(&internet),
             ["wait", count] => wait(&internet, count).await,
+            ["mx", domain, host] => {
+                internet.dns.set_mx(domain, &[(10, *host)]);
+                json!({"done": true})
+            }
+            ["cname", name, target] => {
+                internet.dns.set_cname(name, target);
+                json!({"done": true})
+            }
+            ["behave", host, behaviour] => behave(&internet, host, behaviour),
+            ["certificate", host, name, flaw @ ..] if flaw.len() <= 1 => {
+                certificate(&internet, host, name, flaw.first().copied())
+            }
             _ => json!({"error": format!("not a command: {line}")}),
         };
         say(&answer.to_string())?;
@@ -218,6 +238,38 @@ fn sessions(internet: &Internet) -> Value {
         })
     });
     list.collect()
+}
+
+fn behave(internet: &Internet, host: &str, behaviour: &str) -> Value {
+    let behaviour = match behaviour {
+        "correct" => MxBehaviour::Correct,
+        "no-starttls" => MxBehaviour::NoStartTls,
+        "refuses-starttls" => MxBehaviour::RefusesStartTls,
+        "handshake-rubbish" => MxBehaviour::HandshakeRubbish,
+        "closes-at-handshake" => MxBehaviour::ClosesAtHandshake,
+        "refuses-recipients" => MxBehaviour::RefusesRecipients(550),
+        _ => return json!({"error": format!("not a behaviour: {behaviour}")}),
+    };
+    internet.mx_hosts.set_behaviour(host, behaviour);
+    json!({"done": true})
+}
+
+fn certificate(internet: &Internet, host: &str, name: &str, flaw: Option<&str>) -> Value {
+    let authority = &internet.authority;
+    let issued = match flaw {
+        None => authority.issue(&[name]),
+        Some("expired") => authority.issue_flawed(&[name], Flaw::Expired),
+        Some("not-yet-valid") => authority.issue_flawed(&[name], Flaw::NotYetValid),
+        Some("common-name-only") => authority.issue_flawed(&[name], Flaw::CommonNameOnly),
+        Some("self-signed") => authority.issue_flawed(&[name], Flaw::SelfSigned),
+        Some("unknown-authority") => authority.issue_flawed(&[name], Flaw::UnknownAuthority),
+        Some(flaw) => return json!({"error": format!("not a flaw: {flaw}")}),
+    };
+    match issued {
+        Ok(leaf) => internet.mx_hosts.set_certificate(host, leaf),
+        Err(error) => return json!({"error": error.to_string()}),
+    }
+    json!({"done": true})
 }
 
 async fn wait(internet: &Internet, count: &str) -> Value {

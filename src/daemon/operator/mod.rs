@@ -13,23 +13,23 @@ use crate::{
         control::{Control, Replied, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
-            CheckResult, CounterView, DayTotals, Deliveries, DeliveryView, OverrideView, Policies,
-            PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, SendOutcome,
-            SendView, Sessions, Status, StoreState, StoreStatus,
+            CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies, PolicyView,
+            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Sessions, Status,
+            StoreState, StoreStatus,
         },
     },
-    deliver::{
-        DeliveryKey, DeliveryState, Step,
-        courier::{Courier, SendDayError},
-        listing::{Listed, Note},
-    },
+    deliver::courier::Courier,
     engine::keeper::{Keeper, Unknown},
     net::{dns::Dns, https::PolicyHost},
     observe::Counters,
-    policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, RuaDiscovery, StsStanding},
+    policy::{FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
+
+mod reports;
+
+use reports::delivery_views;
 
 /// Answers the control socket from the parts of the daemon.
 pub struct Operator {
@@ -332,88 +332,6 @@ impl Operator {
         };
         Ok(check(&domain, &means).await)
     }
-
-    async fn listed(&self, day: UtcDay, domain: Option<&PolicyDomain>) -> Replied<Vec<Listed>> {
-        let listed = self.courier.list(day).await;
-        let mut listed = listed.map_err(|error| Refusal::trouble(error.to_string()))?;
-        listed.retain(|one| domain.is_none_or(|domain| *domain == one.domain));
-        Ok(listed)
-    }
-
-    async fn view(&self, day: UtcDay, domain: PolicyDomain) -> Replied<ReportView> {
-        let asked = domain.clone();
-        let counted = self
-            .read_newest(move |_, reports| reports.day(day, &asked))
-            .await?;
-        let counted = counted.ok_or_else(|| {
-            Refusal::not_found(format!("nothing was counted of {domain} on {day}"))
-        })?;
-        let report = self.reports.report(&counted).ok_or_else(|| {
-            Refusal::trouble("[sender] does not say who we are, so there are no reports")
-        })?;
-        let mut notes: Vec<String> = self.reports.not_owed(&counted).into_iter().collect();
-        let mut destinations = Vec::new();
-        match self.keeper.rua(&domain).await {
-            Ok(RuaDiscovery::Found(record)) => {
-                destinations.extend(record.destinations.iter().map(ToString::to_string));
-                notes.extend(record.skipped);
-            }
-            Ok(RuaDiscovery::Absent) => notes.push("the domain asks for no reports".to_owned()),
-            Ok(RuaDiscovery::Invalid(error)) => notes.push(error.to_string()),
-            Err(error) => notes.push(format!("where reports go could not be looked up: {error}")),
-        }
-        let listed = self.listed(day, Some(&domain)).await?;
-        notes.extend(
-            listed
-                .iter()
-                .filter_map(|one| one.note.as_ref().map(ToString::to_string)),
-        );
-        notes.dedup();
-        Ok(ReportView {
-            day: day.to_string(),
-            domain: domain.to_string(),
-            day_over: self.today() > day,
-            sessions: counted.successes() + counted.failures(),
-            destinations,
-            notes,
-            deliveries: listed
-                .iter()
-                .flat_map(|one| delivery_views(day, one))
-                .collect(),
-            report: serde_json::from_slice(&report.json)
-                .map_err(|error| Refusal::trouble(error.to_string()))?,
-            text: report.text,
-        })
-    }
-
-    async fn send(&self, day: UtcDay, domain: Option<PolicyDomain>) -> Replied<ReportsSent> {
-        if let Err(error) = self.journal.synced().await {
-            tracing::warn!(%error, "the newest sessions are not on the disk yet");
-        }
-        let before = self.listed(day, domain.as_ref()).await?;
-        let after = self
-            .courier
-            .send_day(day, domain.as_ref())
-            .await
-            .map_err(|error| {
-                let kind = match &error {
-                    SendDayError::NotOver(_) | SendDayError::Off => RefusalKind::BadRequest,
-                    SendDayError::Nothing { .. } => RefusalKind::NotFound,
-                    _ => RefusalKind::Trouble,
-                };
-                Refusal::new(kind, error.to_string())
-            })?;
-        let totals = self.totals(day).await?;
-        Ok(ReportsSent {
-            day: day.to_string(),
-            day_over: self.today() > day,
-            sessions: totals.successes + totals.failures,
-            reports: after
-                .iter()
-                .flat_map(|one| send_views(one, &before))
-                .collect(),
-        })
-    }
 }
 
 fn refused(unknown: &Unknown) -> Refusal {
@@ -422,69 +340,6 @@ fn refused(unknown: &Unknown) -> Refusal {
         _ => RefusalKind::Trouble,
     };
     Refusal::new(kind, unknown.to_string())
-}
-
-fn delivery_views(day: UtcDay, listed: &Listed) -> Vec<DeliveryView> {
-    let view = |(destination, state)| {
-        let (domain, destination) = (listed.domain.clone(), Clone::clone(destination));
-        DeliveryView::of(
-            &DeliveryKey {
-                day,
-                domain,
-                destination,
-            },
-            state,
-        )
-    };
-    listed
-        .deliveries
-        .iter()
-        .map(|(destination, state)| view((destination, state)))
-        .collect()
-}
-
-/// What came of a domain's report: a line for each destination, or one that says why there is none.
-fn send_views(after: &Listed, before: &[Listed]) -> Vec<SendView> {
-    let domain = after.domain.to_string();
-    if after.deliveries.is_empty() {
-        let outcome = match &after.note {
-            Some(Note::Never | Note::NothingToReport | Note::TooOld) => SendOutcome::LeftOut,
-            Some(Note::HeldUp { .. }) => SendOutcome::Failed,
-            _ => SendOutcome::NoDestination,
-        };
-        let reason = after.note.as_ref().map(ToString::to_string);
-        return vec![SendView {
-            domain,
-            destination: None,
-            outcome,
-            report_id: None,
-            reason,
-        }];
-    }
-    let sent_before = |destination: &Destination| {
-        let of_domain = before.iter().filter(|one| one.domain == after.domain);
-        of_domain
-            .flat_map(|one| &one.deliveries)
-            .any(|(to, state)| to == destination && matches!(state.step, Step::Sent(_)))
-    };
-    let view = |(destination, state): &(Destination, DeliveryState)| {
-        let (outcome, reason) = match &state.step {
-            Step::Sent(_) if sent_before(destination) => (SendOutcome::AlreadySent, None),
-            Step::Sent(_) => (SendOutcome::Sent, None),
-            Step::GivenUp { reason, .. } => (SendOutcome::GivenUp, Some(reason.clone())),
-            Step::RetryAt { reason, .. } => (SendOutcome::Failed, Some(reason.clone())),
-            Step::Due(at) => (SendOutcome::Failed, Some(format!("still due, at {at}"))),
-            Step::Sending(at) => (SendOutcome::Failed, Some(format!("under way since {at}"))),
-        };
-        SendView {
-            domain: domain.clone(),
-            destination: Some(destination.to_string()),
-            outcome,
-            report_id: Some(state.report_id.clone()),
-            reason,
-        }
-    };
-    after.deliveries.iter().map(view).collect()
 }
 
 impl Control for Operator {

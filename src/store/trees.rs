@@ -1,0 +1,341 @@
+//! The trees of the store on disk, and what is done in more than one of them.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::{DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use super::{
+    FailureRecord, StoreError, codec,
+    engine::{Engine, Rows, Walk},
+    key,
+    octets::Unreadable,
+    parted::{self, Parted, Trouble},
+    sealed::{RowMap, Sealed},
+};
+use crate::{
+    clock::UtcDay,
+    config::StoreConfig,
+    deliver::{DeliveryKey, DeliveryState},
+    policy::{KeptPolicy, PolicyDomain},
+};
+
+/// The format of the whole: which trees there are and what their keys are.
+pub(super) const FORMAT: u32 = 1;
+
+/// An open database and its trees.
+pub(super) struct Trees {
+    path: String,
+    pub(super) tallies: Rows,
+    pub(super) sealed: Sealed,
+    pub(super) failures: Rows,
+    pub(super) applied: Parted,
+    pub(super) kept: Parted,
+    pub(super) deliveries: Parted,
+    // Behind the trees, so that it is dropped after them.
+    pub(super) engine: Engine,
+    _lock: File,
+}
+
+impl Trees {
+    pub(super) fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        let lock = lock(&config.path)?;
+        let cache_bytes = config.cache_mib.saturating_mul(1024 * 1024);
+        let trees = Self::of_engine(Engine::open(&config.path, cache_bytes)?, &config.path, lock)?;
+        parted::sweep(
+            &trees.engine,
+            &[&trees.applied, &trees.kept, &trees.deliveries],
+        )?;
+        trees.look_at_everything()?;
+        Ok(trees)
+    }
+
+    /// sled finds damage where it meets it. Better now, when the store can be put aside, than in
+    /// the middle of the day.
+    fn look_at_everything(&self) -> Result<(), StoreError> {
+        let sealed = [self.sealed.heads(), self.sealed.blocks()];
+        let parted = [&self.applied, &self.kept, &self.deliveries].map(Parted::heads);
+        let rows = [&self.tallies, &self.failures, self.kept.parts()];
+        for rows in rows.into_iter().chain(sealed).chain(parted) {
+            rows.walk(&[], None, |_, _| Ok(Walk::On))?;
+        }
+        Ok(())
+    }
+
+    /// The trees of an engine, when it has the format we know.
+    pub(super) fn of_engine(
+        engine: Engine,
+        directory: &Path,
+        lock: File,
+    ) -> Result<Self, StoreError> {
+        let about = engine.rows("about")?;
+        let trees = Self {
+            path: directory.display().to_string(),
+            tallies: engine.rows("tallies")?,
+            sealed: Sealed::open(&engine)?,
+            failures: engine.rows("failures")?,
+            applied: Parted::open(&engine, "applied")?,
+            kept: Parted::open(&engine, "kept")?,
+            deliveries: Parted::open(&engine, "deliveries")?,
+            engine,
+            _lock: lock,
+        };
+        trees.check_format(&about)?;
+        Ok(trees)
+    }
+
+    fn check_format(&self, about: &Rows) -> Result<(), StoreError> {
+        const KEY: &[u8] = b"format";
+        let Some(value) = about.value(KEY)? else {
+            // New, or it died before its first batch.
+            about.put(KEY, &FORMAT.to_be_bytes())?;
+            return self.engine.sync();
+        };
+        let found = value
+            .first_chunk()
+            .map(|octets| u32::from_be_bytes(*octets))
+            .filter(|found| *found > 0)
+            .ok_or_else(|| self.damaged("its format number cannot be read"))?;
+        if found > FORMAT {
+            return Err(StoreError::FromTheFuture {
+                path: self.path.clone(),
+                found,
+                known: FORMAT,
+            });
+        }
+        Ok(())
+    }
+
+    /// The rows of tallies under a prefix, whether they lie singly or packed.
+    pub(super) fn rows(&self, day: UtcDay, prefix: &[u8]) -> Result<RowMap, StoreError> {
+        // In this order: a row that is packed between the two is then seen packed. A row that lies
+        // singly is newer than what was packed.
+        let live = self.live_rows(prefix)?;
+        let mut rows = self.plain(self.sealed.rows(day, prefix), "a sealed day")?;
+        rows.extend(live);
+        Ok(rows)
+    }
+
+    pub(super) fn live_rows(&self, prefix: &[u8]) -> Result<RowMap, StoreError> {
+        let mut live = RowMap::new();
+        let below = key::behind(prefix);
+        self.tallies.walk(prefix, below.as_deref(), |key, value| {
+            live.insert(key.to_vec(), value.to_vec());
+            Ok(Walk::On)
+        })?;
+        Ok(live)
+    }
+
+    /// Appends failures, and drops the oldest of each domain and day beyond the bound.
+    pub(super) fn put_failures(
+        &self,
+        failures: &[FailureRecord],
+        keep_max: usize,
+    ) -> Result<(), StoreError> {
+        let mut groups: BTreeMap<(UtcDay, &PolicyDomain), Vec<&FailureRecord>> = BTreeMap::new();
+        for failure in failures {
+            groups
+                .entry((failure.at.day(), &failure.domain))
+                .or_default()
+                .push(failure);
+        }
+        for ((day, domain), group) in groups {
+            let prefix = key::day_domain(day, domain);
+            let below = key::behind(&prefix);
+            let number = |row: Option<(Vec<u8>, Vec<u8>)>| {
+                row.and_then(|(key, _)| key::failure_sequence(&key))
+            };
+            let last = number(self.failures.last(&prefix, below.as_deref())?);
+            let first = number(self.failures.first(&prefix, below.as_deref())?);
+            let mut next = last.map_or(0, |last| last.saturating_add(1));
+            for failure in group.iter().skip(group.len().saturating_sub(keep_max)) {
+                let key = key::failure(day, domain, next);
+                self.failures.put(&key, &codec::write_failure(failure))?;
+                next = next.saturating_add(1);
+            }
+            let keep_from = next.saturating_sub(u64::try_from(keep_max).unwrap_or(u64::MAX));
+            for sequence in first.unwrap_or(next)..keep_from {
+                self.failures.remove(&key::failure(day, domain, sequence))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_kept(
+        &self,
+        domain: &PolicyDomain,
+        kept: &KeptPolicy,
+    ) -> Result<(), StoreError> {
+        let key = domain.as_str().as_bytes();
+        self.kept.put(&self.engine, key, &codec::write_kept(kept))
+    }
+
+    pub(super) fn put_delivery(
+        &self,
+        key: &DeliveryKey,
+        state: &DeliveryState,
+    ) -> Result<(), StoreError> {
+        let value = codec::write_delivery(key, state);
+        self.deliveries
+            .put(&self.engine, &key::delivery(key), &value)
+    }
+
+    /// One domain's damaged policy is its own trouble: it is said, and left out.
+    pub(super) fn kept_policies(&self) -> Result<Vec<(PolicyDomain, KeptPolicy)>, StoreError> {
+        let mut policies = Vec::new();
+        self.kept.walk(&[], |key, value| {
+            let read = value
+                .ok()
+                .and_then(|value| codec::read_kept(&value).ok())
+                .zip(key::domain(key));
+            match read {
+                Some((kept, domain)) => policies.push((domain, kept)),
+                None => tracing::error!(
+                    domain = %key.escape_ascii(),
+                    "the policy kept for this domain is damaged; it will be fetched again"
+                ),
+            }
+            Ok(())
+        })?;
+        Ok(policies)
+    }
+
+    /// Everything of another store that can be put into a new one, for what cannot be read is left.
+    pub(super) fn saved(&self) -> Saved {
+        let mut saved = Saved {
+            kept: self.kept_policies().unwrap_or_default(),
+            deliveries: Vec::new(),
+        };
+        let walked = self.deliveries.walk(&[], |key, value| {
+            let read = value
+                .ok()
+                .and_then(|value| codec::read_delivery(key, &value).ok());
+            saved.deliveries.extend(read);
+            Ok(())
+        });
+        if let Err(error) = walked {
+            tracing::error!(%error, "not every delivery state could be read");
+        }
+        saved
+    }
+
+    /// The applied policies that no row of any day names. Reading all days takes seconds; what is
+    /// committed meanwhile is looked at by [`keep_those_used_since`](Self::keep_those_used_since).
+    pub(super) fn unused_policies(&self) -> Result<HashSet<Vec<u8>>, StoreError> {
+        let mut unused: HashSet<_> = self.applied.keys(&[])?.into_iter().collect();
+        for day in days_of(self.sealed.heads())? {
+            match self.sealed.rows(day, &key::day(day)) {
+                Ok(rows) => rows.keys().for_each(|key| note_use(key, &mut unused)),
+                Err(Trouble::Store(error)) => return Err(error),
+                // What a damaged day needs cannot be told: everything stays.
+                Err(Trouble::Torn) => return Ok(HashSet::new()),
+            }
+        }
+        self.keep_those_used_since(&mut unused)?;
+        Ok(unused)
+    }
+
+    /// Takes those out that a row of a day not packed yet names: every commit writes such rows.
+    pub(super) fn keep_those_used_since(
+        &self,
+        unused: &mut HashSet<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        self.tallies.walk(&[], None, |key, _| {
+            note_use(key, unused);
+            Ok(Walk::On)
+        })
+    }
+
+    pub(super) fn forget_policies(&self, unused: &HashSet<Vec<u8>>) -> Result<(), StoreError> {
+        unused
+            .iter()
+            .try_for_each(|key| self.applied.remove(&self.engine, key))
+    }
+
+    pub(super) fn plain<T>(&self, found: Result<T, Trouble>, what: &str) -> Result<T, StoreError> {
+        found.map_err(|trouble| match trouble {
+            Trouble::Store(error) => error,
+            Trouble::Torn => self.damaged(&format!("{what} cannot be read")),
+        })
+    }
+
+    pub(super) fn readable<T>(&self, read: Result<T, Unreadable>) -> Result<T, StoreError> {
+        read.map_err(|unreadable| self.damaged(&unreadable.to_string()))
+    }
+
+    fn damaged(&self, reason: &str) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// What [`SledStore::take_over`](super::SledStore::take_over) puts in.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    pub(super) kept: Vec<(PolicyDomain, KeptPolicy)>,
+    pub(super) deliveries: Vec<(DeliveryKey, DeliveryState)>,
+}
+
+/// Makes the directory when it is missing, and holds it against other processes.
+pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = || directory.display().to_string();
+    let io = |error: io::Error| StoreError::Io {
+        path: path(),
+        reason: error.to_string(),
+    };
+    // Who was mailed, and how that went, is nobody else's business.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(io)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(directory.join("lock"))
+        .map_err(io)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Held { path: path() }),
+        Err(error) => Err(io(error.into())),
+    }
+}
+
+/// The days that keys of a tree begin with, found without looking at every key.
+pub(super) fn days_of(rows: &Rows) -> Result<Vec<UtcDay>, StoreError> {
+    let mut days = Vec::new();
+    let mut from = Vec::new();
+    while let Some((key, _)) = rows.first(&from, None)? {
+        let Some(day) = key::day_of(&key) else { break };
+        days.push(day);
+        match key::behind(&key::day(day)) {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    Ok(days)
+}
+
+pub(super) fn remove_under(rows: &Rows, prefix: &[u8]) -> Result<(), StoreError> {
+    let mut keys = Vec::new();
+    let below = key::behind(prefix);
+    rows.walk(prefix, below.as_deref(), |key, _| {
+        keys.push(key.to_vec());
+        Ok(Walk::On)
+    })?;
+    keys.iter().try_for_each(|key| rows.remove(key))
+}
+
+/// Takes the policy that a row names out of those that are unused.
+fn note_use(key: &[u8], unused: &mut HashSet<Vec<u8>>) {
+    if let Some(name) = key::read_tally(key) {
+        unused.remove(name.policy.0.as_slice());
+    }
+}

@@ -1,0 +1,77 @@
+//! A host of its own: a network with nothing but loopback, where all ports are free, and a private
+//! `/etc`.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+/// Where the host's directory is seen from inside.
+pub(crate) const INSIDE: &str = "/mnt";
+
+/// The namespaces. They end with the process that holds them open, and that ends when this is dropped
+/// or when the test dies and its input with it.
+pub(crate) struct Namespace {
+    holder: Child,
+}
+
+impl Namespace {
+    /// Makes them. Inside, `directory` is [`INSIDE`], and `directory/etc` is `/etc`.
+    pub(crate) fn new(directory: &Path) -> Self {
+        let mut holder = Command::new("unshare")
+            .args(["--net", "--mount", "--propagation", "private", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The echo comes from inside: the namespaces are there.
+        holder
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(b"there\n")
+            .unwrap();
+        let mut echo = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap())
+            .read_line(&mut echo)
+            .unwrap();
+        assert_eq!(echo, "there\n", "unshare has failed; its words are above");
+        let namespace = Self { holder };
+        namespace.run("ip", &["link", "set", "lo", "up"]);
+        let outside = directory.to_str().unwrap();
+        namespace.run("mount", &["--bind", outside, INSIDE]);
+        namespace.run("mount", &["--bind", &format!("{INSIDE}/etc"), "/etc"]);
+        namespace
+    }
+
+    /// A command to be run inside. It becomes the program itself, so killing it kills that.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--net", "--mount", "--target"])
+            .arg(self.holder.id().to_string())
+            .arg("--")
+            .arg(program)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command inside that must succeed.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let output = self.command(program).args(arguments).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {output:?}"
+        );
+        output
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _killed = self.holder.kill();
+        let _ended = self.holder.wait();
+    }
+}

@@ -1,0 +1,98 @@
+//! What the tests need besides Rust: programs of Debian's packages, and two Python libraries.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// A program that a test runs, and Debian's package that has it.
+const PROGRAMS: &[(&str, &str)] = &[
+    // The C host that loads libsealpost.so.
+    ("cc", "gcc"),
+    // The network namespace that real MTAs run in.
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    // The disk of the power-cut trial.
+    ("mkfs.ext4", "e2fsprogs"),
+    ("losetup", "mount"),
+];
+
+/// Installs what is missing. Needs root where something is.
+///
+/// # Errors
+/// In words, when a program is missing and cannot be installed.
+pub(crate) fn install(root: &Path) -> Result<(), String> {
+    let mut packages: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if !can_make_venvs() {
+        packages.push("python3-venv");
+    }
+    packages.sort_unstable();
+    packages.dedup();
+    if !packages.is_empty() {
+        apt_get(&["update", "--quiet"])?;
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends", "--quiet"];
+        arguments.extend(packages);
+        apt_get(&arguments)?;
+    }
+    crate::exim::prepare(&crate::target_directory()?)?;
+    crate::consumers::install(root)
+}
+
+/// Runs apt-get without questions.
+///
+/// # Errors
+/// When it is not there or fails.
+pub(crate) fn apt_get(arguments: &[&str]) -> Result<(), String> {
+    run(Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Runs a command to its end and shows what it prints.
+///
+/// # Errors
+/// When it cannot be started or fails.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    let status = command
+        .status()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?}: {status}"))
+    }
+}
+
+/// The top of the repository.
+pub(crate) fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    command.current_dir(root());
+    command
+}
+
+fn is_there(program: &str) -> bool {
+    // Debian keeps those of the administrator where a user's PATH does not look.
+    ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"]
+        .iter()
+        .any(|directory| Path::new(directory).join(program).exists())
+}
+
+fn can_make_venvs() -> bool {
+    let tried = Command::new("python3")
+        .args(["-c", "import venv, ensurepip"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    tried.is_ok_and(|status| status.success())
+}
