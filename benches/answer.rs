@@ -25,7 +25,7 @@ use sealpost::{
     },
     observe::Counters,
     policy::PolicyDomain,
-    record::journal::Journal,
+    record::journal::{Journal, JournalReader},
     store::{MemoryStore, Store},
 };
 use sealpost_plugin_api::{Facts, Outcome, Query, Session, StartTls, Verification};
@@ -38,32 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let clock = StoppedClock::at(SystemClock.now());
-    let counters = Arc::new(Counters::default());
     // Nobody reads the journal: the queue is as long as the run, and the recorder has its own bench.
-    let (journal, _reader) = Journal::new(questions, Arc::clone(&counters));
-    let world = Arc::new(World);
-    let keeper = Keeper::new(KeeperParts {
-        dns: Arc::clone(&world) as _,
-        policy_host: world,
-        store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
-        clock: Arc::new(clock.clone()),
-        journal: journal.clone(),
-        counters: Arc::clone(&counters),
-        config: PolicyConfig::default(),
-    });
-    let settings = EngineSettings {
-        overrides: Overrides::default(),
-        when_unknown: WhenUnknown::Defer,
-    };
-    let engine = Engine::new(
-        Arc::new(keeper),
-        journal,
-        Arc::new(clock),
-        counters,
-        settings,
-    );
-
+    let (engine, _reader) = engine(questions);
     let names: Vec<(String, String)> = (0..DOMAINS)
         .map(|number| {
             (
@@ -107,6 +83,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     say("a session taken down", questions, sessions);
     Ok(())
+}
+
+/// An engine over a world that answers at once.
+fn engine(sessions_max: usize) -> (Engine, JournalReader) {
+    let clock = StoppedClock::at(SystemClock.now());
+    let counters = Arc::new(Counters::default());
+    let (journal, reader) = Journal::new(sessions_max, Arc::clone(&counters));
+    let world = Arc::new(World);
+    let keeper = Keeper::new(KeeperParts {
+        dns: Arc::clone(&world) as _,
+        policy_host: world,
+        store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
+        clock: Arc::new(clock.clone()),
+        journal: journal.clone(),
+        counters: Arc::clone(&counters),
+        config: PolicyConfig::default(),
+    });
+    let settings = EngineSettings {
+        overrides: Overrides::default(),
+        when_unknown: WhenUnknown::Defer,
+    };
+    (
+        Engine::new(
+            Arc::new(keeper),
+            journal,
+            Arc::new(clock),
+            counters,
+            settings,
+        ),
+        reader,
+    )
 }
 
 /// Every domain publishes the same kind of policy.

@@ -89,9 +89,8 @@ pub async fn run(
         "sealpost is ready"
     );
 
-    let mut current = loaded;
     while signals.next().await == Wish::Reload {
-        current = reload(current, &parts, &operator, log);
+        reload(&loaded, &parts, &operator, log);
     }
 
     tell_systemd(&[NotifyState::Stopping]);
@@ -115,31 +114,27 @@ pub async fn run(
 }
 
 /// Reads the configuration again and takes up what can be changed while running; a file that is
-/// wrong changes nothing.
-fn reload(current: Loaded, parts: &Parts, operator: &Operator, log: &LogControl) -> Loaded {
-    let Some(path) = &current.path else {
-        return current;
+/// wrong changes nothing. `started` is what the daemon was started with.
+fn reload(started: &Loaded, parts: &Parts, operator: &Operator, log: &LogControl) {
+    let Some(path) = &started.path else {
+        return;
     };
-    tell_systemd(&[NotifyState::Reloading]);
-    let next = match load(path) {
-        Ok(next) => next,
-        Err(error) => {
-            tracing::error!("the configuration is not taken up: {error}");
-            tell_systemd(&[NotifyState::Ready]);
-            return current;
+    tell_systemd_of_reload();
+    match load(path) {
+        Ok(next) => {
+            parts.engine.reload(engine_settings(&next));
+            if let Err(error) = log.set_level(&next.config.log.level) {
+                tracing::error!(%error, "log.level is not taken up");
+            }
+            tracing::info!(path = %path.display(), "the configuration is read again");
+            for section in needing_restart(&started.config, &next.config) {
+                tracing::warn!("[{section}] has changed; that is taken up at the next start");
+            }
+            operator.reload(next);
         }
-    };
-    parts.engine.reload(engine_settings(&next));
-    operator.reload(next.clone());
-    if let Err(error) = log.set_level(&next.config.log.level) {
-        tracing::error!(%error, "log.level is not taken up");
-    }
-    tracing::info!(path = %path.display(), "the configuration is read again");
-    for section in needing_restart(&current.config, &next.config) {
-        tracing::warn!("[{section}] has changed; that is taken up at the next start");
+        Err(error) => tracing::error!("the configuration is not taken up: {error}"),
     }
     tell_systemd(&[NotifyState::Ready]);
-    next
 }
 
 /// The sections that differ and are read at the start only. Of `policy` the engine takes up
@@ -204,6 +199,18 @@ impl Signals {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.hang_up.recv() => Wish::Reload,
+        }
+    }
+}
+
+/// sd_notify(3): a reload is told of with the time it began, so that systemd can tell a `READY=1`
+/// after it from an earlier one.
+fn tell_systemd_of_reload() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(began) => tell_systemd(&[NotifyState::Reloading, began]),
+        Err(error) => {
+            tracing::debug!(%error, "systemd is not told when the reload began");
+            tell_systemd(&[NotifyState::Reloading]);
         }
     }
 }

@@ -12,10 +12,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{
-    policy::{Fingerprint, PolicyDomain, Standing},
-    record::evaluate::HeldTo,
-};
+use crate::policy::{Fingerprint, PolicyDomain, Standing};
 
 /// How many policies one generation holds.
 const GENERATION_POLICIES_MAX: usize = 50_000;
@@ -28,16 +25,15 @@ pub struct Answers {
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<Fingerprint, HeldTo>,
-    old: HashMap<Fingerprint, HeldTo>,
+    young: HashMap<Fingerprint, Standing>,
+    old: HashMap<Fingerprint, Standing>,
 }
 
 impl Answers {
     /// Remembers what an answer is made from and gives its name.
     #[must_use]
     pub fn give(&self, standing: &Standing) -> String {
-        let held_to = HeldTo::from(standing);
-        let name = held_to.applied.fingerprint();
+        let name = standing.fingerprint();
         let mut generations = self
             .generations
             .lock()
@@ -45,13 +41,13 @@ impl Answers {
         if generations.young.len() >= GENERATION_POLICIES_MAX {
             generations.old = mem::take(&mut generations.young);
         }
-        generations.young.insert(name, held_to);
+        generations.young.insert(name, standing.clone());
         name.to_string()
     }
 
     /// The policy of this name, if it is remembered and is the domain's.
     #[must_use]
-    pub fn find(&self, domain: &PolicyDomain, name: &str) -> Option<HeldTo> {
+    pub fn find(&self, domain: &PolicyDomain, name: &str) -> Option<Standing> {
         let name: Fingerprint = name.parse().ok()?;
         let generations = self
             .generations
@@ -62,6 +58,6 @@ impl Answers {
             .get(&name)
             .or_else(|| generations.old.get(&name))?;
         // A caller that mixes up two domains' answers must not put one's session into the other's.
-        (found.applied.policy_domain == *domain).then(|| found.clone())
+        (found.domain == *domain).then(|| found.clone())
     }
 }

@@ -14,12 +14,9 @@ use crate::{
     config::{OverrideMode, WhenUnknown},
     hook::{AsyncHook, decide, overrides::Overrides},
     observe::Counters,
-    policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
+    policy::{MxHost, NameError, PolicyDomain, Standing},
     record::{
-        SessionRecord, Source, Verdict,
-        evaluate::{HeldTo, evaluate},
-        journal::Journal,
-        untrusted::harmless,
+        SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, untrusted::harmless,
     },
 };
 
@@ -124,10 +121,7 @@ impl Engine {
         };
         let overridden = self.override_for(&domain);
         if overridden == Some(OverrideMode::Off) {
-            let standing = Standing {
-                domain,
-                sts: StsStanding::NotAnnounced,
-            };
+            let standing = Standing::without_policy(domain);
             let requirement = decide::decide(&standing, None, overridden).requirement;
             return requirement.under_policy(self.answers.give(&standing));
         }
@@ -159,7 +153,7 @@ impl Engine {
             self.journal.push(SessionRecord {
                 at: self.clock.now(),
                 domain: domain.clone(),
-                policy: Arc::new(standing.applied()),
+                policy: Arc::clone(standing.applied()),
                 source: Source::Policy,
                 verdict: Verdict::Failure(vec![failure]),
             });
@@ -192,21 +186,15 @@ impl Engine {
     }
 
     /// The policy that a session was held to: the one its answer named, else the one that holds now.
-    fn held_to(&self, domain: &PolicyDomain, session: &Session<'_>) -> HeldTo {
-        if self.override_for(domain) == Some(OverrideMode::Off) {
-            return HeldTo::no_policy(domain);
+    fn held_to(&self, domain: PolicyDomain, session: &Session<'_>) -> Standing {
+        if self.override_for(&domain) == Some(OverrideMode::Off) {
+            return Standing::without_policy(domain);
         }
-        if let Some(held_to) = session
+        session
             .policy
-            .and_then(|text| self.answers.find(domain, text))
-        {
-            return held_to;
-        }
-        let known = self.policies.known(domain);
-        known.map_or_else(
-            || HeldTo::no_policy(domain),
-            |standing| HeldTo::from(&standing),
-        )
+            .and_then(|name| self.answers.find(&domain, name))
+            .or_else(|| self.policies.known(&domain))
+            .unwrap_or_else(|| Standing::without_policy(domain))
     }
 }
 
@@ -222,8 +210,8 @@ impl AsyncHook for Engine {
             self.counters.sessions_not_counted.count();
             return;
         };
-        let held_to = self.held_to(&domain, session);
-        match evaluate(&domain, session, &held_to, self.clock.now()) {
+        let standing = self.held_to(domain, session);
+        match evaluate(session, &standing, self.clock.now()) {
             Some(record) => self.journal.push(record),
             None => self.counters.sessions_not_counted.count(),
         }

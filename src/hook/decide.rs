@@ -146,10 +146,7 @@ mod tests {
     }
 
     fn with(sts: StsStanding) -> Standing {
-        Standing {
-            sts,
-            ..standing(Mode::Enforce)
-        }
+        Standing::new("example.org".parse().unwrap(), sts)
     }
 
     /// `may`, `audit`, `verify` or `refuse`.

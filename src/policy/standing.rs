@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
 
-use super::{AppliedPolicy, KeptPolicy, PolicyDomain};
+use super::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain};
 use crate::clock::Timestamp;
 
-/// Everything the hook needs to answer for one recipient domain.
+/// Everything the hook needs to answer for one recipient domain. Made once when something new is
+/// learned, and cheap to clone for each delivery.
 // DANE is decided for each MX host and will stand beside `sts`, not within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -15,6 +16,8 @@ pub struct Standing {
     pub domain: PolicyDomain,
     /// What MTA-STS says of it.
     pub sts: StsStanding,
+    applied: Arc<AppliedPolicy>,
+    fingerprint: Fingerprint,
 }
 
 /// What MTA-STS says of a domain.
@@ -49,14 +52,38 @@ pub struct FetchTrouble {
 }
 
 impl Standing {
+    /// What is known of a domain.
+    #[must_use]
+    pub fn new(domain: PolicyDomain, sts: StsStanding) -> Self {
+        let applied = match &sts {
+            StsStanding::NotAnnounced => AppliedPolicy::no_policy_found(domain.clone()),
+            StsStanding::InForce { kept, .. } => kept.policy.applied(&domain),
+            StsStanding::Unfetched(_) => AppliedPolicy::sts_unfetched(domain.clone()),
+        };
+        Self {
+            domain,
+            sts,
+            fingerprint: applied.fingerprint(),
+            applied: Arc::new(applied),
+        }
+    }
+
+    /// No policy was found for the domain, or none is to be applied.
+    #[must_use]
+    pub fn without_policy(domain: PolicyDomain) -> Self {
+        Self::new(domain, StsStanding::NotAnnounced)
+    }
+
     /// The policy that sessions of this domain are held to and counted under.
     #[must_use]
-    pub fn applied(&self) -> AppliedPolicy {
-        match &self.sts {
-            StsStanding::NotAnnounced => AppliedPolicy::no_policy_found(self.domain.clone()),
-            StsStanding::InForce { kept, .. } => kept.policy.applied(&self.domain),
-            StsStanding::Unfetched(_) => AppliedPolicy::sts_unfetched(self.domain.clone()),
-        }
+    pub const fn applied(&self) -> &Arc<AppliedPolicy> {
+        &self.applied
+    }
+
+    /// Its short name.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 }
 
@@ -76,12 +103,11 @@ impl Standing {
             fetched_at: Timestamp(0),
             tried_at: Timestamp(0),
         };
-        Self {
-            domain: "example.org".parse().unwrap(),
-            sts: StsStanding::InForce {
-                kept: Arc::new(kept),
-                trouble: None,
-            },
-        }
+        let kept = Arc::new(kept);
+        let sts = StsStanding::InForce {
+            kept,
+            trouble: None,
+        };
+        Self::new("example.org".parse().unwrap(), sts)
     }
 }

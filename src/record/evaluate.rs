@@ -12,73 +12,14 @@ use super::{
 use crate::{
     clock::{SECONDS_PER_DAY, Timestamp},
     hook::decide::STS_MX_MISMATCH,
-    policy::{AppliedPolicy, Mode, MxHost, MxPattern, PolicyDomain, Standing, StsStanding},
+    policy::{Mode, MxHost, MxPattern, Standing, StsStanding},
 };
-
-/// The policy that a session is held to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldTo {
-    /// As the report names it.
-    pub applied: Arc<AppliedPolicy>,
-    /// What it demands.
-    pub demand: Demand,
-}
-
-/// What a policy demands of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Demand {
-    /// TLS, with any certificate: no policy was found (D8).
-    Tls,
-    /// MTA-STS in mode `enforce` or `testing`; both are evaluated alike (D9).
-    Sts(Vec<MxPattern>),
-    /// An announced policy that could not be had: every session of the domain fails in this way
-    /// besides what else may fail (D12).
-    Unfetched {
-        /// `sts-policy-fetch-error`, `sts-policy-invalid` or `sts-webpki-invalid`.
-        result: ResultType,
-        /// The reason code of the fetch.
-        reason: String,
-    },
-}
-
-impl HeldTo {
-    /// No policy was found for the domain.
-    #[must_use]
-    pub fn no_policy(domain: &PolicyDomain) -> Self {
-        let applied = AppliedPolicy::no_policy_found(domain.clone());
-        Self {
-            applied: Arc::new(applied),
-            demand: Demand::Tls,
-        }
-    }
-}
-
-impl From<&Standing> for HeldTo {
-    fn from(standing: &Standing) -> Self {
-        let demand = match &standing.sts {
-            StsStanding::InForce { kept, .. } if kept.policy.mode != Mode::None => {
-                Demand::Sts(kept.policy.mx.clone())
-            }
-            // OURS: mode "none" is counted as no policy (D8).
-            StsStanding::InForce { .. } | StsStanding::NotAnnounced => Demand::Tls,
-            StsStanding::Unfetched(trouble) => Demand::Unfetched {
-                result: trouble.result,
-                reason: trouble.reason.clone(),
-            },
-        };
-        Self {
-            applied: Arc::new(standing.applied()),
-            demand,
-        }
-    }
-}
 
 /// Evaluates a session; `None` when it was no TLS session and is not counted (RFC 8460 s4.3.4).
 #[must_use]
 pub fn evaluate(
-    domain: &PolicyDomain,
     session: &Session<'_>,
-    held_to: &HeldTo,
+    standing: &Standing,
     now: Timestamp,
 ) -> Option<SessionRecord> {
     let at = session_time(session.at_unix_seconds, now);
@@ -96,31 +37,41 @@ pub fn evaluate(
         },
         _ => return None,
     };
-    let met = met(session, host.as_ref());
     let of_session = |(result, reason): (ResultType, Option<String>)| Failure {
         result,
         reason,
-        ..met.clone()
+        ..met(session, host.as_ref())
     };
-    let mut failures: Vec<Failure> = match &held_to.demand {
-        // RFC 8460 s4.2.1: without a policy a session succeeds when TLS is up.
-        Demand::Tls | Demand::Unfetched { .. } if established => Vec::new(),
-        _ => troubles.into_iter().map(of_session).collect(),
+    let patterns = match &standing.sts {
+        StsStanding::InForce { kept, .. } if kept.policy.mode != Mode::None => {
+            Some(&kept.policy.mx)
+        }
+        // OURS: mode "none" is counted as no policy (D8).
+        _ => None,
     };
-    match &held_to.demand {
-        Demand::Tls => {}
-        Demand::Sts(patterns) => {
-            // RFC 8461 s4.1: a good certificate does not make a wrong MX right.
-            let listed = session.mx.is_none()
-                || host.is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(&host)));
-            if !listed {
-                let mismatch = Some(STS_MX_MISMATCH.to_owned());
-                failures.push(of_session((ResultType::ValidationFailure, mismatch)));
-            }
-        }
-        Demand::Unfetched { result, reason } => {
-            failures.push(Failure::of_policy(*result, reason.clone()));
-        }
+    // RFC 8460 s4.2.1: without a policy that was had, a session succeeds when TLS is up, whatever
+    // the certificate.
+    let mut failures: Vec<Failure> = if patterns.is_none() && established {
+        Vec::new()
+    } else {
+        troubles.into_iter().map(of_session).collect()
+    };
+    // RFC 8461 s4.1: a good certificate does not make a wrong MX right. Modes "enforce" and
+    // "testing" are evaluated alike (D9).
+    let listed = |patterns: &Vec<MxPattern>| {
+        session.mx.is_none()
+            || host
+                .as_ref()
+                .is_some_and(|host| patterns.iter().any(|one| one.matches(host)))
+    };
+    if patterns.is_some_and(|patterns| !listed(patterns)) {
+        let mismatch = Some(STS_MX_MISMATCH.to_owned());
+        failures.push(of_session((ResultType::ValidationFailure, mismatch)));
+    }
+    // RFC 8460 s4.3.2.2: an announced policy that could not be had fails every session of the
+    // domain, besides what else may fail (D12).
+    if let StsStanding::Unfetched(trouble) = &standing.sts {
+        failures.push(Failure::of_policy(trouble.result, trouble.reason.clone()));
     }
     let verdict = if failures.is_empty() {
         Verdict::Success
@@ -129,8 +80,8 @@ pub fn evaluate(
     };
     Some(SessionRecord {
         at,
-        domain: domain.clone(),
-        policy: Arc::clone(&held_to.applied),
+        domain: standing.domain.clone(),
+        policy: Arc::clone(standing.applied()),
         source: Source::Mta,
         verdict,
     })
@@ -173,32 +124,35 @@ mod tests {
     use sealpost_plugin_api::{Facts, StartTls, Verification};
 
     use super::*;
+    use crate::policy::FetchTrouble;
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
-    fn sts() -> Demand {
-        Demand::Sts(vec![MxPattern {
-            wildcard: true,
-            name: "mail.example.org".parse().unwrap(),
-        }])
+    fn sts(mode: Mode) -> Standing {
+        Standing::for_test(mode, &["*.mail.example.org"])
     }
 
-    fn unfetched() -> Demand {
-        let reason = "http-status-404".to_owned();
-        Demand::Unfetched {
+    fn none() -> Standing {
+        Standing::without_policy("example.org".parse().unwrap())
+    }
+
+    fn unfetched() -> Standing {
+        let trouble = FetchTrouble {
             result: ResultType::StsPolicyFetchError,
-            reason,
-        }
+            reason: "http-status-404".to_owned(),
+            id: "1".to_owned(),
+            at: NOW,
+        };
+        Standing::new(
+            "example.org".parse().unwrap(),
+            StsStanding::Unfetched(trouble),
+        )
     }
 
-    fn check(demand: Demand, mx: &str, outcome: Outcome<'_>, expected: &[&str]) {
-        let domain: PolicyDomain = "example.org".parse().unwrap();
-        let held_to = HeldTo {
-            demand,
-            ..HeldTo::no_policy(&domain)
-        };
+    fn check(standing: &Standing, mx: &str, outcome: Outcome<'_>, expected: &[&str]) {
         let session = Session::new("example.org", outcome).with_mx(mx);
-        let record = evaluate(&domain, &session, &held_to, NOW).unwrap();
+        let record = evaluate(&session, standing, NOW).unwrap();
+        assert_eq!(&record.policy, standing.applied());
         let found: Vec<String> = match record.verdict {
             Verdict::Success => Vec::new(),
             Verdict::Failure(failures) => {
@@ -210,7 +164,7 @@ mod tests {
             }
             Verdict::Note(_) => panic!("a session is not a note"),
         };
-        assert_eq!(found, expected, "{held_to:?} {session:?}");
+        assert_eq!(found, expected, "{standing:?} {session:?}");
     }
 
     #[test]
@@ -221,39 +175,42 @@ mod tests {
         let (good, bad) = (up(Verification::Passed), up(Verification::Failed));
         let clear = Outcome::Facts(Facts::new(StartTls::NotOffered));
         let (listed, unlisted) = ("mx1.mail.example.org", "mx.elsewhere.example");
-        check(sts(), listed, good, &[]);
-        check(sts(), listed, Outcome::Success, &[]);
-        check(sts(), listed, bad, &["certificate-not-trusted"]);
-        check(sts(), listed, clear, &["starttls-not-supported"]);
-        check(sts(), unlisted, good, &["validation-failure"]);
-        check(sts(), unlisted, Outcome::Success, &["validation-failure"]);
+        for mode in [Mode::Enforce, Mode::Testing] {
+            let sts = sts(mode);
+            check(&sts, listed, good, &[]);
+            check(&sts, listed, Outcome::Success, &[]);
+            check(&sts, listed, bad, &["certificate-not-trusted"]);
+            check(&sts, listed, clear, &["starttls-not-supported"]);
+            check(&sts, unlisted, good, &["validation-failure"]);
+            check(&sts, unlisted, Outcome::Success, &["validation-failure"]);
+            check(
+                &sts,
+                unlisted,
+                clear,
+                &["starttls-not-supported", "validation-failure"],
+            );
+        }
+        for without in [none(), sts(Mode::None)] {
+            check(&without, unlisted, good, &[]);
+            check(&without, unlisted, bad, &[]);
+            check(&without, unlisted, clear, &["starttls-not-supported"]);
+        }
+        let (unfetched, error) = (unfetched(), "sts-policy-fetch-error");
+        check(&unfetched, listed, good, &[error]);
+        check(&unfetched, listed, bad, &[error]);
         check(
-            sts(),
-            unlisted,
-            clear,
-            &["starttls-not-supported", "validation-failure"],
-        );
-        check(Demand::Tls, unlisted, good, &[]);
-        check(Demand::Tls, unlisted, bad, &[]);
-        check(Demand::Tls, unlisted, clear, &["starttls-not-supported"]);
-        check(unfetched(), listed, good, &["sts-policy-fetch-error"]);
-        check(
-            unfetched(),
+            &unfetched,
             listed,
             clear,
-            &["starttls-not-supported", "sts-policy-fetch-error"],
+            &["starttls-not-supported", error],
         );
     }
 
     #[test]
     fn d4_a_connection_without_tls_trouble_is_no_session() {
-        let domain: PolicyDomain = "example.org".parse().unwrap();
         let facts = Facts::default().with_error("Connection timed out");
         let session = Session::new("example.org", Outcome::Facts(facts));
-        assert_eq!(
-            evaluate(&domain, &session, &HeldTo::no_policy(&domain), NOW),
-            None
-        );
+        assert_eq!(evaluate(&session, &none(), NOW), None);
     }
 
     #[test]
@@ -272,14 +229,13 @@ mod tests {
 
     #[test]
     fn g3_what_the_peer_chose_is_made_harmless() {
-        let domain: PolicyDomain = "example.org".parse().unwrap();
         let outcome = Outcome::Failure {
             result: ResultType::ValidationFailure,
             reason: Some("broken\r\nX: y"),
         };
         let mut session = Session::new("example.org", outcome).with_mx("mx\u{1b}[1m");
         session.mx_helo = Some("mx\r\nBcc: x");
-        let record = evaluate(&domain, &session, &HeldTo::no_policy(&domain), NOW).unwrap();
+        let record = evaluate(&session, &none(), NOW).unwrap();
         let Verdict::Failure(failures) = record.verdict else {
             panic!()
         };

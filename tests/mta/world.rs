@@ -192,8 +192,8 @@ pub(crate) struct Counted {
     pub(crate) successes: u64,
     /// Bad ones.
     pub(crate) failures: u64,
-    /// Result type, mail host and how many, sorted.
-    pub(crate) details: Vec<(String, Option<String>, u64)>,
+    /// Result type and reason code, mail host, and how many; sorted.
+    pub(crate) details: Vec<(String, String, u64)>,
 }
 
 impl Counted {
@@ -207,16 +207,18 @@ impl Counted {
         }
     }
 
-    /// Nothing but bad sessions, one of each kind.
-    pub(crate) fn bad(policy_type: &str, details: &[(&str, &str)]) -> Self {
+    /// Nothing but bad sessions with one mail host, one of each kind: `TYPE REASON`.
+    pub(crate) fn bad(policy_type: &str, mx: &str, kinds: &[&str]) -> Self {
+        let mut details: Vec<_> = kinds
+            .iter()
+            .map(|kind| ((*kind).to_owned(), mx.to_owned(), 1))
+            .collect();
+        details.sort();
         Self {
             policy_type: policy_type.to_owned(),
             successes: 0,
-            failures: details.len() as u64,
-            details: details
-                .iter()
-                .map(|(result, mx)| ((*result).to_owned(), Some((*mx).to_owned()), 1))
-                .collect(),
+            failures: kinds.len() as u64,
+            details,
         }
     }
 }
@@ -271,9 +273,11 @@ impl Daemon<'_> {
                     .unwrap()
                     .iter()
                     .map(|detail| {
+                        let text = |name: &str| detail[name].as_str().unwrap_or_default();
+                        let kind = format!("{} {}", text("result_type"), text("reason"));
                         (
-                            detail["result_type"].as_str().unwrap().to_owned(),
-                            detail["mx"].as_str().map(str::to_owned),
+                            kind.trim_end().to_owned(),
+                            text("mx").to_owned(),
                             detail["sessions"].as_u64().unwrap(),
                         )
                     })

@@ -1,4 +1,5 @@
-//! The commands of the real binary, against a daemon's control socket that answers from a script.
+//! The real binary. Here its commands, against a daemon's control socket that answers from a script;
+//! in the files below the whole of it, as a daemon in the small Internet.
 
 use std::{
     io::{Read as _, Write as _},
@@ -16,7 +17,13 @@ use tokio::sync::watch;
 
 use scripted::Scripted;
 
+mod days;
+mod host;
+mod life;
+mod mail;
 mod scripted;
+mod sockets;
+mod trouble;
 
 /// A daemon's control socket and the configuration that names it.
 struct Daemon {

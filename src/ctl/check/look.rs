@@ -227,10 +227,7 @@ fn standing(
             Err((trouble, _)) => known.trouble = Some(trouble.clone()),
         }
     }
-    Standing {
-        domain: domain.clone(),
-        sts: known.standing(means.now),
-    }
+    Standing::new(domain.clone(), known.standing(means.now))
 }
 
 async fn mx_hosts(

@@ -46,6 +46,8 @@ pub struct Operator {
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     started_at: Timestamp,
+    /// Where the store is: `store.path` at the start.
+    store_path: String,
     loaded: ArcSwap<Loaded>,
 }
 
@@ -75,6 +77,7 @@ impl Operator {
             counters: Arc::clone(&parts.counters),
             clock: Arc::clone(&parts.clock),
             started_at,
+            store_path: loaded.config.store.path.display().to_string(),
             loaded: ArcSwap::from_pointee(loaded),
         }
     }
@@ -134,14 +137,13 @@ impl Operator {
 
     fn store_status(&self) -> StoreStatus {
         let health = (self.health)();
-        let config = &self.loaded.load().config.store;
         let state = match (self.kept_in, &health.failing_since) {
             (KeptIn::Memory, _) => StoreState::PutAside,
             (_, Some(_)) => StoreState::Waiting,
             (KeptIn::Disk | KeptIn::DiskLater, None) => StoreState::Recording,
         };
         StoreStatus {
-            path: config.path.display().to_string(),
+            path: self.store_path.clone(),
             state,
             reason: health
                 .last_error

@@ -61,12 +61,13 @@ impl Desk {
             }
         }
         match self.parts.store.kept_policy(domain) {
-            Ok(kept) => kept.filter(|kept| kept.holds_at(now)).map(|kept| Standing {
-                domain: domain.clone(),
-                sts: StsStanding::InForce {
-                    kept: Arc::new(kept),
+            Ok(kept) => kept.filter(|kept| kept.holds_at(now)).map(|kept| {
+                let kept = Arc::new(kept);
+                let sts = StsStanding::InForce {
+                    kept,
                     trouble: None,
-                },
+                };
+                Standing::new(domain.clone(), sts)
             }),
             Err(error) => {
                 error!(%domain, %error, "kept policy cannot be read");
@@ -144,10 +145,7 @@ impl Desk {
         } else {
             known.relied_on_until(time_to_live, now, self.intervals)
         };
-        let standing = Standing {
-            domain: domain.clone(),
-            sts,
-        };
+        let standing = Standing::new(domain.clone(), sts);
         let remembered = Remembered {
             known,
             standing: standing.clone(),
@@ -352,8 +350,5 @@ fn settles(announcement: &Announcement, sts: &StsStanding) -> bool {
 
 /// What an errand that takes a policy away gives back.
 fn nothing_known(domain: &PolicyDomain) -> Standing {
-    Standing {
-        domain: domain.clone(),
-        sts: StsStanding::NotAnnounced,
-    }
+    Standing::without_policy(domain.clone())
 }

@@ -138,13 +138,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::policy::StsStanding;
 
     fn standing(domain: &PolicyDomain) -> Standing {
-        Standing {
-            domain: domain.clone(),
-            sts: StsStanding::NotAnnounced,
-        }
+        Standing::without_policy(domain.clone())
     }
 
     #[tokio::test]

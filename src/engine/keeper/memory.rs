@@ -142,10 +142,7 @@ mod tests {
                 kept: None,
                 trouble: None,
             },
-            standing: Standing {
-                domain: domain.clone(),
-                sts: StsStanding::NotAnnounced,
-            },
+            standing: Standing::without_policy(domain.clone()),
             looked_up_at: Timestamp(100),
             stale_from: Timestamp(200),
             store_was_read: true,
