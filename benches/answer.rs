@@ -40,13 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     // Nobody reads the journal: the queue is as long as the run, and the recorder has its own bench.
     let (engine, _reader) = engine(questions);
+    let name_of = |number| format!("d{number}.example");
     let names: Vec<(String, String)> = (0..DOMAINS)
-        .map(|number| {
-            (
-                format!("d{number}.example"),
-                format!("mx.d{number}.example"),
-            )
-        })
+        .map(|number| (name_of(number), format!("mx.{}", name_of(number))))
         .collect();
     let mut policies = Vec::new();
     for (domain, mx) in &names {

@@ -1,8 +1,9 @@
 //! Time as a value, so that a test can stop it.
 //!
-//! Everything that needs the time takes a [`Clock`]. The daemon runs on [`SystemClock`]; tests and
-//! the demo run on a [`StoppedClock`] that moves only when told to, so that a policy can expire, a
-//! UTC day can end and a retry can fall due within one test that never sleeps.
+//! Everything that needs the time takes a [`Clock`]. The daemon runs on [`SystemClock`], in the demo
+//! on a [`LaboratoryClock`] that is set on from outside; tests run on a [`StoppedClock`] that moves
+//! only when told to, so that a policy can expire, a UTC day can end and a retry can fall due within
+//! one test that never sleeps.
 
 use std::{fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 

@@ -252,7 +252,7 @@ pub struct DomainOverride {
     /// The last day it is done, UTC, `2026-12-31`; absent: until it is taken out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
-    /// Why, for whoever reads the log.
+    /// Why: `sealpost status` and `sealpost check` show it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }

@@ -535,7 +535,7 @@ pub const SECTIONS: &[Section] = &[
                 "reason",
                 Kind::Text,
                 Default::Value("\"\""),
-                "Why, for whoever reads the log.",
+                "Why: `sealpost status` and `sealpost check` show it.",
             ),
         ],
     },

@@ -61,7 +61,8 @@ pub trait Control: Send + Sync {
     ) -> BoxFuture<'_, Replied<ReportView>>;
 
     /// Sends the reports of a day (absent: yesterday) at once, of one domain or of all, whatever the
-    /// schedule; what was sent before is not sent again. A day that is not over is sent as it is.
+    /// schedule; what was sent before is not sent again. A day that is not over is a
+    /// [`RefusalKind::BadRequest`](super::protocol::RefusalKind).
     fn report_send(
         &self,
         day: Option<UtcDay>,

@@ -27,9 +27,8 @@ pub(super) enum Command {
     Preview(OfADomain),
     /// Send the reports of a day at once, whatever the schedule
     ///
-    /// What was sent before is not sent again. A day that is not over is sent as it is so far, and
-    /// is then not reported again when it is over. Ends with 1 when a report could not be sent, or
-    /// none was to be sent.
+    /// What was sent before is not sent again. A day that is not over is refused, for a report covers
+    /// a whole day. Ends with 1 when a report could not be sent, or none was to be sent.
     #[command(
         after_help = "Example:\n  sealpost report send --day 2026-11-24 --domain example.org"
     )]

@@ -62,7 +62,7 @@ pub enum Step {
         /// Why the last one failed.
         reason: String,
     },
-    /// No further attempt will be made.
+    /// No further attempt will be made, unless the operator asks for one.
     GivenUp {
         /// When that was decided.
         at: Timestamp,

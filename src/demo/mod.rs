@@ -3,10 +3,10 @@
 //! A small Internet starts on loopback ([`sealpost_kit::Internet`]): a resolver, policy hosts, mail
 //! hosts and a mailbox, as sixteen recipient domains have them, most of them broken in some way. The
 //! real daemon runs beside it, this very program as `sealpost serve`. A toy MTA that loads
-//! `libsealpost.so` sends one message to each domain. Then the day is closed with `sealpost report
-//! send`, and what lands in the mailbox is read, its signatures are verified by a verifier that shares
-//! nothing with the signer, and all is compared with the truth, which is known because the kit made
-//! it.
+//! `libsealpost.so` sends one message to each domain. Then midnight passes on the daemon's clock, the
+//! operator types `sealpost report send`, and what lands in the mailbox is read, its signatures are
+//! verified by a verifier that shares nothing with the signer, and all is compared with the truth,
+//! which is known because the kit made it.
 
 use std::{
     io::{self, Write},

@@ -78,9 +78,7 @@ fn under_policy(
         (Mode::Testing, _) => true,
     };
     // RFC 8461 s4.1: the name in the MX record must match a pattern, whatever it resolves to.
-    let listed = mx.is_none_or(|mx| {
-        mx.is_ok_and(|host| kept.policy.mx.iter().any(|pattern| pattern.matches(host)))
-    });
+    let listed = mx.is_none_or(|mx| mx.is_ok_and(|host| kept.policy.allows(host)));
     let why = format!("MTA-STS policy {} in mode {}", kept.id, mode.name());
     if audit {
         // RFC 8461 s5: "testing" is delivered as if there were no policy, and reported.

@@ -19,10 +19,10 @@ pub mod evaluate;
 pub mod journal;
 pub mod untrusted;
 
-/// One session under one policy. Written once, never edited.
+/// One session under one policy, or a note of a fetch. Written once, never edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
-    /// When it ended; its UTC day is the day it is counted under.
+    /// When it ended, or the fetch failed; its UTC day is the day it is counted under.
     pub at: Timestamp,
     /// The domain whose report it enters: the recipient domain or the smart host's domain.
     pub domain: PolicyDomain,

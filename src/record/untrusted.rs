@@ -18,7 +18,8 @@ pub fn harmless(text: &str) -> Option<String> {
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
 }
 
-/// The text as a reason code: letters, digits and `-`, at most 64; `None` when nothing is left.
+/// The text as a reason code: ASCII letters, digits, `-`, `_`, `.` and `:`, at most 64 octets; `None`
+/// when nothing is left.
 // RFC 8460 s4.4: a failure-reason-code is short; what a TLS library says may be long and change.
 #[must_use]
 pub fn reason_code(text: &str) -> Option<String> {
