@@ -93,8 +93,23 @@ impl Folder {
             write_secret(&file, &selector.key.private_pem)
                 .map_err(|error| file_error(&file, &error))?;
         }
+        self.write_dkim_records(internet)?;
         let text = format!("{HEAD}{}", self.config_table(internet));
         self.write(&self.config(), text.as_bytes())
+    }
+
+    /// What the DNS says of the keys, so that anybody can verify the reports after the small
+    /// Internet is gone.
+    fn write_dkim_records(&self, internet: &Internet) -> Result<(), DemoError> {
+        let records = internet.selectors().iter().map(|selector| {
+            let name = format!("{}._domainkey.{}", selector.name, internet.sender_domain());
+            (name, selector.key.txt.clone().into())
+        });
+        let records = serde_json::Value::Object(records.collect());
+        self.write(
+            &self.root.join("dkim-records.json"),
+            format!("{records:#}\n").as_bytes(),
+        )
     }
 
     /// Keeps a report as it landed, and what is in it. Gives the name of the mail's file.

@@ -1,6 +1,7 @@
 //! One file for each part of the program, each against real sockets of the test kit.
 
 mod capi;
+mod consumers;
 mod daemon;
 mod deliver;
 mod demo;

@@ -34,6 +34,11 @@ const CHORES: &[Chore] = &[
         run: exim::run,
     },
     Chore {
+        name: "tools",
+        text: "install what the tests need besides Rust: Debian's packages, both Exims, a Python venv",
+        run: tools::run_chore,
+    },
+    Chore {
         name: "test",
         text: "install what the tests need and run everything, or the parts named by a word",
         run: test::run_all,

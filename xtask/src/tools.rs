@@ -2,13 +2,14 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
 };
 
 /// A program that a test runs, and Debian's package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
     // The C host that loads libsealpost.so.
     ("cc", "gcc"),
+    ("c++", "g++"),
     // The network namespace that real MTAs run in.
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
@@ -17,6 +18,18 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("losetup", "mount"),
 ];
+
+/// `cargo xtask tools`.
+///
+/// # Errors
+/// In words, when something is missing and cannot be installed.
+pub(crate) fn run_chore(arguments: &[String]) -> Result<ExitCode, String> {
+    if let Some(argument) = arguments.first() {
+        return Err(format!("{argument}: no arguments are taken"));
+    }
+    install(&root())?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Installs what is missing. Needs root where something is.
 ///

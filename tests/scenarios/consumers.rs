@@ -1,0 +1,47 @@
+//! Programs of others that read our report mails: dkimpy and parsedmarc, in Python.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Map, Value};
+
+/// Has each file verified and parsed, and compared with what is expected of it by its name;
+/// `records` is what the DNS says of the keys. `tests/consumers/check.py` has the forms; it also
+/// changes each mail in many ways and wants every signature to fail.
+pub(super) fn check(expected: Map<String, Value>, records: &Value, files: &[PathBuf]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/test-tools/venv/bin/python3");
+    if !python.exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{} is missing: run `cargo xtask tools`",
+            python.display()
+        );
+        eprintln!(
+            "SKIPPED: no independent check of the report mails, for {} is missing. \
+             `cargo xtask tools` makes it.",
+            python.display()
+        );
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (expected_path, records_path) = (
+        folder.path().join("expected.json"),
+        folder.path().join("records.json"),
+    );
+    fs::write(&expected_path, Value::Object(expected).to_string()).unwrap();
+    fs::write(&records_path, records.to_string()).unwrap();
+    let output = Command::new(python)
+        .arg(root.join("tests/consumers/check.py"))
+        .args([&expected_path, &records_path])
+        .args(files)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complaints}");
+    assert_eq!(said.lines().count(), files.len(), "{said}");
+}
