@@ -9,7 +9,8 @@ use toml::{
 
 use super::{
     Config, Problem, Via,
-    kind::{self, quoted},
+    kind::{self, Kind, quoted},
+    load::Purpose,
     near::nearest,
     setting::{Default as SettingDefault, Section, Shape},
     settings,
@@ -19,15 +20,17 @@ use super::{
 pub(super) struct Judge<'a> {
     text: &'a str,
     directory: &'a Path,
+    purpose: Purpose,
     problems: Vec<Problem>,
 }
 
 impl<'a> Judge<'a> {
     /// A judge of a file's text whose paths are relative to `directory`.
-    pub(super) const fn of(text: &'a str, directory: &'a Path) -> Self {
+    pub(super) const fn of(text: &'a str, directory: &'a Path, purpose: Purpose) -> Self {
         Self {
             text,
             directory,
+            purpose,
             problems: Vec::new(),
         }
     }
@@ -150,6 +153,9 @@ impl<'a> Judge<'a> {
         for (key, value) in part {
             let name = format!("{called}.{}", shown(key.get_ref()));
             match section.setting(key.get_ref()) {
+                // Whoever may read the file need not be one who may read the keys.
+                Some(setting)
+                    if setting.kind == Kind::PrivateKey && self.purpose == Purpose::Command => {}
                 Some(setting) => {
                     for (span, reason) in setting.kind.complaints(value, self.directory) {
                         self.complain(span, &name, reason);

@@ -99,7 +99,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
 }
 
 /// Reads the configuration for a command that talks to the daemon or looks things up: it needs no
-/// sender, and without `path` the default file may be missing.
+/// sender and no keys, and without `path` the default file may be missing.
 ///
 /// # Errors
 /// As [`load`], except for what only the daemon needs.
@@ -171,8 +171,10 @@ impl Loaded {
 
 /// Who reads the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
+    /// The daemon: everything must be there.
     Daemon,
+    /// A command: it signs and sends nothing.
     Command,
 }
 
@@ -222,7 +224,7 @@ fn parse(
     directory: &Path,
     purpose: Purpose,
 ) -> Result<(Config, Vec<Override>), Vec<Problem>> {
-    let mut judge = Judge::of(text, directory);
+    let mut judge = Judge::of(text, directory, purpose);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         judge.complain(

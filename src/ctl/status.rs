@@ -38,15 +38,10 @@ fn as_text(status: &Status) -> String {
     );
     let config = status.config.as_deref().unwrap_or("built-in defaults");
     let _ = writeln!(text, "configuration   {}", shown(config));
-    let _ = writeln!(
-        text,
-        "today           {}: {} satisfied their policy, {} did not, {}",
-        shown(&status.today.day),
-        counted(status.today.successes, "session"),
-        status.today.failures,
-        counted(status.today.domains, "domain")
-    );
-    let _ = writeln!(text, "policies kept   {}", status.policies_kept);
+    let _ = writeln!(text, "today           {}", today_as_text(status));
+    let policies = status.policies_kept.map(|count| count.to_string());
+    let policies = policies.as_deref().unwrap_or(UNREADABLE);
+    let _ = writeln!(text, "policies kept   {policies}");
     let store = match status.store.state {
         StoreState::Recording => "recording".to_owned(),
         StoreState::Waiting => format!(
@@ -76,6 +71,22 @@ fn as_text(status: &Status) -> String {
     }
     let _ = write!(text, "\n{table}");
     text
+}
+
+/// Stands for what the store does not give.
+const UNREADABLE: &str = "cannot be read";
+
+fn today_as_text(status: &Status) -> String {
+    let Some(today) = &status.today else {
+        return UNREADABLE.to_owned();
+    };
+    format!(
+        "{}: {} satisfied their policy, {} did not, {}",
+        shown(&today.day),
+        counted(today.successes, "session"),
+        today.failures,
+        counted(today.domains, "domain")
+    )
 }
 
 fn overrides_table(overrides: &[OverrideView]) -> Table {

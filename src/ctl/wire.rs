@@ -32,10 +32,10 @@ wire! {
         pub config: Option<String>,
         /// What an operator should act on, in sentences, the worst first. Empty when all is well.
         pub alarms: Vec<String>,
-        /// Today's sessions so far.
-        pub today: DayTotals,
-        /// How many policies are kept.
-        pub policies_kept: u64,
+        /// Today's sessions so far, as far as they are on the disk; absent when it cannot be read.
+        pub today: Option<DayTotals>,
+        /// How many policies are kept; absent when that cannot be read.
+        pub policies_kept: Option<u64>,
         /// The store.
         pub store: StoreStatus,
         /// What is done otherwise for single domains.

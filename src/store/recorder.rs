@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    Store, StoreError,
+    Batch, Store, StoreError,
     running::{Room, Running},
 };
 use crate::{
@@ -212,8 +212,15 @@ impl Work {
             self.note(now, None);
             return Ok(());
         }
-        let batch = self.running.batch(&*self.store);
-        let result = batch.and_then(|batch| self.store.commit(&batch));
+        let store = &*self.store;
+        let mut batch = self.running.batch(store);
+        if batch.is_err() {
+            // The totals so far cannot be read. Only a write opens a store again that is closed.
+            batch = store
+                .commit(&Batch::default())
+                .and_then(|()| self.running.batch(store));
+        }
+        let result = batch.and_then(|batch| store.commit(&batch));
         match &result {
             Ok(()) => {
                 self.counters.store_commits.count();

@@ -135,11 +135,14 @@ impl Operator {
         })
     }
 
-    fn store_status(&self) -> StoreStatus {
+    /// How the store is; `unreadable` is why it was not read just now, if it was not.
+    fn store_status(&self, unreadable: Option<String>) -> StoreStatus {
         let health = (self.health)();
         let state = match (self.kept_in, &health.failing_since) {
             (KeptIn::Memory, _) => StoreState::PutAside,
             (_, Some(_)) => StoreState::Waiting,
+            // Nothing was to be written yet.
+            (KeptIn::DiskLater, None) if unreadable.is_some() => StoreState::Waiting,
             (KeptIn::Disk | KeptIn::DiskLater, None) => StoreState::Recording,
         };
         StoreStatus {
@@ -148,14 +151,18 @@ impl Operator {
             reason: health
                 .last_error
                 .map(|error| error.to_string())
+                .or(unreadable)
                 .or(self.put_aside.clone()),
             waiting_rows: health.waiting_rows as u64,
         }
     }
 
-    fn alarms(&self, store: &StoreStatus) -> Vec<String> {
+    fn alarms(&self, store: &StoreStatus, unreadable: Option<&str>) -> Vec<String> {
         let mut alarms = Vec::new();
-        let why = || store.reason.clone().unwrap_or_default();
+        let why = || match &store.reason {
+            Some(reason) => reason.as_str(),
+            None => "see the log of the daemon's start",
+        };
         match store.state {
             StoreState::Recording => alarms.extend(self.put_aside.clone()),
             StoreState::Waiting => {
@@ -164,6 +171,11 @@ impl Operator {
             StoreState::PutAside => {
                 alarms.push(format!("sessions are kept in memory only: {}", why()));
             }
+        }
+        if let Some(reason) = unreadable
+            && store.state != StoreState::Waiting
+        {
+            alarms.push(format!("what was counted cannot be read: {reason}"));
         }
         for (count, what) in [
             (self.counters.sessions_dropped.value(), "the queue was full"),
@@ -182,9 +194,12 @@ impl Operator {
     async fn status(&self) -> Replied<Status> {
         let now = self.clock.now();
         let loaded = self.loaded.load_full();
-        let today = self.totals(now.day()).await?;
-        let policies_kept = self.read(|store, _| store.kept_policies()).await?.len() as u64;
-        let store = self.store_status();
+        // A store that cannot be read is just what this is asked for.
+        let today = self.totals(now.day()).await;
+        let kept = self.read(|store, _| store.kept_policies()).await;
+        let unreadable = today.as_ref().err().or(kept.as_ref().err());
+        let unreadable = unreadable.map(|refusal| refusal.message.clone());
+        let store = self.store_status(unreadable.clone());
         let counters = self.counters.list().into_iter();
         Ok(Status {
             program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -192,9 +207,9 @@ impl Operator {
             started_at: self.started_at.to_string(),
             now: now.to_string(),
             config: loaded.path.as_ref().map(|path| path.display().to_string()),
-            alarms: self.alarms(&store),
-            today,
-            policies_kept,
+            alarms: self.alarms(&store, unreadable.as_deref()),
+            today: today.ok(),
+            policies_kept: kept.ok().map(|kept| kept.len() as u64),
             store,
             overrides: loaded
                 .overrides

@@ -153,8 +153,12 @@ fn facts(host: &Host, case: &Case, mx: &str, result_type: Option<&str>) -> Strin
     } else {
         "handshake-failed"
     };
-    let bad =
-        |flaw| format!("starttls={step}\tverified=no\tcert={}", certificate(Some(flaw)));
+    let bad = |flaw| {
+        format!(
+            "starttls={step}\tverified=no\tcert={}",
+            certificate(Some(flaw))
+        )
+    };
     match result_type {
         Some("certificate-expired") => bad(Flaw::Expired),
         Some("certificate-host-mismatch") => bad(Flaw::WrongName),
@@ -294,7 +298,9 @@ fn d6_f10_f12_report_mail_is_no_session_and_travels_despite_bad_tls() {
 fn publish_a_policy_that_the_mailbox_breaks(host: &Host) {
     let internet = &host.internet;
     let name = "mta-sts.reports.test";
-    internet.dns.set_txt("_mta-sts.reports.test", &["v=STSv1; id=1"]);
+    internet
+        .dns
+        .set_txt("_mta-sts.reports.test", &["v=STSv1; id=1"]);
     internet
         .dns
         .set_addresses(name, &[internet.policy_hosts.address().ip()]);
@@ -306,9 +312,10 @@ fn publish_a_policy_that_the_mailbox_breaks(host: &Host) {
             answer: Answer::document(document),
         },
     );
-    internet
-        .dns
-        .set_txt("_smtp._tls.reports.test", &["v=TLSRPTv1; rua=mailto:tlsrpt@reports.test"]);
+    internet.dns.set_txt(
+        "_smtp._tls.reports.test",
+        &["v=TLSRPTv1; rua=mailto:tlsrpt@reports.test"],
+    );
     let expired = internet
         .authority
         .issue_flawed(&["mx.reports.test"], Flaw::Expired);

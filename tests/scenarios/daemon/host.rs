@@ -319,12 +319,11 @@ impl Host {
             .block_on(async { tokio::time::timeout(PATIENCE, arrived).await });
         waited.unwrap_or_else(|_| {
             let there = self.internet.inbox.messages().len();
-            panic!("{there} reports instead of {count}; the log:\n{}", self.log())
+            panic!(
+                "{there} reports instead of {count}; the log:\n{}",
+                self.log()
+            )
         })
-    }
-
-    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
     }
 
     /// The log of every daemon so far.

@@ -211,7 +211,9 @@ fn a_slow_policy_host_holds_up_its_own_domain_only() {
     // It takes connections and says nothing.
     let slow = std::net::TcpListener::bind("127.0.66.2:0").unwrap();
     let internet = &host.internet;
-    internet.dns.set_txt("_mta-sts.slow.test", &["v=STSv1; id=1;"]);
+    internet
+        .dns
+        .set_txt("_mta-sts.slow.test", &["v=STSv1; id=1;"]);
     internet
         .dns
         .set_addresses("mta-sts.slow.test", &["127.0.66.2".parse().unwrap()]);
@@ -310,4 +312,3 @@ fn every_command_that_prints_data_prints_json() {
     }
     assert!(daemon.stop().success());
 }
-

@@ -104,13 +104,13 @@ impl Control for Scripted {
             now: text("2026-11-24T12:00:00Z"),
             config: Some(text("/etc/sealpost/sealpost.toml")),
             alarms: vec![text("the disk is full")],
-            today: DayTotals {
+            today: Some(DayTotals {
                 day: text("2026-11-24"),
                 domains: 1,
                 successes: 2,
                 failures: 3,
-            },
-            policies_kept: 1,
+            }),
+            policies_kept: Some(1),
             store: StoreStatus {
                 path: text("/var/lib/sealpost/store"),
                 state: StoreState::Waiting,

@@ -135,7 +135,8 @@ fn users_who_are_not_let_in_are_told_so() {
     let daemon = host.start();
     let ping = say_as_nobody(&host.plugin_socket(), "PING\n").unwrap();
     assert!(ping.starts_with("PONG sealpost "), "{ping}");
-    let request = "{\"version\":1,\"request\":{\"command\":\"purge\",\"domain\":\"correct.test\"}}\n";
+    let request =
+        "{\"version\":1,\"request\":{\"command\":\"purge\",\"domain\":\"correct.test\"}}\n";
     let answer = say_as_nobody(&host.file("control.sock"), request).unwrap();
     assert!(
         answer.contains("not-allowed")
@@ -156,10 +157,7 @@ fn users_who_are_not_let_in_are_told_so() {
     host.set("control_socket.mode", "0600");
     let daemon = host.start();
     let answer = say_as_nobody(&host.plugin_socket(), "POLICY\tcorrect.test\n").unwrap();
-    assert_eq!(
-        answer,
-        "ERROR\tclient: user id 65534 may not speak here\n"
-    );
+    assert_eq!(answer, "ERROR\tclient: user id 65534 may not speak here\n");
     assert_eq!(level(&host.say("POLICY\tcorrect.test")), "verify");
     until("the refusal is counted", || {
         (host.counter("plugin_clients_refused") == 1).then_some(())
