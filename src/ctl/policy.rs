@@ -89,7 +89,11 @@ fn list_as_text(policies: &Policies) -> String {
             policy.id.clone(),
             policy.fetched_at.clone(),
             expires,
-            policy.mx.join(" "),
+            if policy.mx.is_empty() {
+                "-".to_owned()
+            } else {
+                policy.mx.join(" ")
+            },
         ]);
     }
     table.to_string()
@@ -108,6 +112,7 @@ pub(super) fn policy_as_text(policy: &PolicyView) -> String {
         ("tried", &policy.tried_at),
         ("expires", &format!("{}{expired}", policy.expires_at)),
     ] {
+        let value = if value.is_empty() { "-" } else { value };
         let _ = writeln!(text, "{name:<10}{}", shown(value));
     }
     if let Some(trouble) = &policy.trouble {

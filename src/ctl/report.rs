@@ -27,8 +27,9 @@ pub(super) enum Command {
     Preview(OfADomain),
     /// Send the reports of a day at once, whatever the schedule
     ///
-    /// What was sent before is not sent again. A day that is not over is refused, for a report covers
-    /// a whole day. Ends with 1 when a report could not be sent, or none was to be sent.
+    /// What was sent before is not sent again. The day must be over: a report covers a whole day of
+    /// UTC. What waits for another try or was given up is tried once more. Ends with 1 when a report
+    /// could not be sent, or none was to be sent.
     #[command(
         after_help = "Example:\n  sealpost report send --day 2026-11-24 --domain example.org"
     )]
@@ -107,10 +108,19 @@ fn named(arguments: &OfADomain) -> (Option<String>, String) {
 }
 
 fn list_as_text(deliveries: &Deliveries) -> String {
-    if deliveries.deliveries.is_empty() {
+    let mut table = deliveries_table(&deliveries.deliveries);
+    for each in &deliveries.undelivered {
+        let (state, at) = match &each.due_at {
+            Some(due_at) => ("waiting", due_at.as_str()),
+            None => ("none", "-"),
+        };
+        let reason = each.reason.clone().unwrap_or_default();
+        table.row([&*each.domain, "-", state, at, "0", &reason].map(str::to_owned));
+    }
+    if table.is_empty() {
         return format!("No reports of {}.\n", shown(&deliveries.day));
     }
-    deliveries_table(&deliveries.deliveries).to_string()
+    table.to_string()
 }
 
 fn deliveries_table(deliveries: &[DeliveryView]) -> Table {
@@ -128,15 +138,6 @@ fn deliveries_table(deliveries: &[DeliveryView]) -> Table {
     table
 }
 
-/// What is said of a day that is not over.
-fn day_so_far(day: &str, sessions: u64) -> String {
-    format!(
-        "The day {} is not over: {} so far.\n",
-        shown(day),
-        counted(sessions, "session")
-    )
-}
-
 fn report_as_text(report: &ReportView) -> String {
     let mut text = format!(
         "Report of {} for {}, {}\n",
@@ -145,7 +146,7 @@ fn report_as_text(report: &ReportView) -> String {
         counted(report.sessions, "session")
     );
     if !report.day_over {
-        text.push_str(&day_so_far(&report.day, report.sessions));
+        text.push_str("The day is not over; these are the sessions so far.\n");
     }
     for note in &report.notes {
         let _ = writeln!(text, "Note: {}", shown(note));
@@ -163,13 +164,8 @@ fn report_as_text(report: &ReportView) -> String {
 }
 
 fn sent_as_text(sent: &ReportsSent) -> String {
-    let mut text = String::new();
-    if !sent.day_over {
-        text.push_str(&day_so_far(&sent.day, sent.sessions));
-    }
     if sent.reports.is_empty() {
-        let _ = writeln!(text, "No reports of {} to send.", shown(&sent.day));
-        return text;
+        return format!("No reports of {} to send.\n", shown(&sent.day));
     }
     let mut table = Table::new(["DOMAIN", "DESTINATION", "OUTCOME", "REPORT ID", "REASON"]);
     for each in &sent.reports {
@@ -181,8 +177,7 @@ fn sent_as_text(sent: &ReportsSent) -> String {
             each.reason.clone().unwrap_or_default(),
         ]);
     }
-    let _ = write!(text, "{table}");
-    text
+    table.to_string()
 }
 
 /// Something was to be sent, and nothing failed.

@@ -244,6 +244,19 @@ wire! {
         pub day: String,
         /// By domain and destination.
         pub deliveries: Vec<DeliveryView>,
+        /// Domains with sessions on the day and no delivery, by name.
+        #[serde(default)]
+        pub undelivered: Vec<UndeliveredView>,
+    }
+
+    /// A domain with sessions and no delivery of its report.
+    struct UndeliveredView {
+        /// The domain.
+        pub domain: String,
+        /// When its turn is; absent when it has none: there will be no delivery.
+        pub due_at: Option<String>,
+        /// Why it waits, or why there will be none, as far as that is known.
+        pub reason: Option<String>,
     }
 
     /// How one report to one destination stands.
@@ -294,8 +307,6 @@ wire! {
     struct ReportsSent {
         /// The UTC day they cover.
         pub day: String,
-        /// The day is over. If not, the reports count the sessions so far.
-        pub day_over: bool,
         /// The sessions that the day has, of the domains that were asked for.
         pub sessions: u64,
         /// One element for each destination, and one for each domain without.
@@ -389,7 +400,7 @@ wire! {
         pub preference: Option<u16>,
         /// The host as the record names it.
         pub host: String,
-        /// What is demanded: `may`, `encrypt`, `verify`, `dane`, `refuse-mx`, `defer`.
+        /// What is demanded: `may`, `encrypt`, `verify`, `dane`, `refuse`, `defer`.
         pub level: String,
         /// Evaluated and reported, not enforced.
         pub audit: bool,

@@ -160,7 +160,7 @@ fn every_command_shows_what_the_daemon_answers() {
                 "Record    valid: _mta-sts.example.org",
                 "Policy    failed: https://mta-sts.example.org/.well-known/mta-sts.txt \
                  (sts-policy-fetch-error: HTTP status 404)",
-                "10  mx.example.net  refuse-mx  outside the policy",
+                "10  mx.example.net  refuse  outside the policy",
                 "No host may be used.",
             ],
         ),
@@ -199,7 +199,10 @@ fn the_report_commands_show_what_the_daemon_answers() {
         (
             &["report", "list"][..],
             0,
-            &["example.org  mailto:tlsrpt@example.org  retry"][..],
+            &[
+                "example.org    mailto:tlsrpt@example.org  retry",
+                "other.example  -                          none",
+            ][..],
         ),
         (
             &["report", "show", "example.org"],
@@ -210,7 +213,7 @@ fn the_report_commands_show_what_the_daemon_answers() {
             &["report", "preview", "example.org"],
             0,
             &[
-                "The day 2026-11-24 is not over: 3 sessions so far.",
+                "The day is not over; these are the sessions so far.",
                 "\"report-id\"",
             ],
         ),
@@ -219,14 +222,7 @@ fn the_report_commands_show_what_the_daemon_answers() {
             0,
             &["mailto:tlsrpt@example.org  sent"],
         ),
-        (
-            &["report", "send", "--day", "2026-11-24"],
-            1,
-            &[
-                "The day 2026-11-24 is not over: 5 sessions so far.",
-                "failed",
-            ],
-        ),
+        (&["report", "send", "--day", "2026-11-24"], 1, &["failed"]),
         (
             &["report", "send", "--domain", "other.example"],
             1,
@@ -516,7 +512,7 @@ fn a_domain_is_checked_without_a_daemon() {
         (
             "other-mx.test",
             1,
-            &["refuse-mx", "lists none of the 1 MX hosts"],
+            &["refuse", "lists none of its MX hosts"],
         ),
         ("no-rua.test", 0, &["The domain wants no reports."]),
         ("nowhere.test", 1, &["There is no host to deliver mail to."]),

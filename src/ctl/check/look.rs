@@ -273,7 +273,7 @@ fn mx_verdict(record: &Mx, judge: &impl Fn(Option<u16>, &MxHost) -> MxVerdict) -
         Err(error) => MxVerdict {
             preference,
             host: record.exchange.clone(),
-            level: "refuse-mx".to_owned(),
+            level: "refuse".to_owned(),
             audit: false,
             reason: error.to_string(),
         },

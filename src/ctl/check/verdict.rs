@@ -4,7 +4,10 @@ use sealpost_plugin_api::Level;
 
 use crate::{
     config::OverrideMode,
-    ctl::wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding},
+    ctl::{
+        screen::counted,
+        wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding},
+    },
     hook::decide::decide,
     policy::{Announcement, MxHost, Standing, StsStanding},
 };
@@ -32,7 +35,7 @@ const fn level_word(level: &Level) -> &'static str {
         Level::Encrypt => "encrypt",
         Level::Verify { .. } => "verify",
         Level::Dane { .. } => "dane",
-        Level::RefuseMx => "refuse-mx",
+        Level::RefuseMx => "refuse",
         _ => "defer",
     }
 }
@@ -47,7 +50,7 @@ pub(super) fn outcome(
     let usable = mx
         .hosts
         .iter()
-        .filter(|host| host.level != "refuse-mx" && host.level != "defer")
+        .filter(|host| host.level != "refuse" && host.level != "defer")
         .count();
     let mut sentences = Vec::new();
     sentences.push(match &standing.sts {
@@ -90,10 +93,10 @@ fn mail_sentence(mx: &MxFinding, usable: usize) -> String {
             "The MX hosts could not be looked up: an MTA would try again later.".to_owned()
         }
         (_, 0) if total == 0 => "There is no host to deliver mail to.".to_owned(),
-        (_, 0) => format!("Mail waits: the policy lists none of the {total} MX hosts."),
+        (_, 0) => "Mail waits: the policy lists none of its MX hosts.".to_owned(),
         (_, usable) if verified => format!(
-            "Mail goes over TLS with a valid certificate or not at all, to {usable} of {total} MX \
-             hosts."
+            "Mail goes over TLS with a valid certificate or not at all, to {usable} of {}.",
+            counted(total as u64, "MX host")
         ),
         (_, _) => "Mail is delivered, over TLS where it is offered.".to_owned(),
     }

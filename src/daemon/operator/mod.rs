@@ -29,7 +29,7 @@ use crate::{
 
 mod reports;
 
-use reports::delivery_views;
+use reports::{delivery_views, undelivered_view};
 
 /// Answers the control socket from the parts of the daemon.
 pub struct Operator {
@@ -400,6 +400,10 @@ impl Control for Operator {
                 deliveries: listed
                     .iter()
                     .flat_map(|one| delivery_views(day, one))
+                    .collect(),
+                undelivered: listed
+                    .iter()
+                    .filter_map(|one| undelivered_view(day, one, self.clock.now()))
                     .collect(),
             })
         })

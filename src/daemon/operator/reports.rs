@@ -2,16 +2,17 @@
 
 use super::Operator;
 use crate::{
-    clock::UtcDay,
+    clock::{Timestamp, UtcDay},
     ctl::{
         control::Replied,
         protocol::{Refusal, RefusalKind},
-        wire::{DeliveryView, ReportView, ReportsSent, SendOutcome, SendView},
+        wire::{DeliveryView, ReportView, ReportsSent, SendOutcome, SendView, UndeliveredView},
     },
     deliver::{
         DeliveryKey, DeliveryState, Step,
         courier::SendDayError,
         listing::{Listed, Note},
+        schedule::Schedule,
     },
     policy::{Destination, PolicyDomain, RuaDiscovery},
 };
@@ -98,7 +99,6 @@ impl Operator {
         let totals = self.totals(day).await?;
         Ok(ReportsSent {
             day: day.to_string(),
-            day_over: self.today() > day,
             sessions: totals.successes + totals.failures,
             reports: after
                 .iter()
@@ -125,6 +125,32 @@ pub(super) fn delivery_views(day: UtcDay, listed: &Listed) -> Vec<DeliveryView> 
         .iter()
         .map(|(destination, state)| view((destination, state)))
         .collect()
+}
+
+/// A domain whose report is not on its way: when it will be, or why not.
+pub(super) fn undelivered_view(
+    day: UtcDay,
+    listed: &Listed,
+    now: Timestamp,
+) -> Option<UndeliveredView> {
+    if !listed.deliveries.is_empty() {
+        return None;
+    }
+    let due_at = match &listed.note {
+        Some(Note::HeldUp { again_at, .. }) => Some(again_at),
+        Some(_) => None,
+        // Notes of days long ago are not held, and their turn does not come again.
+        None => Schedule::is_current(day, now).then_some(&listed.due_at),
+    };
+    Some(UndeliveredView {
+        domain: listed.domain.to_string(),
+        due_at: due_at.map(ToString::to_string),
+        reason: match &listed.note {
+            // Its moment is told already.
+            Some(Note::HeldUp { reason, .. }) => Some(reason.clone()),
+            note => note.as_ref().map(ToString::to_string),
+        },
+    })
 }
 
 /// What came of a domain's report: a line for each destination, or one that says why there is none.

@@ -199,6 +199,22 @@ fn leaf(certificate: CertificateDer<'static>, key: &KeyPair) -> Result<Leaf, Aut
 }
 
 #[cfg(test)]
+impl Authority {
+    /// A TLS client that trusts this authority and nobody else.
+    pub(crate) fn client(&self) -> tokio_rustls::TlsConnector {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.ca_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config).into()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use rustls::{
         CertificateError, Error, RootCertStore,

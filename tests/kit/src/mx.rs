@@ -226,9 +226,9 @@ async fn talk_rubbish(mut stream: TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+    use rustls::pki_types::ServerName;
     use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
-    use tokio_rustls::{TlsConnector, client::TlsStream};
+    use tokio_rustls::client::TlsStream;
 
     use super::*;
     use crate::authority::{Authority, Flaw};
@@ -276,16 +276,9 @@ mod tests {
         stream: BufStream<TcpStream>,
         name: &str,
     ) -> io::Result<BufStream<TlsStream<TcpStream>>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.ca_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config))
+        authority
+            .client()
             .connect(name, stream.into_inner())
             .await
             .map(BufStream::new)

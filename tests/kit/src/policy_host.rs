@@ -371,26 +371,15 @@ const PROMISE: &[u8] =
 
 #[cfg(test)]
 mod tests {
-    use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-    use tokio_rustls::TlsConnector;
+    use rustls::pki_types::ServerName;
 
     use super::*;
     use crate::authority::{Authority, Flaw};
 
     async fn fetch(authority: &Authority, address: SocketAddr, host: &str) -> io::Result<String> {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.ca_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from(host.to_owned()).unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await?;
+        let mut stream = authority.client().connect(name, stream).await?;
         let request = format!("GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut response = String::new();

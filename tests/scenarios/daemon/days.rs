@@ -56,11 +56,8 @@ fn deliver_well(host: &Host, domain: &str) {
     assert_eq!(told, "OK");
 }
 
-#[test]
-fn one_session_is_followed_from_the_question_to_the_inbox_and_the_report_leaves_once() {
-    let host = Host::new();
-    let first = host.day;
-    let daemon = host.start();
+/// A good session and a bad one, from the MTA's questions to the operator's tables.
+fn tell_two_sessions_and_preview(host: &Host) -> Value {
     let policy = host.say("POLICY\tCorrect.test.");
     assert_eq!(level(&policy), "verify");
     assert_eq!(field(&policy, "mx"), "mx.correct.test");
@@ -84,7 +81,7 @@ fn one_session_is_followed_from_the_question_to_the_inbox_and_the_report_leaves_
     }
     let shown = host.shown(&["sessions"]);
     for line in [
-        &format!("{first} (UTC)"),
+        &format!("{} (UTC)", host.day),
         "DOMAIN        POLICY  SUCCESSES  FAILURES",
         "correct.test  sts     1          1",
         "correct.test  1         certificate-expired  mx.correct.test  192.0.2.7  it-ended-in-2001",
@@ -102,6 +99,15 @@ fn one_session_is_followed_from_the_question_to_the_inbox_and_the_report_leaves_
         preview["destinations"],
         json!(["mailto:tlsrpt@reports.test"])
     );
+    preview
+}
+
+#[test]
+fn one_session_is_followed_from_the_question_to_the_inbox_and_the_report_leaves_once() {
+    let host = Host::new();
+    let first = host.day;
+    let daemon = host.start();
+    let preview = tell_two_sessions_and_preview(&host);
 
     // Midnight alone sends nothing: the day is left to settle.
     host.set_clock(first.next().first_second().plus_seconds(60));
@@ -110,6 +116,9 @@ fn one_session_is_followed_from_the_question_to_the_inbox_and_the_report_leaves_
         (status["today"]["day"] == first.next().to_string()).then_some(())
     });
     assert_eq!(standings(&host, first), []);
+    let shown = host.shown(&["report", "list"]);
+    let turn = format!("correct.test  -            waiting  {}T0", first.next());
+    assert!(shown.contains(&turn), "{turn}\n{shown}");
     set_clock_after_night_of(&host, first);
     let arrived = host.wait_for_reports(1);
     assert_eq!(read(&host, &arrived[0]), preview["report"]);
@@ -117,11 +126,18 @@ fn one_session_is_followed_from_the_question_to_the_inbox_and_the_report_leaves_
 
     // The next day's round does not send it again,
     deliver_well(&host, "no-policy.test");
-    assert_eq!(host.counted(first.next(), None), (1, 0));
+    deliver_well(&host, "no-rua.test");
+    assert_eq!(host.counted(first.next(), None), (2, 0));
     set_clock_after_night_of(&host, first.next());
     let arrived = host.wait_for_reports(2);
     assert_eq!(policy_domain(&read(&host, &arrived[1])), "no-policy.test");
     wait_until_sent(&host, first.next(), "no-policy.test");
+    until("it is known who asks for nothing", || {
+        let shown = host.shown(&["report", "list"]);
+        let line = shown.lines().find(|line| line.starts_with("no-rua.test"))?;
+        (line.contains("  none   ") && line.ends_with("the domain asks for no reports"))
+            .then_some(())
+    });
 
     // nor does a daemon that was killed, when it starts and when a day ends.
     daemon.kill();

@@ -365,15 +365,12 @@ impl Daemon {
         self.systemd.set_read_timeout(Some(LOOK)).unwrap();
         let mut buffer = [0; 4_096];
         until(expected, || {
-            let length = match self.systemd.recv(&mut buffer) {
-                Ok(length) => length,
-                Err(_) => {
-                    if let Some(status) = self.child.try_wait().unwrap() {
-                        let log = fs::read_to_string(&self.log).unwrap();
-                        panic!("the daemon has ended, {status}:\n{log}");
-                    }
-                    return None;
+            let Ok(length) = self.systemd.recv(&mut buffer) else {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    let log = fs::read_to_string(&self.log).unwrap();
+                    panic!("the daemon has ended, {status}:\n{log}");
                 }
+                return None;
             };
             let said = std::str::from_utf8(&buffer[..length]).unwrap();
             said.lines().any(|line| line == expected).then_some(())

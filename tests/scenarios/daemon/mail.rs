@@ -251,7 +251,7 @@ fn a_domain_is_checked_through_the_daemon_and_without_it() {
         ("policy-down.test", 0, "sts-policy-fetch-error"),
         ("policy-certificate.test", 0, "sts-webpki-invalid"),
         ("policy-rubbish.test", 0, "sts-policy-invalid"),
-        ("other-mx.test", 1, "refuse-mx"),
+        ("other-mx.test", 1, "refuse"),
         ("wildcard.test", 0, "*.wildcard.test"),
         ("two-mx.test", 0, "2 of 2 MX hosts"),
         ("no-rua.test", 0, "The domain wants no reports."),

@@ -11,6 +11,7 @@ use sealpost::{
             Finding, MxFinding, MxVerdict, OutcomeView, OverrideView, Policies, PolicySessions,
             PolicyView, Purged, RecordFinding, RefreshOutcome, Refreshed, ReportView, ReportsSent,
             RuaFinding, SendOutcome, SendView, Sessions, Status, StoreState, StoreStatus,
+            UndeliveredView,
         },
     },
     policy::PolicyDomain,
@@ -212,6 +213,11 @@ impl Control for Scripted {
         ready(Ok(Deliveries {
             day: day_or(day, "2026-11-23"),
             deliveries: vec![delivery()],
+            undelivered: vec![UndeliveredView {
+                domain: text("other.example"),
+                due_at: None,
+                reason: Some(text(HOSTILE)),
+            }],
         }))
     }
 
@@ -236,7 +242,6 @@ impl Control for Scripted {
         day: Option<UtcDay>,
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>> {
-        let day_over = day.is_none_or(|day| day < "2026-11-24".parse().unwrap());
         let outcome = match domain {
             Some(domain) if known(&domain).is_err() => None,
             Some(_) => Some(SendOutcome::Sent),
@@ -251,7 +256,6 @@ impl Control for Scripted {
         });
         ready(Ok(ReportsSent {
             day: day_or(day, "2026-11-23"),
-            day_over,
             sessions: 5,
             reports: reports.into_iter().collect(),
         }))
@@ -287,7 +291,7 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
             hosts: vec![MxVerdict {
                 preference: Some(10),
                 host: text("mx.example.net"),
-                level: text("refuse-mx"),
+                level: text("refuse"),
                 audit: false,
                 reason: text("outside the policy"),
             }],
