@@ -19,6 +19,8 @@ use crate::{
         ConfigError, Loaded, Via, explain,
         load::{DEFAULT_PATH, load},
     },
+    daemon::parts::publisher,
+    report::Submitter,
 };
 
 #[derive(Debug, Subcommand)]
@@ -95,6 +97,15 @@ struct Checked {
     problems: Vec<CheckedProblem>,
     /// What the daemon says at every start.
     warnings: Vec<String>,
+    /// What must be in the DNS for the reports' signatures to be verified.
+    dkim_records: Vec<DkimRecord>,
+}
+
+/// The TXT record of one key.
+#[derive(Serialize)]
+struct DkimRecord {
+    name: String,
+    value: String,
 }
 
 #[derive(Serialize)]
@@ -107,34 +118,51 @@ struct CheckedProblem {
 
 fn check(path: &Path, format: Format, context: &mut Context) -> Result<Exit, Failure> {
     let today = SystemClock.now().day();
-    let result = load(path);
-    if format.json {
-        let problems = result.as_ref().err().map(problems).unwrap_or_default();
-        let warnings = result.as_ref().map(|loaded| loaded.warnings(today));
-        context.screen.json(&Checked {
-            file: path.display().to_string(),
-            ok: result.is_ok(),
-            problems,
-            warnings: warnings.unwrap_or_default(),
-        })?;
-        return Ok(if result.is_ok() {
-            Exit::Ok
-        } else {
-            Exit::Config
-        });
+    let checked = load(path).map_err(Failure::from).and_then(|loaded| {
+        let records = dkim_records(&loaded)?;
+        Ok((loaded, records))
+    });
+    if !format.json {
+        let (loaded, records) = checked?;
+        context
+            .screen
+            .text(&amounts_to(&loaded, &records, path, today));
+        return Ok(Exit::Ok);
     }
-    let text = amounts_to(&result?, path, today);
-    context.screen.text(&text);
-    Ok(Exit::Ok)
+    let (exit, problems, warnings, dkim_records) = match checked {
+        Ok((loaded, records)) => (Exit::Ok, Vec::new(), loaded.warnings(today), records),
+        Err(failure) => (Exit::Config, problems(&failure), Vec::new(), Vec::new()),
+    };
+    context.screen.json(&Checked {
+        file: path.display().to_string(),
+        ok: problems.is_empty(),
+        problems,
+        warnings,
+        dkim_records,
+    })?;
+    Ok(exit)
 }
 
-fn problems(error: &ConfigError) -> Vec<CheckedProblem> {
-    let ConfigError::Wrong { problems, .. } = error else {
+/// The records of the keys. A key that the daemon would not start with is a mistake here.
+fn dkim_records(loaded: &Loaded) -> Result<Vec<DkimRecord>, Failure> {
+    let publisher = publisher(&loaded.config).map_err(|error| Failure::Setup(error.to_string()))?;
+    let domain = publisher.submitter.as_ref().map(Submitter::domain);
+    let records = domain.into_iter().flat_map(|domain| {
+        publisher.keys.iter().map(|key| DkimRecord {
+            name: key.record_name(domain),
+            value: key.public_record(),
+        })
+    });
+    Ok(records.collect())
+}
+
+fn problems(failure: &Failure) -> Vec<CheckedProblem> {
+    let Failure::Config(ConfigError::Wrong { problems, .. }) = failure else {
         return vec![CheckedProblem {
             line: None,
             column: None,
             setting: None,
-            reason: error.to_string(),
+            reason: failure.to_string(),
         }];
     };
     let each = problems.iter().map(|problem| CheckedProblem {
@@ -147,7 +175,7 @@ fn problems(error: &ConfigError) -> Vec<CheckedProblem> {
 }
 
 /// A good file in words.
-fn amounts_to(loaded: &Loaded, path: &Path, today: UtcDay) -> String {
+fn amounts_to(loaded: &Loaded, records: &[DkimRecord], path: &Path, today: UtcDay) -> String {
     let config = &loaded.config;
     let mut text = format!("{}: ok\n", shown(&path.display().to_string()));
     let reports = if config.report.enabled {
@@ -194,6 +222,17 @@ fn amounts_to(loaded: &Loaded, path: &Path, today: UtcDay) -> String {
     }
     for warning in loaded.warnings(today) {
         let _ = writeln!(text, "  warning: {}", shown(&warning));
+    }
+    if !records.is_empty() {
+        text.push_str("\nReceivers verify the reports by these TXT records; publish them:\n");
+    }
+    for record in records {
+        let _ = writeln!(
+            text,
+            "\n  {}\n  {}",
+            shown(&record.name),
+            shown(&record.value)
+        );
     }
     text
 }

@@ -179,7 +179,10 @@ pub fn engine_settings(loaded: &Loaded) -> EngineSettings {
 }
 
 /// Who signs and sends the reports; nobody where reporting is off and nothing is said of it.
-fn publisher(config: &Config) -> Result<Publisher, PartsError> {
+///
+/// # Errors
+/// When we cannot say who we are, or a key cannot be used.
+pub fn publisher(config: &Config) -> Result<Publisher, PartsError> {
     let sender = &config.sender;
     let unnamed = sender.organization.is_empty() && sender.contact.is_empty();
     let submitter = if unnamed && !config.report.enabled {
