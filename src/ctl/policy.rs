@@ -36,7 +36,9 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sealpost policy show example.org")]
+#[command(
+    after_help = "Examples:\n  sealpost policy show example.org\n  sealpost policy refresh example.org --json"
+)]
 pub(super) struct OneDomain {
     /// The recipient domain
     domain: PolicyDomain,

@@ -45,7 +45,7 @@ pub enum DkimKeyError {
     #[error("it is {0} key; DKIM signs with RSA (2048 to 4096 bits) or Ed25519")]
     Algorithm(&'static str),
     /// RFC 8301 s3.2 demands 1024 bits and advises 2048; we sign with no less.
-    #[error("the RSA key has less than 2048 bits")]
+    #[error("the RSA key has fewer than 2048 bits")]
     TooShort,
     /// Longer than the library signs with, and too long for one TXT string to be practical.
     #[error("the RSA key has more than 4096 bits")]
