@@ -6,6 +6,7 @@ mod daemon;
 mod deliver;
 mod demo;
 mod exim;
+mod in_process;
 mod plugin_socket;
 mod policy;
 mod report;
