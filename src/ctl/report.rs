@@ -27,8 +27,8 @@ pub(super) enum Command {
     Preview(OfADomain),
     /// Send the reports of a day at once, whatever the schedule
     ///
-    /// What was sent before is not sent again. The day must be over: a report covers a whole day of
-    /// UTC. What waits for another try or was given up is tried once more. Ends with 1 when a report
+    /// What was sent before is not sent again. The day must be over: a report covers a whole UTC
+    /// day. What waits for another try or was given up is tried once more. Ends with 1 when a report
     /// could not be sent, or none was to be sent.
     #[command(
         after_help = "Example:\n  sealpost report send --day 2026-11-24 --domain example.org"

@@ -512,7 +512,7 @@ fn a_domain_is_checked_without_a_daemon() {
         (
             "other-mx.test",
             1,
-            &["refuse", "lists none of its MX hosts"],
+            &["refuse", "lists none of the domain's MX hosts"],
         ),
         ("no-rua.test", 0, &["The domain wants no reports."]),
         ("nowhere.test", 1, &["There is no host to deliver mail to."]),

@@ -93,7 +93,7 @@ fn mail_sentence(mx: &MxFinding, usable: usize) -> String {
             "The MX hosts could not be looked up: an MTA would try again later.".to_owned()
         }
         (_, 0) if total == 0 => "There is no host to deliver mail to.".to_owned(),
-        (_, 0) => "Mail waits: the policy lists none of its MX hosts.".to_owned(),
+        (_, 0) => "Mail waits: the policy lists none of the domain's MX hosts.".to_owned(),
         (_, usable) if verified => format!(
             "Mail goes over TLS with a valid certificate or not at all, to {usable} of {}.",
             counted(total as u64, "MX host")

@@ -230,7 +230,7 @@ fn mail_that_can_go_nowhere_is_not_deliverable() {
         result
             .outcome
             .text
-            .contains("the policy lists none of its MX hosts")
+            .contains("the policy lists none of the domain's MX hosts")
     );
     for (mx, address, state, reason) in [
         (vec![(0, "")], None, Finding::Absent, "null MX"),
