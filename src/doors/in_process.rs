@@ -39,7 +39,8 @@ impl Hook for InProcess {
             let _heard = answer.send(hook.policy(owned).await).is_ok();
         });
         // The engine keeps the deadline itself; the grace is for a runtime that is busy or gone.
-        answered.recv_timeout(deadline + GRACE).unwrap_or_else(|_| {
+        let patience = deadline.saturating_add(GRACE);
+        answered.recv_timeout(patience).unwrap_or_else(|_| {
             Requirement::new(Level::Defer, "the policy engine gave no answer in time")
         })
     }

@@ -4,10 +4,14 @@
 //! policies fresh, [`Engine`] answers the MTA within its deadline and puts its sessions into the
 //! journal. The doors reach it as an [`AsyncHook`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use sealpost_plugin_api::{Level, Query, Requirement, Session};
+use tokio::time::Sleep;
 
 use crate::{
     clock::{BoxFuture, Clock},
@@ -125,7 +129,9 @@ impl Engine {
             let requirement = decide::decide(&standing, None, overridden).requirement;
             return requirement.under_policy(self.answers.give(&standing));
         }
-        let Some(mut standing) = self.standing_within(&domain, query.deadline).await else {
+        // One deadline for all that the question waits for.
+        let mut deadline = pin!(tokio::time::sleep(query.deadline));
+        let Some(mut standing) = self.standing_within(&domain, deadline.as_mut()).await else {
             let when_unknown = self.settings.load().when_unknown;
             let reason = "no answer from DNS or the policy host in time";
             return self.unanswerable(decide::unknown(&domain, reason, when_unknown));
@@ -139,12 +145,15 @@ impl Engine {
         if decision.refused.is_some() {
             // RFC 8461 s5.1: a domain that moves its mail publishes a new policy with it. Look
             // before turning the new MX away.
-            let recheck = self.policies.recheck(&domain);
-            if tokio::time::timeout(query.deadline, recheck).await.is_ok() {
-                if let Some(newest) = self.policies.known(&domain) {
-                    standing = newest;
+            tokio::select! {
+                biased;
+                () = self.policies.recheck(&domain) => {
+                    if let Some(newest) = self.policies.known(&domain) {
+                        standing = newest;
+                    }
+                    decision = decide::decide(&standing, named, overridden);
                 }
-                decision = decide::decide(&standing, named, overridden);
+                () = deadline => {}
             }
         }
         if let Some(failure) = decision.refused {
@@ -163,13 +172,20 @@ impl Engine {
             .under_policy(self.answers.give(&standing))
     }
 
-    /// What holds for the domain, or what is known of it when the deadline passes.
-    async fn standing_within(&self, domain: &PolicyDomain, deadline: Duration) -> Option<Standing> {
-        let standing = self.policies.standing(domain);
-        match tokio::time::timeout(deadline, standing).await {
-            Ok(standing) => standing,
-            Err(_) => self.policies.known(domain),
-        }
+    /// What holds for the domain, or what is known of it when the deadline passes or nothing newer
+    /// can be told.
+    // RFC 8461 s3.3: a policy that has not expired holds, whatever keeps us from looking.
+    async fn standing_within(
+        &self,
+        domain: &PolicyDomain,
+        deadline: Pin<&mut Sleep>,
+    ) -> Option<Standing> {
+        let standing = tokio::select! {
+            biased;
+            standing = self.policies.standing(domain) => standing,
+            () = deadline => None,
+        };
+        standing.or_else(|| self.policies.known(domain))
     }
 
     fn override_for(&self, domain: &PolicyDomain) -> Option<OverrideMode> {
@@ -220,7 +236,13 @@ impl AsyncHook for Engine {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
 
     use sealpost_plugin_api::{Facts, Outcome, StartTls};
 
@@ -237,6 +259,10 @@ mod tests {
         now: Mutex<Option<Standing>>,
         newer: Mutex<Option<Standing>>,
         never: bool,
+        /// Lookups say that nothing can be told.
+        busy: AtomicBool,
+        /// Rechecks begun; with `never`, none ends.
+        rechecks: AtomicUsize,
     }
 
     impl PolicySource for Fake {
@@ -244,6 +270,9 @@ mod tests {
             Box::pin(async move {
                 if self.never {
                     std::future::pending::<()>().await;
+                }
+                if self.busy.load(Ordering::Relaxed) {
+                    return None;
                 }
                 self.known(domain)
             })
@@ -254,10 +283,15 @@ mod tests {
         }
 
         fn recheck<'a>(&'a self, _domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
+            self.rechecks.fetch_add(1, Ordering::Relaxed);
             if let Some(newer) = self.newer.lock().unwrap().take() {
                 *self.now.lock().unwrap() = Some(newer);
             }
-            Box::pin(async {})
+            Box::pin(async {
+                if self.never {
+                    std::future::pending::<()>().await;
+                }
+            })
         }
     }
 
@@ -279,6 +313,8 @@ mod tests {
             now: Mutex::new(now),
             newer: Mutex::new(None),
             never,
+            busy: AtomicBool::default(),
+            rechecks: AtomicUsize::default(),
         });
         let engine = Engine::new(
             Arc::clone(&source) as Arc<dyn PolicySource>,
@@ -363,6 +399,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn b32_a_kept_policy_holds_when_nothing_newer_can_be_told() {
+        let bench = engine(
+            Some(standing(Mode::Enforce, "mx1.example.org")),
+            Overrides::default(),
+            false,
+        );
+        bench.source.busy.store(true, Ordering::Relaxed);
+        for when_unknown in [WhenUnknown::Defer, WhenUnknown::May] {
+            bench.engine.reload(EngineSettings {
+                overrides: Overrides::default(),
+                when_unknown,
+            });
+            let answer = ask(&bench, "example.org", None).await;
+            assert!(matches!(answer.level, Level::Verify { .. }), "{answer:?}");
+        }
+        let counted = bench.counters.policy_queries_unanswerable.value();
+        assert_eq!(counted, 0);
+    }
+
+    #[tokio::test]
+    async fn g10_the_lookup_and_the_recheck_share_one_deadline() {
+        let bench = engine(
+            Some(standing(Mode::Enforce, "mx1.example.org")),
+            Overrides::default(),
+            true,
+        );
+        let deadline = Duration::from_millis(100);
+        let query = Query::new("example.org")
+            .with_mx("mx.elsewhere.example")
+            .with_deadline(deadline);
+        let answer = tokio::select! {
+            biased;
+            answer = bench.engine.policy(query) => answer,
+            () = tokio::time::sleep(deadline * 3 / 2) => panic!("later than its deadline"),
+        };
+        assert_eq!(answer.level, Level::RefuseMx);
+        assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
     async fn an_override_to_off_answers_and_counts_as_without_a_policy() {
         let domain: PolicyDomain = "example.org".parse().unwrap();
         let off = Override {
@@ -391,6 +467,8 @@ mod tests {
         let bench = engine(None, Overrides::default(), false);
         assert_eq!(ask(&bench, "[192.0.2.1]", None).await.level, Level::May);
         assert_eq!(ask(&bench, "not a domain", None).await.level, Level::Defer);
+        let bracketed = ask(&bench, "[relay.example]", None).await;
+        assert_eq!(bracketed.level, Level::Defer, "a name, and not an address");
         bench
             .engine
             .session(&Session::new("[192.0.2.1]", Outcome::Success));

@@ -322,7 +322,11 @@ impl Desk {
         });
         if dropped.await? {
             info!(%domain, "policy expired unused and dropped");
-            self.memory.forget(domain);
+            // A newer one that could not be written may be in memory only.
+            let newer = self.memory.recall(domain);
+            if newer.is_none_or(|newer| newer.known.in_force(now).is_none()) {
+                self.memory.forget(domain);
+            }
         }
         Ok(nothing_known(domain))
     }

@@ -43,10 +43,9 @@ async fn pass(keeper: &Arc<Keeper>) -> Result<(), Unknown> {
         let now = keeper.now();
         let errand = if !listed.kept.holds_at(now) {
             Errand::DropExpired
-        } else if listed
-            .kept
-            .refresh_due_at(&listed.domain, keeper.desk.intervals)
-            <= now
+        } else if listed.kept.refresh_due_at(&listed.domain, keeper.desk.intervals) <= now
+            // Set back since, the clock says nothing of the policy's age: it might hold for years.
+            || listed.kept.tried_at > now
         {
             Errand::Refresh
         } else {

@@ -454,6 +454,77 @@ async fn g5_a_purged_policy_is_gone_and_looked_up_anew() {
 }
 
 #[tokio::test]
+async fn g5_a_purge_during_a_fetch_takes_what_was_fetched() {
+    let bench = bench();
+    bench.world.announce("1");
+    bench.world.serve(Ok(ENFORCE));
+    bench.world.hanging.send_replace(true);
+    let (keeper, about) = (Arc::clone(&bench.keeper), domain());
+    let asking = tokio::spawn(async move { keeper.standing(&about).await });
+    until_fetches(&bench, 1).await;
+    let (keeper, about) = (Arc::clone(&bench.keeper), domain());
+    let purging = tokio::spawn(async move { keeper.purge(&about).await });
+    tokio::task::yield_now().await;
+    bench.world.hanging.send_replace(false);
+    assert_eq!(
+        brief(&asking.await.unwrap().unwrap().sts),
+        "1 enforce -",
+        "who asked before the purge"
+    );
+    purging.await.unwrap().unwrap();
+    assert_eq!(bench.store.kept_policy(&domain()), Ok(None));
+    assert_eq!(bench.keeper.known(&domain()), None);
+}
+
+#[tokio::test]
+async fn b33_an_old_policy_on_the_disk_that_expired_takes_no_newer_one_along() {
+    let bench = bench();
+    bench.world.announce("1");
+    bench.world.serve(Ok(ENFORCE));
+    bench.ask().await;
+    // As if the newer one could not be written.
+    let mut old = bench.store.kept_policy(&domain()).unwrap().unwrap();
+    old.fetched_at = START.plus_seconds(-700_000);
+    bench.store.keep_policy(&domain(), &old).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&bench.keeper).run(stopped));
+    while bench.store.kept_policies().unwrap().len() == 1 {
+        tokio::task::yield_now().await;
+    }
+    stop.send_replace(true);
+    running.await.unwrap();
+    bench.world.set_txt("_mta-sts.example.org", Err(servfail()));
+    bench.clock.advance_seconds(600);
+    assert_eq!(bench.ask_briefly().await, "1 enforce -");
+}
+
+#[tokio::test]
+async fn b34_a_policy_fetched_by_a_clock_set_back_since_is_fetched_anew() {
+    let bench = bench();
+    bench.world.announce("1");
+    bench.world.serve(Ok(ENFORCE));
+    bench.ask().await;
+    let now = START.plus_seconds(-300_000_000);
+    bench.clock.set(now);
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&bench.keeper).run(stopped));
+    until_fetches(&bench, 2).await;
+    while bench
+        .store
+        .kept_policy(&domain())
+        .unwrap()
+        .unwrap()
+        .fetched_at
+        != now
+    {
+        tokio::task::yield_now().await;
+    }
+    stop.send_replace(true);
+    running.await.unwrap();
+    assert_eq!(bench.ask_briefly().await, "1 enforce -");
+}
+
+#[tokio::test]
 async fn the_operator_is_not_held_back_by_a_failed_fetch() {
     let bench = bench();
     bench.world.announce("1");
