@@ -25,19 +25,37 @@ fn normalise(text: &str) -> Result<Arc<str>, NameError> {
     if trimmed.is_empty() {
         return Err(NameError::Empty);
     }
-    if trimmed.starts_with('[') || trimmed.parse::<IpAddr>().is_ok() {
+    if is_address(trimmed) {
         return Err(NameError::Address(excerpt(text)));
     }
     // Almost every name is ASCII already; only the others pay for IDNA.
     let ascii = if trimmed.is_ascii() && !trimmed.to_ascii_lowercase().contains("xn--") {
         trimmed.to_ascii_lowercase()
     } else {
-        idna::domain_to_ascii(trimmed).map_err(|_| NameError::Invalid(excerpt(text)))?
+        match idna::domain_to_ascii(trimmed) {
+            Ok(ascii) => ascii,
+            // OURS: labels that only look like A-labels exist in the DNS, and mail goes to them.
+            Err(_) if trimmed.is_ascii() => trimmed.to_ascii_lowercase(),
+            Err(_) => return Err(NameError::Invalid(excerpt(text))),
+        }
     };
     if ascii.len() > 253 || !ascii.split('.').all(is_label) {
         return Err(NameError::Invalid(excerpt(text)));
     }
     Ok(ascii.into())
+}
+
+/// An address, or an address literal (RFC 5321 s4.1.3). A name in brackets is neither, and must not
+/// pass for one: an address has no policy, the domain of that name may have.
+fn is_address(text: &str) -> bool {
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .map_or(text, |inner| match inner.split_at_checked(5) {
+            Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address,
+            _ => inner,
+        });
+    inner.parse::<IpAddr>().is_ok()
 }
 
 /// A label of a name that is looked up in the DNS. Underscores occur in real MX host names.
@@ -113,6 +131,8 @@ mod tests {
             ("bücher.example", "xn--bcher-kva.example"),
             ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
             ("_dmarc.example.org", "_dmarc.example.org"),
+            // Not what IDNA makes, but a name of the DNS all the same.
+            ("XN--A.example", "xn--a.example"),
         ] {
             assert_eq!(
                 given.parse::<PolicyDomain>().unwrap().as_str(),
@@ -128,6 +148,8 @@ mod tests {
             "[192.0.2.1]",
             "192.0.2.1",
             "[IPv6:2001:db8::1]",
+            "[ipv6:2001:db8::1]",
+            "[2001:db8::1]",
             "2001:db8::1",
         ] {
             assert!(matches!(
@@ -145,11 +167,20 @@ mod tests {
             "a..b",
             "a b",
             "a\r\nb",
+            "[example.org]",
+            "[example.org",
+            "[relay.example]:587",
             "-\0",
             &"a".repeat(64),
             &"a.".repeat(140),
         ] {
-            assert!(text.parse::<PolicyDomain>().is_err(), "{text:?}");
+            assert!(
+                matches!(
+                    text.parse::<PolicyDomain>(),
+                    Err(NameError::Empty | NameError::Invalid(_))
+                ),
+                "{text:?}"
+            );
         }
     }
 }
