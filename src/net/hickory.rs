@@ -17,7 +17,10 @@ use hickory_resolver::{
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
     lookup::Lookup,
     net::{DnsError as HickoryDnsError, NetError, runtime::TokioRuntimeProvider},
-    proto::rr::{Name, RData, RecordType},
+    proto::{
+        op::ResponseCode,
+        rr::{Name, RData, RecordType},
+    },
 };
 
 use super::dns::{Answer, Dns, DnsError, Mx, Security};
@@ -120,6 +123,28 @@ impl HickoryDns {
     fn absence_or_error<T>(&self, name: &str, error: &NetError) -> Result<Answer<T>, DnsError> {
         let name = name.to_owned();
         match error {
+            // hickory also says so of an answer with a code it does not know.
+            NetError::Dns(HickoryDnsError::NoRecordsFound(absence))
+                if !matches!(
+                    absence.response_code,
+                    ResponseCode::NoError | ResponseCode::NXDomain
+                ) =>
+            {
+                Err(DnsError::Server {
+                    name,
+                    code: format!("{:?}", absence.response_code).to_uppercase(),
+                })
+            }
+            // RFC 2308 s2.2: only name servers and no SOA is a referral, from a server that does not
+            // recurse. It says nothing of the name.
+            NetError::Dns(HickoryDnsError::NoRecordsFound(absence))
+                if absence.soa.is_none() && absence.ns.is_some() =>
+            {
+                Err(DnsError::Server {
+                    name,
+                    code: "with a referral, as a server that does not recurse".to_owned(),
+                })
+            }
             // RFC 2308 s2: NXDOMAIN and NODATA. Both are answers.
             NetError::Dns(HickoryDnsError::NoRecordsFound(absence)) => Ok(Answer {
                 values: Vec::new(),
@@ -279,6 +304,8 @@ fn seconds(number: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use hickory_resolver::{net::NoRecords, proto::op::Query};
+
     use super::*;
 
     #[test]
@@ -290,6 +317,29 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(servers, ["192.0.2.1:53", "[2001:db8::1]:53"]);
+    }
+
+    #[test]
+    fn a15_only_what_a_resolver_knows_is_absence() {
+        let dns = HickoryDns::new(&DnsConfig {
+            servers: vec!["127.0.0.1:53".parse().unwrap()],
+            ..DnsConfig::default()
+        });
+        let dns = dns.unwrap();
+        let none = |code| NoRecords::new(Query::default(), code);
+        let mut referral = none(ResponseCode::NoError);
+        referral.ns = Some(Arc::from([]));
+        for (absence, expected) in [
+            (none(ResponseCode::NoError), true),
+            (none(ResponseCode::NXDomain), true),
+            (none(ResponseCode::Unknown(3_841)), false),
+            (none(ResponseCode::ServFail), false),
+            (referral, false),
+        ] {
+            let error = NetError::from(absence);
+            let answer = dns.absence_or_error::<()>("example.org", &error);
+            assert_eq!(answer.is_ok(), expected, "{error:?}");
+        }
     }
 
     #[test]
