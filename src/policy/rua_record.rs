@@ -465,6 +465,7 @@ mod tests {
             ("mailto:%22a%0A%22@x", &[], 1),
             ("mailto:a%80@x", &[], 1),
             ("mailto:a%2@x", &[], 1),
+            ("mailto:d-%d@tlsrpt.example", &[], 1),
             ("mailto:a%@x", &[], 1),
             ("mailto:a..b@x", &[], 1),
             ("mailto:@x", &[], 1),

@@ -331,6 +331,8 @@ mod tests {
             ENFORCE.trim_end(),
             &ENFORCE.replace(": ", ":"),
             &ENFORCE.replace(": ", ": \t "),
+            "version: STSv1\r\nmode:    enforce\r\nmax_age: 604800\r\nmx: mx.example.com",
+            "version: STSv1\nmode: enforce\nmx: MX.EXAMPLE.COM\nmax_age: 604800\n\n",
             &ENFORCE.replace('\n', " \t\n"),
             &ENFORCE.replacen('\n', "\r\n", 2),
             &ENFORCE.replace('\n', "\n\n \r\n"),
@@ -447,6 +449,21 @@ mod tests {
                 MxInvalid {
                     line: 3,
                     text: text("*"),
+                },
+            ),
+            // A template of a British authority for domains without mail.
+            (
+                text("version: STSv1\r\nmode: testing\r\nmax_age: 86401\r\nmx: ."),
+                MxInvalid {
+                    line: 4,
+                    text: text("."),
+                },
+            ),
+            (
+                ENFORCE.replace("mx.example.com", "[mx.example.com]"),
+                MxInvalid {
+                    line: 3,
+                    text: text("[mx.example.com]"),
                 },
             ),
             (

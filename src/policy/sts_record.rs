@@ -111,6 +111,7 @@ mod tests {
             ("v=STSv1; id=20160831085700Z;", "20160831085700Z"),
             ("v=STSv1;id=1", "1"),
             ("v=STSv1 ;\tid=1 ; ", "1"),
+            ("v=STSv1; id=20240906T1730;", "20240906T1730"),
             ("v=STSv1; foo=bar; id=a", "a"),
             ("v=STSv1; id=a; x-y_z.9=!$%:<>~", "a"),
             ("v=STSv1; id=first; id=second", "first"),
