@@ -206,11 +206,32 @@ impl Engine {
         if self.override_for(&domain) == Some(OverrideMode::Off) {
             return Standing::without_policy(domain);
         }
-        session
+        let named = session
             .policy
-            .and_then(|name| self.answers.find(&domain, name))
-            .or_else(|| self.policies.known(&domain))
-            .unwrap_or_else(|| Standing::without_policy(domain))
+            .and_then(|name| self.answers.find(&domain, name));
+        match named {
+            Some(named) if !self.refuses(&named, session) => named,
+            // The answer for the domain would have turned this MX away. If there was a session all the
+            // same, the later answer for the MX let it in: the domain had moved (RFC 8461 s5.1).
+            Some(named) => self
+                .policies
+                .known(&domain)
+                .filter(|newest| !self.refuses(newest, session))
+                .unwrap_or(named),
+            None => self
+                .policies
+                .known(&domain)
+                .unwrap_or_else(|| Standing::without_policy(domain)),
+        }
+    }
+
+    /// Whether the MX host of this session would be turned away.
+    fn refuses(&self, standing: &Standing, session: &Session<'_>) -> bool {
+        let host = session.mx.map(str::parse::<MxHost>);
+        let named = host.as_ref().map(|host| host.as_ref().map_err(|_| ""));
+        let overridden = self.override_for(&standing.domain);
+        let decision = decide::decide(standing, named, overridden);
+        decision.refused.is_some()
     }
 }
 
@@ -371,9 +392,16 @@ mod tests {
             false,
         );
         *bench.source.newer.lock().unwrap() = Some(standing(Mode::Enforce, "new.example.org"));
+        let before = ask(&bench, "example.org", None).await;
         let answer = ask(&bench, "example.org", Some("new.example.org")).await;
         assert!(matches!(answer.level, Level::Verify { .. }));
         assert!(bench.records.try_recv().is_err());
+        // An MTA that echoes the answer for the domain was held to the later one for the MX.
+        let session = Session::new("example.org", Outcome::Success).with_mx("new.example.org");
+        bench.engine.session(&session.under_policy(&before.policy));
+        let record = bench.records.try_recv().unwrap();
+        assert_eq!(record.policy.policy_string, ["mx: new.example.org"]);
+        assert_eq!(record.verdict, Verdict::Success);
         let answer = ask(&bench, "example.org", Some("old.example.org")).await;
         assert_eq!(answer.level, Level::RefuseMx);
         let record = bench.records.try_recv().unwrap();
