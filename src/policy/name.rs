@@ -34,7 +34,7 @@ fn normalise(text: &str) -> Result<Arc<str>, NameError> {
     } else {
         match idna::domain_to_ascii(trimmed) {
             Ok(ascii) => ascii,
-            // OURS: labels that only look like A-labels exist in the DNS, and mail goes to them.
+            // OURS: what only looks like an A-label is a name as well (docs/decisions/0003-mta-sts.md).
             Err(_) if trimmed.is_ascii() => trimmed.to_ascii_lowercase(),
             Err(_) => return Err(NameError::Invalid(excerpt(text))),
         }

@@ -132,8 +132,19 @@ impl Desk {
             trouble,
         };
         let due = known.fetch_due(occasion, looked_up_at, self.intervals);
+        let mut unwritten = self
+            .memory
+            .recall(domain)
+            .is_some_and(|remembered| remembered.unwritten);
         if let Some(id) = due.map(ToOwned::to_owned) {
-            self.fetch(domain, &mut known, id).await;
+            unwritten = self
+                .fetch(domain, &mut known, id)
+                .await
+                .unwrap_or(unwritten);
+        } else if let Some(kept) = known.in_force(looked_up_at)
+            && unwritten
+        {
+            unwritten = !self.keep(domain, kept).await;
         }
         let now = self.now();
         let sts = known.standing(now);
@@ -152,6 +163,7 @@ impl Desk {
             looked_up_at,
             stale_from,
             store_was_read,
+            unwritten,
             rechecked_at,
         };
         self.memory.remember(domain, Arc::new(remembered));
@@ -212,8 +224,9 @@ impl Desk {
         (announcement, answer.time_to_live)
     }
 
-    /// Fetches the document, and puts what comes of it into `known` and the store.
-    async fn fetch(&self, domain: &PolicyDomain, known: &mut Known, id: String) {
+    /// Fetches the document, and puts what comes of it into `known` and the store. Gives whether the
+    /// store still lacks it, if there was something to write.
+    async fn fetch(&self, domain: &PolicyDomain, known: &mut Known, id: String) -> Option<bool> {
         match self.document(domain, &id).await {
             Ok(policy) => {
                 self.parts.counters.policy_fetches.count();
@@ -228,14 +241,16 @@ impl Desk {
                     fetched_at: now,
                     tried_at: now,
                 });
-                self.keep(domain, &kept).await;
+                let written = self.keep(domain, &kept).await;
                 known.kept = Some(kept);
                 known.trouble = None;
+                Some(!written)
             }
             Err(trouble) => {
                 self.parts.counters.policy_fetches_failed.count();
-                self.note_failure(domain, known, &trouble).await;
+                let unwritten = self.note_failure(domain, known, &trouble).await;
                 known.trouble = Some(trouble);
+                unwritten
             }
         }
     }
@@ -262,25 +277,30 @@ impl Desk {
     }
 
     /// Says that a fetch failed: to the operator, and where a kept policy holds also to the
-    /// recipient domain's report.
-    async fn note_failure(&self, domain: &PolicyDomain, known: &mut Known, trouble: &FetchTrouble) {
+    /// recipient domain's report. Gives what [`fetch`](Self::fetch) does.
+    async fn note_failure(
+        &self,
+        domain: &PolicyDomain,
+        known: &mut Known,
+        trouble: &FetchTrouble,
+    ) -> Option<bool> {
         let FetchTrouble {
             result, reason, id, ..
         } = trouble;
         let Some(kept) = known.in_force(trouble.at).cloned() else {
             warn!(%domain, id, %result, reason, "policy cannot be fetched, and none is kept");
-            return;
+            return None;
         };
         let tried = Arc::new(KeptPolicy {
             tried_at: trouble.at,
             ..(*kept).clone()
         });
-        self.keep(domain, &tried).await;
+        let unwritten = Some(!self.keep(domain, &tried).await);
         known.kept = Some(tried);
         // RFC 8461 s3.3 and s6: of a policy that asks for nothing nobody need hear.
         if kept.policy.mode == Mode::None {
             debug!(%domain, id, %result, reason, "policy of mode none cannot be refreshed");
-            return;
+            return unwritten;
         }
         // RFC 8461 s10.2: the operator hears of it at each try until the policy expires.
         warn!(
@@ -294,10 +314,12 @@ impl Desk {
             source: Source::Policy,
             verdict: Verdict::Note(Failure::of_policy(*result, reason.clone())),
         });
+        unwritten
     }
 
     /// Writes a policy to the store, or takes the old one out where the new one is for one use.
-    async fn keep(&self, domain: &PolicyDomain, kept: &Arc<KeptPolicy>) {
+    /// Gives whether that was done; if not, the next lookup of the domain tries again.
+    async fn keep(&self, domain: &PolicyDomain, kept: &Arc<KeptPolicy>) -> bool {
         let (about, policy) = (domain.clone(), Arc::clone(kept));
         let written = self.with_store(move |store| {
             if policy.is_worth_keeping() {
@@ -308,7 +330,9 @@ impl Desk {
         });
         if let Err(error) = written.await {
             error!(%domain, %error, "policy cannot be written; it is kept in memory only");
+            return false;
         }
+        true
     }
 
     async fn drop_expired(&self, domain: &PolicyDomain) -> Outcome {

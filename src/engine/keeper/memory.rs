@@ -30,6 +30,8 @@ pub(super) struct Remembered {
     pub(super) stale_from: Timestamp,
     /// Whether the store had its say; if not, it may hold a policy that is not in `known`.
     pub(super) store_was_read: bool,
+    /// The store did not take the policy in `known`: after a restart it would be lost.
+    pub(super) unwritten: bool,
     /// When the record was last looked up against what was remembered.
     pub(super) rechecked_at: Option<Timestamp>,
 }
@@ -146,6 +148,7 @@ mod tests {
             looked_up_at: Timestamp(100),
             stale_from: Timestamp(200),
             store_was_read: true,
+            unwritten: false,
             rechecked_at: None,
         })
     }

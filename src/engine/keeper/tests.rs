@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -625,8 +625,8 @@ async fn a_store_that_cannot_be_read_hides_no_policy_and_stops_no_other_mail() {
     let clock = StoppedClock::at(START);
     let counters = Arc::new(Counters::default());
     let (journal, _records) = Journal::new(1, Arc::clone(&counters));
-    let store = Arc::new(DamagedStore);
-    let keeper = Keeper::new(parts(&world, store, &clock, journal, &counters));
+    let store = Arc::new(DamagedStore::default());
+    let keeper = Keeper::new(parts(&world, store.clone(), &clock, journal, &counters));
     let ask = || async {
         let answer = keeper.standing(&domain()).await;
         answer.map(|standing| brief(&standing.sts))
@@ -653,6 +653,28 @@ async fn a_store_that_cannot_be_read_hides_no_policy_and_stops_no_other_mail() {
     assert_eq!(brief(&keeper.known(&domain()).unwrap().sts), "1 enforce -");
     assert!(keeper.list().await.is_err());
     assert!(keeper.purge(&domain()).await.is_err());
+}
+
+#[tokio::test]
+async fn b33_a_policy_that_could_not_be_written_is_written_at_the_next_lookup() {
+    let world = Arc::new(World::default());
+    let clock = StoppedClock::at(START);
+    let counters = Arc::new(Counters::default());
+    let (journal, _records) = Journal::new(1, Arc::clone(&counters));
+    let store = Arc::new(DamagedStore::default());
+    let keeper = Keeper::new(parts(&world, store.clone(), &clock, journal, &counters));
+    world.announce("1");
+    world.serve(Ok(ENFORCE));
+    for (mended, expected) in [(false, false), (false, false), (true, true)] {
+        store.mended.store(mended, Ordering::Relaxed);
+        keeper.standing(&domain()).await.unwrap();
+        let written = store.written.lock().unwrap().take();
+        assert_eq!(written.is_some_and(|kept| kept.id == "1"), expected);
+        clock.advance_seconds(600);
+    }
+    keeper.standing(&domain()).await.unwrap();
+    assert_eq!(*store.written.lock().unwrap(), None, "once is enough");
+    assert_eq!(world.counts(), (4, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -694,7 +716,12 @@ fn damaged() -> StoreError {
 }
 
 /// A store that answers every question with an error.
-struct DamagedStore;
+#[derive(Default)]
+struct DamagedStore {
+    /// From now on it takes a policy.
+    mended: AtomicBool,
+    written: Mutex<Option<KeptPolicy>>,
+}
 
 impl Store for DamagedStore {
     fn commit(&self, _: &Batch) -> Result<(), StoreError> {
@@ -728,8 +755,12 @@ impl Store for DamagedStore {
     fn applied_policy(&self, _: Fingerprint) -> Result<Option<AppliedPolicy>, StoreError> {
         Err(damaged())
     }
-    fn keep_policy(&self, _: &PolicyDomain, _: &KeptPolicy) -> Result<(), StoreError> {
-        Err(damaged())
+    fn keep_policy(&self, _: &PolicyDomain, kept: &KeptPolicy) -> Result<(), StoreError> {
+        if !self.mended.load(Ordering::Relaxed) {
+            return Err(damaged());
+        }
+        *self.written.lock().unwrap() = Some(kept.clone());
+        Ok(())
     }
     fn kept_policy(&self, _: &PolicyDomain) -> Result<Option<KeptPolicy>, StoreError> {
         Err(damaged())
