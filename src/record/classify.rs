@@ -145,6 +145,9 @@ fn read_words(error: &str) -> Words {
         .take(1_024)
         .collect::<String>()
         .to_ascii_lowercase();
+    if is_reply(&error) && !error.contains("tls") {
+        return Words::Nothing;
+    }
     let found = PHRASES.iter().find(|(phrases, _, _)| {
         phrases
             .iter()
@@ -153,6 +156,17 @@ fn read_words(error: &str) -> Words {
     found.map_or(Words::Nothing, |(_, step, trouble)| {
         Words::Tls(*step, *trouble)
     })
+}
+
+/// Whether the words are a server's refusal, bare or as Exim quotes it.
+// RFC 8460 s4.2.1: what a server says of the mail is nothing about TLS, be it of expired
+// certificates, untrusted senders or alerts.
+fn is_reply(error: &str) -> bool {
+    let mut octets = error.bytes();
+    let code = matches!(octets.next(), Some(b'4' | b'5'))
+        && octets.by_ref().take(2).all(|octet| octet.is_ascii_digit())
+        && matches!(octets.next(), Some(b' ' | b'-'));
+    code || error.contains("smtp error from remote mail server")
 }
 
 /// Phrases of Exim (GnuTLS and OpenSSL builds), Postfix, OpenSSL, GnuTLS, rustls and Node, in lower
@@ -181,6 +195,8 @@ const PHRASES: &[(&[&str], StartTls, Trouble)] = &[
             "starttls refused",
             "starttls rejected",
             "starttls*454",
+            // RFC 3207 s4: the reply 454.
+            "tls not available",
         ],
         StartTls::Refused,
         (ResultType::StarttlsNotSupported, Some("starttls-refused")),
@@ -397,6 +413,26 @@ mod tests {
         ] {
             check(&Facts::default().with_error(words), expected);
         }
+    }
+
+    #[test]
+    fn d1_what_a_server_says_of_the_mail_is_nothing_about_tls() {
+        for (words, expected) in [
+            ("550 5.7.1 refused: untrusted sender", "none"),
+            ("554-alert: your certificate has expired", "none"),
+            (
+                "SMTP error from remote mail server after RCPT TO:<a@example.org>: 550 alert",
+                "none",
+            ),
+            (
+                "454 4.7.0 TLS not available due to temporary reason",
+                "failed starttls-not-supported/starttls-refused",
+            ),
+        ] {
+            check(&Facts::default().with_error(words), expected);
+        }
+        let refused = Facts::new(StartTls::Established).with_error("550 certificate expired");
+        check(&refused, "up");
     }
 
     #[test]
