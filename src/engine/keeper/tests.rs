@@ -477,6 +477,29 @@ async fn g5_a_purge_during_a_fetch_takes_what_was_fetched() {
 }
 
 #[tokio::test]
+async fn g6_b32_a_policy_crowded_out_of_memory_still_holds() {
+    let first = bench();
+    let (journal, _records) = Journal::new(1, Arc::clone(&first.counters));
+    let (world, store) = (&first.world, first.store.clone());
+    let mut parts = parts(world, store, &first.clock, journal, &first.counters);
+    parts.config.domains_in_memory_max = 1;
+    let keeper = Keeper::new(parts);
+    world.announce("1");
+    world.serve(Ok(ENFORCE));
+    keeper.standing(&domain()).await.unwrap();
+    for number in 0..1_000 {
+        let other = format!("{number}.example").parse().unwrap();
+        keeper.standing(&other).await.unwrap();
+    }
+    assert!(keeper.desk.memory.recall(&domain()).is_none());
+    let known = keeper.known(&domain()).unwrap();
+    assert_eq!(brief(&known.sts), "1 enforce -");
+    world.set_txt("_mta-sts.example.org", Err(servfail()));
+    let standing = keeper.standing(&domain()).await.unwrap();
+    assert_eq!(brief(&standing.sts), "1 enforce -");
+}
+
+#[tokio::test]
 async fn b33_an_old_policy_on_the_disk_that_expired_takes_no_newer_one_along() {
     let bench = bench();
     bench.world.announce("1");
