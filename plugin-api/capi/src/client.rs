@@ -55,9 +55,9 @@ impl Deadline {
 /// May a question be asked again when it is not known whether the daemon has read it?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IfInDoubt {
-    /// Yes: a policy question changes nothing.
+    /// Yes: a question about a domain changes nothing.
     AskAgain,
-    /// No: a session would be counted twice.
+    /// No: a session, or an MX that is refused, would be counted twice.
     GiveUp,
 }
 

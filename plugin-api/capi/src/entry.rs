@@ -176,12 +176,12 @@ impl Plugin {
                 .deadline
                 .min(Duration::from_millis(asked.into())),
         };
-        let mut request = if mx.is_empty() {
-            Request::new("POLICY", domain)?
+        let (mut request, if_in_doubt) = if mx.is_empty() {
+            (Request::new("POLICY", domain)?, IfInDoubt::AskAgain)
         } else {
             let mut request = Request::new("MX", domain)?;
             request.name(mx)?;
-            request
+            (request, IfInDoubt::GiveUp)
         };
         request.deadline(deadline);
         let answered = self
@@ -190,7 +190,7 @@ impl Plugin {
                 &self.settings.socket,
                 request.line(),
                 Deadline::after(deadline),
-                IfInDoubt::AskAgain,
+                if_in_doubt,
             )
             .map_err(|failure| failure.reason(&self.settings.socket))
             .and_then(|line| Answer::read(&line));
@@ -334,4 +334,49 @@ unsafe extern "C" fn close(plugin: *mut c_void) {
         // SAFETY: the caller's word; `open` gave out a `Plugin`.
         drop(unsafe { pointer::take(plugin.cast::<Plugin>()) });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        os::unix::net::{UnixListener, UnixStream},
+    };
+
+    use super::*;
+
+    #[test]
+    fn only_a_question_about_a_domain_is_asked_again_when_in_doubt() {
+        let path = std::env::temp_dir().join(format!("sealpost-entry-{}", std::process::id()));
+        for (mx, asked) in [("", 3), ("mx1.example.org", 2)] {
+            drop(std::fs::remove_file(&path));
+            let listener = UnixListener::bind(&path).unwrap();
+            let config = format!("socket={};deadline-ms=10000", path.display());
+            let plugin = Plugin {
+                settings: Settings::read(config.as_bytes()).unwrap(),
+                client: Client::default(),
+            };
+            // Answers the first line, reads the second and dies; a third is on a new connection.
+            let daemon = std::thread::spawn(move || {
+                let mut line = String::new();
+                let (stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(&stream);
+                lines.read_line(&mut line).unwrap();
+                (&stream).write_all(b"may\taudit=no\treason=a\n").unwrap();
+                lines.read_line(&mut line).unwrap();
+                drop(stream);
+                let (stream, _) = listener.accept().unwrap();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                line.lines().filter(|line| *line != "PING").count()
+            });
+            assert!(plugin.ask(b"example.org", b"", 0).is_ok());
+            assert!(plugin.ask(b"example.org", mx.as_bytes(), 0).is_ok());
+            // Where nothing was asked again, the daemon still waits for its last connection.
+            if let Ok(mut end) = UnixStream::connect(&path) {
+                let _heard = end.write_all(b"PING\n").is_ok();
+            }
+            assert_eq!(daemon.join().unwrap(), asked, "{mx}");
+        }
+        drop(std::fs::remove_file(&path));
+    }
 }
