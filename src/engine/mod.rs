@@ -18,7 +18,7 @@ use crate::{
     config::{OverrideMode, WhenUnknown},
     hook::{AsyncHook, decide, overrides::Overrides},
     observe::Counters,
-    policy::{MxHost, NameError, PolicyDomain, Standing},
+    policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
     record::{
         SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, untrusted::harmless,
     },
@@ -27,7 +27,10 @@ use crate::{
 pub mod answers;
 pub mod keeper;
 
+mod doubts;
+
 use answers::Answers;
+use doubts::Doubts;
 
 /// Where the engine learns what holds for a domain. [`keeper`] is the real one.
 pub trait PolicySource: Send + Sync {
@@ -83,6 +86,7 @@ pub struct Engine {
     counters: Arc<Counters>,
     settings: ArcSwap<EngineSettings>,
     answers: Answers,
+    doubts: Doubts,
 }
 
 impl Engine {
@@ -103,6 +107,7 @@ impl Engine {
             counters,
             settings,
             answers: Answers::default(),
+            doubts: Doubts::default(),
         }
     }
 
@@ -131,6 +136,15 @@ impl Engine {
         }
         // One deadline for all that the question waits for.
         let mut deadline = pin!(tokio::time::sleep(query.deadline));
+        if self.doubts.settle(&domain) {
+            // RFC 8461 s5.1: mail must not wait, nor bounce, because of a policy that has been
+            // replaced.
+            tokio::select! {
+                biased;
+                () = self.policies.recheck(&domain) => {}
+                () = deadline.as_mut() => {}
+            }
+        }
         let Some(mut standing) = self.standing_within(&domain, deadline.as_mut()).await else {
             let when_unknown = self.settings.load().when_unknown;
             let reason = "no answer from DNS or the policy host in time";
@@ -249,7 +263,13 @@ impl AsyncHook for Engine {
         };
         let standing = self.held_to(domain, session);
         match evaluate(session, &standing, self.clock.now()) {
-            Some(record) => self.journal.push(record),
+            Some(record) => {
+                let policy_holds = matches!(standing.sts, StsStanding::InForce { .. });
+                if policy_holds && matches!(record.verdict, Verdict::Failure(_)) {
+                    self.doubts.raise(&standing.domain);
+                }
+                self.journal.push(record);
+            }
             None => self.counters.sessions_not_counted.count(),
         }
     }
@@ -409,6 +429,23 @@ mod tests {
             (record.source, bench.counters.mx_refused.value()),
             (Source::Policy, 1)
         );
+    }
+
+    #[tokio::test]
+    async fn b30_a_new_policy_is_looked_for_after_a_session_failed_under_the_old_one() {
+        let old = Standing::for_test(Mode::Enforce, &["*.example.org"]);
+        let bench = engine(Some(old), Overrides::default(), false);
+        *bench.source.newer.lock().unwrap() =
+            Some(Standing::for_test(Mode::None, &["*.example.org"]));
+        let answer = ask(&bench, "example.org", Some("mx.example.org")).await;
+        let facts = Facts::new(StartTls::NotOffered);
+        let session = Session::new("example.org", Outcome::Facts(facts)).with_mx("mx.example.org");
+        assert!(matches!(answer.level, Level::Verify { .. }));
+        bench.engine.session(&session.under_policy(&answer.policy));
+        let answer = ask(&bench, "example.org", Some("mx.example.org")).await;
+        assert_eq!(answer.level, Level::May);
+        ask(&bench, "example.org", Some("mx.example.org")).await;
+        assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]

@@ -79,12 +79,21 @@ fn under_policy(
     };
     // RFC 8461 s4.1: the name in the MX record must match a pattern, whatever it resolves to.
     let listed = mx.is_none_or(|mx| mx.is_ok_and(|host| kept.policy.allows(host)));
-    let why = format!("MTA-STS policy {} in mode {}", kept.id, mode.name());
+    let ordered = match (mode, overridden) {
+        (Mode::Enforce, Some(OverrideMode::Audit)) => ", put to audit by the operator,",
+        (Mode::Testing, Some(OverrideMode::Enforce)) => ", enforced by the operator,",
+        _ => "",
+    };
+    let why = format!(
+        "MTA-STS policy {} in mode {}{ordered}",
+        kept.id,
+        mode.name()
+    );
     if audit {
         // RFC 8461 s5: "testing" is delivered as if there were no policy, and reported.
         let reason = match mx {
-            Some(Ok(host)) if !listed => format!("{why}, only reported; it does not list {host}"),
-            _ => format!("{why}, only reported"),
+            Some(Ok(host)) if !listed => format!("{why} is only reported; it does not list {host}"),
+            _ => format!("{why} is only reported"),
         };
         let decision = Decision::of(Level::May, reason);
         return Decision {
@@ -110,7 +119,7 @@ fn under_policy(
         // RFC 8461 s7.1: SNI is the MX host's name, and so is the name in the certificate (s4.2).
         name: mx.and_then(Result::ok).map(ToString::to_string),
     };
-    Decision::of(level, why)
+    Decision::of(level, why.trim_end_matches(','))
 }
 
 /// The name for logs and reports; one that is no host name is already bounded and escaped.
