@@ -211,3 +211,20 @@ fn more_clients_than_the_soft_limit_of_open_files_are_answered() {
     assert_eq!(level(&host.say("POLICY\tcorrect.test")), "verify");
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn a_client_that_reads_no_answers_does_not_keep_the_daemon_from_ending() {
+    let mut host = Host::new();
+    // Longer than a test waits for the end.
+    host.set("plugin_socket.deadline_ms", 120_000);
+    let daemon = host.start();
+    let mut client = UnixStream::connect(host.plugin_socket()).unwrap();
+    client
+        .set_write_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    // The daemon reads no more when its answers are not taken.
+    let lines = b"POLICY\tcorrect.test\n".repeat(1_000);
+    let more = (0..10_000).find(|_| client.write_all(&lines).is_err());
+    assert!(more.is_some(), "endless answers were kept for the client");
+    assert!(daemon.stop().success());
+}
