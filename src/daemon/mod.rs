@@ -23,6 +23,7 @@ use crate::{
     observe::log::LogControl,
 };
 
+mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
@@ -61,6 +62,7 @@ pub async fn run(
     log: &LogControl,
 ) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
+    open_files::raise_limit(&loaded.config);
     let started_at = clock.now();
     let mut parts = Parts::start(&loaded, clock)?;
     let plugin_socket =

@@ -191,6 +191,17 @@ fn refuse(stream: UnixStream, problem: &str) {
     }
 }
 
+/// How long a client may take to read an answer once the daemon is stopping. One that reads
+/// nothing must not keep the daemon from ending, for meanwhile nobody answers the others.
+const TAKEN_WITHIN_AT_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Waits until the shutdown has been on for so long.
+async fn stopped_for(how_long: Duration, shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a shutdown as well.
+    let _stopping = shutdown.wait_for(|stop| *stop).await.is_ok();
+    tokio::time::sleep(how_long).await;
+}
+
 /// One client's side of the conversation.
 struct Client {
     lines: Lines,
@@ -226,8 +237,14 @@ impl Client {
                 return;
             };
             answer.push('\n');
-            let written = timeout(self.limits.idle, writer.write_all(answer.as_bytes())).await;
-            if !matches!(written, Ok(Ok(()))) {
+            let taken = tokio::select! {
+                biased;
+                written = timeout(self.limits.idle, writer.write_all(answer.as_bytes())) => {
+                    matches!(written, Ok(Ok(())))
+                }
+                () = stopped_for(TAKEN_WITHIN_AT_SHUTDOWN, &mut shutdown) => false,
+            };
+            if !taken {
                 tracing::debug!("a client of the plugin socket did not take its answer");
                 return;
             }

@@ -41,7 +41,11 @@ impl Answers {
         if generations.young.len() >= GENERATION_POLICIES_MAX {
             generations.old = mem::take(&mut generations.young);
         }
-        generations.young.insert(name, standing.clone());
+        // What has a name already is the same policy: nothing to be copied.
+        generations
+            .young
+            .entry(name)
+            .or_insert_with(|| standing.clone());
         name.to_string()
     }
 

@@ -1,8 +1,9 @@
 //! What MTAs are told in good and in bad times: policies that outlive the daemon, the resolver and
 //! the policy host, and what an operator can see and do about them.
 
-use std::net::UdpSocket;
+use std::{io::Write as _, net::UdpSocket, os::unix::net::UnixStream};
 
+use sealpost::config::PolicyConfig;
 use sealpost_kit::{Answer, DnsFault, PolicyHost};
 use serde_json::json;
 
@@ -237,6 +238,50 @@ fn a_slow_policy_host_holds_up_its_own_domain_only() {
     assert_eq!(level(&answers), "defer", "{answers}");
     assert!(slow.accept().is_ok(), "nobody came");
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn g6_more_policy_hosts_that_hang_than_fetches_hold_up_no_domain_that_is_known() {
+    let host = Host::new();
+    let internet = &host.internet;
+    // They take connections and say nothing.
+    let port = internet.policy_hosts.address().port();
+    let hanging = std::net::TcpListener::bind(("127.0.66.3", port)).unwrap();
+    hanging.set_nonblocking(true).unwrap();
+    let domains: Vec<String> = (0..300).map(|number| format!("h{number}.test")).collect();
+    for domain in &domains {
+        let (record, policy_host) = (format!("_mta-sts.{domain}"), format!("mta-sts.{domain}"));
+        internet.dns.set_txt(&record, &["v=STSv1; id=1;"]);
+        let address = "127.0.66.3".parse().unwrap();
+        internet.dns.set_addresses(&policy_host, &[address]);
+    }
+    let daemon = host.start();
+    assert_eq!(level(&ask(&host, "correct.test")), "verify");
+    let _waiting: Vec<UnixStream> = domains
+        .iter()
+        .map(|domain| {
+            let mut client = UnixStream::connect(host.plugin_socket()).unwrap();
+            writeln!(client, "POLICY\t{domain}").unwrap();
+            client
+        })
+        .collect();
+    let mut taken = Vec::new();
+    until("every fetch that may run hangs", || {
+        taken.extend(hanging.accept());
+        (taken.len() == PolicyConfig::default().fetches_max).then_some(())
+    });
+    // Known from memory; known, but to be looked up again; without a policy.
+    for (later_seconds, domain, expected) in [
+        (0, "correct.test", "verify"),
+        (3_601, "correct.test", "verify"),
+        (0, "no-policy.test", "may"),
+    ] {
+        host.advance_clock_seconds(later_seconds);
+        let answer = host.say(&format!("POLICY\t{domain}\tdeadline-ms=5000"));
+        assert_eq!(level(&answer), expected, "{answer}");
+        assert!(!answer.contains("is not known"), "{answer}");
+    }
+    daemon.kill();
 }
 
 #[test]

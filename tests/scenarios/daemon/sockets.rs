@@ -9,6 +9,7 @@ use std::{
     },
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use super::host::{Host, is_root, level, until};
@@ -182,5 +183,48 @@ fn a_listener_that_is_not_ours_is_not_pushed_aside() {
     refused(&host, 78, &[&path, "another process listens"]);
     drop(theirs);
     let daemon = host.start();
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn more_clients_than_the_soft_limit_of_open_files_are_answered() {
+    let host = Host::new();
+    host.write_config();
+    let serve = host.serve();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh"]);
+    command.arg(serve.get_program()).args(serve.get_args());
+    let daemon = host.start_as(command);
+    let mut clients: Vec<UnixStream> = (0..200)
+        .map(|_| UnixStream::connect(host.plugin_socket()).unwrap())
+        .collect();
+    for client in &mut clients {
+        client
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        client.write_all(b"PING\n").unwrap();
+        let mut answer = [0; 4];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"PONG");
+    }
+    // All of them still there, and there is a file left for the lookup and the fetch.
+    assert_eq!(level(&host.say("POLICY\tcorrect.test")), "verify");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_client_that_reads_no_answers_does_not_keep_the_daemon_from_ending() {
+    let mut host = Host::new();
+    // Longer than a test waits for the end.
+    host.set("plugin_socket.deadline_ms", 120_000);
+    let daemon = host.start();
+    let mut client = UnixStream::connect(host.plugin_socket()).unwrap();
+    client
+        .set_write_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    // The daemon reads no more when its answers are not taken.
+    let lines = b"POLICY\tcorrect.test\n".repeat(1_000);
+    let more = (0..10_000).find(|_| client.write_all(&lines).is_err());
+    assert!(more.is_some(), "endless answers were kept for the client");
     assert!(daemon.stop().success());
 }

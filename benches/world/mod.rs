@@ -1,0 +1,90 @@
+//! An engine whose world answers at once, for benches: what is measured is ours.
+
+use std::{sync::Arc, time::Duration};
+
+use sealpost::{
+    clock::{BoxFuture, Clock as _, StoppedClock, SystemClock},
+    config::{PolicyConfig, WhenUnknown},
+    engine::{
+        Engine, EngineSettings,
+        keeper::{Keeper, KeeperParts},
+    },
+    hook::overrides::Overrides,
+    net::{
+        dns::{Answer, Dns, DnsError, Mx, Security},
+        https::{FetchError, PolicyHost},
+    },
+    observe::Counters,
+    policy::PolicyDomain,
+    record::journal::{Journal, JournalReader},
+    store::{MemoryStore, Store},
+};
+
+/// The engine, and the journal's other end.
+pub(crate) fn engine(sessions_max: usize) -> (Engine, JournalReader) {
+    let clock = StoppedClock::at(SystemClock.now());
+    let counters = Arc::new(Counters::default());
+    let (journal, reader) = Journal::new(sessions_max, Arc::clone(&counters));
+    let world = Arc::new(World);
+    let keeper = Keeper::new(KeeperParts {
+        dns: Arc::clone(&world) as _,
+        policy_host: world,
+        store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
+        clock: Arc::new(clock.clone()),
+        journal: journal.clone(),
+        counters: Arc::clone(&counters),
+        config: PolicyConfig::default(),
+    });
+    let settings = EngineSettings {
+        overrides: Overrides::default(),
+        when_unknown: WhenUnknown::Defer,
+    };
+    (
+        Engine::new(
+            Arc::new(keeper),
+            journal,
+            Arc::new(clock),
+            counters,
+            settings,
+        ),
+        reader,
+    )
+}
+
+/// Every domain publishes the same kind of policy.
+struct World;
+
+impl Dns for World {
+    fn txt<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Answer<Vec<u8>>, DnsError>> {
+        let answer = Answer {
+            values: vec![b"v=STSv1; id=1".to_vec()],
+            time_to_live: Duration::from_secs(3_600),
+            security: Security::Unknown,
+        };
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+
+    fn mx<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Mx>, DnsError>> {
+        Box::pin(std::future::ready(Err(DnsError::BadName {
+            name: name.to_owned(),
+        })))
+    }
+
+    fn addresses<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Answer<std::net::IpAddr>, DnsError>> {
+        Box::pin(std::future::ready(Err(DnsError::BadName {
+            name: name.to_owned(),
+        })))
+    }
+}
+
+impl PolicyHost for World {
+    fn fetch<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, Result<Vec<u8>, FetchError>> {
+        let document = format!(
+            "version: STSv1\nmode: enforce\nmx: mx.{domain}\nmx: *.backup.{domain}\nmax_age: 604800\n"
+        );
+        Box::pin(std::future::ready(Ok(document.into_bytes())))
+    }
+}
