@@ -286,3 +286,38 @@ async fn g6_a_host_that_never_ends_its_line_is_cut_off() {
     );
     assert!(flood.await.unwrap() < 16 * 1_048_576);
 }
+
+#[tokio::test]
+async fn g3_no_reply_makes_a_panic_or_words_that_steer_a_terminal() {
+    let good: [&[u8]; 3] = [
+        b"220 mx.test\r\n250-mx.test\r\n250-SIZE 1000\r\n250 SMTPUTF8\r\n250 ok\r\n250 ok\r\n\
+          354 go on\r\n250 2.0.0 Taken\r\n221 bye\r\n",
+        b"220-mx.test\r\n220 hello\r\n250 mx.test\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 b\xc3\xbc\r\n",
+        b"421 4.3.2 later\r\n",
+    ];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = listener.local_addr().unwrap().to_string();
+    let relay = RelayTransport::new(&relay, "out.sender.test", 30).unwrap();
+    let mut taken = 0;
+    for replies in sealpost_kit::mutations(31, &good).iter().take(300) {
+        let speak = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(replies).await.unwrap();
+            // It has said all it will say, and takes what comes.
+            stream.shutdown().await.unwrap();
+            let _rest = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let to = envelope("r@a.test");
+        let (sent, ()) = tokio::join!(relay.send(&to, MESSAGE), speak);
+        let said = match sent {
+            Ok(accepted) => {
+                taken += 1;
+                accepted.reply
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert!(said.len() < 600, "{said}");
+    }
+    assert!(taken > 0, "no reply was good enough");
+}
