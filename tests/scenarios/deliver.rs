@@ -546,6 +546,9 @@ impl FinishedReport for Unbuildable {
     }
 
     fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
+        if to == "never@a.test" {
+            return Err(ComposeError::Recipient("it is quoted".to_owned()));
+        }
         if to == "bad@a.test" {
             return Err(ComposeError::Report("no such key".to_owned()));
         }
@@ -556,7 +559,14 @@ impl FinishedReport for Unbuildable {
 #[tokio::test]
 async fn a_mail_that_cannot_be_built_holds_up_no_other() {
     let world = World::new().await;
-    world.domain("a.test", &["mailto:bad@a.test", "mailto:r@a.test"]);
+    world.domain(
+        "a.test",
+        &[
+            "mailto:bad@a.test",
+            "mailto:never@a.test",
+            "mailto:r@a.test",
+        ],
+    );
     world.clock.set(DAY.next().first_second());
     let mut parts = world.parts(world.transport.clone());
     parts.reports = Arc::new(OneUnbuildable(parts.reports));
@@ -567,4 +577,8 @@ async fn a_mail_that_cannot_be_built_holds_up_no_other() {
         world.state("a.test", "bad@a.test").unwrap().step,
         Step::RetryAt { reason, .. } if reason == "no report can be made: no such key"
     ));
+    assert_eq!(
+        given_up_because(&world, "a.test", "never@a.test").as_deref(),
+        Some("no mail can be built for the mailbox: it is quoted")
+    );
 }
