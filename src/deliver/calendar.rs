@@ -26,6 +26,12 @@ pub(super) struct Calendar {
 /// A report may be under way for a day after the last moment it may begin.
 const KEEP_DAYS_MIN: u32 = CATCH_UP_DAYS + 2;
 
+/// The next page is never more than a day off. A moment that is was noted by a clock that has been
+/// set back since.
+pub(super) const fn is_beyond_the_next_page(at: Timestamp, now: Timestamp) -> bool {
+    at.seconds_since(now) > SECONDS_PER_DAY
+}
+
 impl Courier {
     /// Turns to the days whose time has come. Returns when to look again.
     pub(super) async fn turn_pages(
@@ -34,11 +40,10 @@ impl Courier {
         agenda: &mut Agenda,
     ) -> Timestamp {
         let now = self.clock.now();
-        // The next page is never more than a day off: the clock was wrong and was set back. What was
-        // done with each day by that clock may have to be done again.
+        // What was done with each day by a clock that was wrong may have to be done again.
         if calendar
             .pages_at
-            .is_some_and(|at| at.seconds_since(now) > SECONDS_PER_DAY)
+            .is_some_and(|at| is_beyond_the_next_page(at, now))
         {
             tracing::warn!("the clock was set back by days; every day is looked at again");
             for day in std::mem::take(calendar).opened {

@@ -56,6 +56,15 @@ async fn two_hosts() -> (DnsServer, MxHosts, MxTransport) {
 }
 
 fn transport(dns: &DnsServer, port: u16, private: PrivateAddresses) -> MxTransport {
+    transport_within(dns, port, private, 30)
+}
+
+fn transport_within(
+    dns: &DnsServer,
+    port: u16,
+    private: PrivateAddresses,
+    seconds: u64,
+) -> MxTransport {
     let resolver = HickoryDns::new(&DnsConfig {
         servers: vec![dns.address()],
         timeout_ms: 5_000,
@@ -66,7 +75,7 @@ fn transport(dns: &DnsServer, port: u16, private: PrivateAddresses) -> MxTranspo
         port,
         private,
         "out.sender.test",
-        30,
+        seconds,
     )
 }
 
@@ -260,6 +269,28 @@ async fn nobody_listening_is_told_apart_and_a_silent_host_costs_a_bounded_time()
         .await
         .unwrap_err();
     assert!(matches!(error, SendError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn f10_a_host_that_hangs_leaves_time_for_the_next_one() {
+    let (dns, hosts, _) = two_hosts().await;
+    dns.set_addresses("silent.test", &[IpAddr::V4(Ipv4Addr::new(127, 0, 8, 9))]);
+    dns.set_mx("a.test", &[(10, "silent.test"), (20, "mx1.test")]);
+    let silent = TcpListener::bind(("127.0.8.9", hosts.port()))
+        .await
+        .unwrap();
+    let transport = transport_within(&dns, hosts.port(), PrivateAddresses::Allow, 4);
+    for words in ["", "220 silent.test\r\n250 silent.test\r\n250 ok\r\n"] {
+        let hang = async {
+            let (mut stream, _) = silent.accept().await.unwrap();
+            stream.write_all(words.as_bytes()).await.unwrap();
+            let _rest = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let to = envelope("r@a.test");
+        let (sent, ()) = tokio::join!(transport.send(&to, MESSAGE), hang);
+        assert_eq!(sent.unwrap().by, "mx1.test [127.0.8.1]");
+    }
+    assert_eq!(hosts.messages().len(), 2);
 }
 
 #[tokio::test]
