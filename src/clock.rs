@@ -115,7 +115,7 @@ pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// Waits until `moment` is reached.
+    /// Waits until `moment` is reached, or the clock was set back: then it may be far off.
     fn wait_until(&self, moment: Timestamp) -> BoxFuture<'_, ()>;
 }
 
@@ -141,8 +141,9 @@ impl Clock for SystemClock {
     fn wait_until(&self, moment: Timestamp) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // The machine may sleep or its clock may be set while we wait: look again every minute.
+            let mut seen = self.now();
             loop {
-                let left = moment.seconds_since(self.now());
+                let left = moment.seconds_since(seen);
                 let Ok(left) = u64::try_from(left) else {
                     return;
                 };
@@ -150,6 +151,9 @@ impl Clock for SystemClock {
                     return;
                 }
                 tokio::time::sleep(Duration::from_secs(left.min(60))).await;
+                if self.now() < std::mem::replace(&mut seen, self.now()) {
+                    return;
+                }
             }
         })
     }
@@ -179,8 +183,12 @@ impl Clock for LaboratoryClock {
 
     fn wait_until(&self, moment: Timestamp) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            while self.now() < moment {
+            let mut seen = self.now();
+            while seen < moment {
                 tokio::time::sleep(Self::LOOK).await;
+                if self.now() < std::mem::replace(&mut seen, self.now()) {
+                    return;
+                }
             }
         })
     }
@@ -219,9 +227,11 @@ impl Clock for StoppedClock {
 
     fn wait_until(&self, moment: Timestamp) -> BoxFuture<'_, ()> {
         let mut receiver = self.now.subscribe();
+        let since = self.now();
         Box::pin(async move {
-            // The sender lives in `self`, so this ends only when the moment is reached.
-            let _reached = receiver.wait_for(|now| *now >= moment).await.is_ok();
+            // The sender lives in `self`, so this ends only by what the clock shows.
+            let ends = |now: &Timestamp| *now >= moment || *now < since;
+            let _reached = receiver.wait_for(ends).await.is_ok();
         })
     }
 }

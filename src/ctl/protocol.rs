@@ -218,4 +218,24 @@ mod tests {
             }
         );
     }
+
+    #[test]
+    fn g3_no_request_line_makes_a_panic() {
+        let samples: [&[u8]; 4] = [
+            br#"{"version":1,"request":{"command":"status"}}"#,
+            br#"{"version":1,"request":{"command":"sessions","day":"2026-11-24","failures":true}}"#,
+            br#"{"version":1,"request":{"command":"purge","domain":"b\u00fccher.example"}}"#,
+            br#"{"version":1,"request":{"command":"report-send","day":null,"domain":[[[[]]]]}}"#,
+        ];
+        let deep = [b"{\"version\":".as_slice(), &[b'['; REQUEST_OCTETS_MAX]].concat();
+        assert!(serde_json::from_slice::<RequestLine>(&deep).is_err());
+        for line in sealpost_kit::mutations(23, &samples) {
+            let Ok(read) = serde_json::from_slice::<RequestLine>(&line) else {
+                continue;
+            };
+            // What was read is said in the same words.
+            let said = serde_json::to_vec(&read).unwrap();
+            assert_eq!(serde_json::from_slice::<RequestLine>(&said).unwrap(), read);
+        }
+    }
 }

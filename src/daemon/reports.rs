@@ -10,7 +10,7 @@ use crate::{
     engine::keeper::Keeper,
     net::dns::DnsError,
     policy::{PolicyDomain, RuaDiscovery, RuaRecord},
-    report::{DkimKey, Report, Submitter, owed},
+    report::{DkimKey, MailError, Report, Submitter, owed},
     store::{Store, StoreError},
 };
 
@@ -120,7 +120,10 @@ impl FinishedReport for Signed {
     fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
         self.report
             .mail(to, date, attempt, &self.publisher.keys)
-            .map_err(|error| ComposeError::Report(error.to_string()))
+            .map_err(|error| match error {
+                MailError::Recipient(error) => ComposeError::Recipient(error.to_string()),
+                error => ComposeError::Report(error.to_string()),
+            })
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     schedule::{CATCH_UP_DAYS, Schedule},
 };
 use crate::{
-    clock::{Timestamp, UtcDay},
+    clock::{SECONDS_PER_DAY, Timestamp, UtcDay},
     store::StoreError,
 };
 
@@ -26,6 +26,12 @@ pub(super) struct Calendar {
 /// A report may be under way for a day after the last moment it may begin.
 const KEEP_DAYS_MIN: u32 = CATCH_UP_DAYS + 2;
 
+/// The next page is never more than a day off. A moment that is was noted by a clock that has been
+/// set back since.
+pub(super) const fn is_beyond_the_next_page(at: Timestamp, now: Timestamp) -> bool {
+    at.seconds_since(now) > SECONDS_PER_DAY
+}
+
 impl Courier {
     /// Turns to the days whose time has come. Returns when to look again.
     pub(super) async fn turn_pages(
@@ -34,6 +40,16 @@ impl Courier {
         agenda: &mut Agenda,
     ) -> Timestamp {
         let now = self.clock.now();
+        // What was done with each day by a clock that was wrong may have to be done again.
+        if calendar
+            .pages_at
+            .is_some_and(|at| is_beyond_the_next_page(at, now))
+        {
+            tracing::warn!("the clock was set back by days; every day is looked at again");
+            for day in std::mem::take(calendar).opened {
+                self.notes.forget(day);
+            }
+        }
         if let Some(pages_at) = calendar.pages_at.filter(|at| *at > now) {
             return pages_at;
         }
@@ -55,29 +71,45 @@ impl Courier {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let keep_days = self.settings.keep_days.max(KEEP_DAYS_MIN);
+        let mut turned = Ok(());
         for day in on_disk(&self.store, |store| store.days()).await? {
-            if day.0.saturating_add(keep_days) < now.day().0 {
-                self.forget(day).await?;
-                continue;
-            }
-            if !Schedule::is_current(day, now) {
-                // Most domains ask for no reports, and each has its note: they are not held for long.
-                self.notes.forget(day);
-            }
-            if self.settings.schedule.opens_at(day) <= now && calendar.opened.insert(day) {
-                self.open_or_undo(day, calendar, agenda, now).await?;
-            }
-            if self.settings.schedule.closes_at(day) <= now && !calendar.closed.contains(&day) {
-                // Rows may have come late, after a time in which the disk took none.
-                self.open(day, agenda, now).await?;
-                on_disk(&self.store, move |store| store.seal(day)).await?;
-                calendar.closed.insert(day);
+            // A day that cannot be read must not hold up the others.
+            if let Err(error) = self.turn_to(day, keep_days, calendar, agenda, now).await {
+                tracing::error!(%day, %error, "the day cannot be read or packed");
+                turned = Err(error);
             }
         }
         // What the store no longer holds will not come back.
         let oldest = UtcDay(now.day().0.saturating_sub(keep_days));
         calendar.opened.retain(|day| *day >= oldest);
         calendar.closed.retain(|day| *day >= oldest);
+        turned
+    }
+
+    async fn turn_to(
+        &self,
+        day: UtcDay,
+        keep_days: u32,
+        calendar: &mut Calendar,
+        agenda: &mut Agenda,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if day.0.saturating_add(keep_days) < now.day().0 {
+            return self.forget(day).await;
+        }
+        if !Schedule::is_current(day, now) {
+            // Most domains ask for no reports, and each has its note: they are not held for long.
+            self.notes.forget(day);
+        }
+        if self.settings.schedule.opens_at(day) <= now && calendar.opened.insert(day) {
+            self.open_or_undo(day, calendar, agenda, now).await?;
+        }
+        if self.settings.schedule.closes_at(day) <= now && !calendar.closed.contains(&day) {
+            // Rows may have come late, after a time in which the disk took none.
+            self.open(day, agenda, now).await?;
+            on_disk(&self.store, move |store| store.seal(day)).await?;
+            calendar.closed.insert(day);
+        }
         Ok(())
     }
 

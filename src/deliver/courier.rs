@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{
     agenda::{Agenda, Errand},
-    calendar::Calendar,
+    calendar::{self, Calendar},
     errand::Left,
     ledger::{Ledger, on_disk},
     listing::{Listed, Note, Notes},
@@ -154,6 +154,10 @@ impl Courier {
             round.take_over();
             round.start_due();
             let now = self.clock.now();
+            if calendar::is_beyond_the_next_page(pages_at, now) {
+                // The clock was set back meanwhile.
+                continue;
+            }
             let next = round.agenda.next_after(now);
             let wake_at = next.map_or(pages_at, |next| next.min(pages_at));
             tokio::select! {

@@ -271,6 +271,11 @@ impl Courier {
                 };
                 self.transport.send(&envelope, &message).await
             }
+            // It will be the same mailbox the next time.
+            Err(error @ ComposeError::Recipient(_)) => Err(SendError::Permanent {
+                code: None,
+                reason: error.to_string(),
+            }),
             // It fails as an attempt would: another destination's mail may well be built.
             Err(error) => Err(SendError::Temporary {
                 code: None,

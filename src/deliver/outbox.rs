@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use super::{DeliveryState, Step, retry::Retry, schedule::Schedule};
 use crate::{
-    clock::{Timestamp, UtcDay},
+    clock::{SECONDS_PER_DAY, Timestamp, UtcDay},
     net::smtp::{Accepted, SendError},
     policy::{Destination, RuaRecord},
 };
@@ -65,7 +65,9 @@ pub fn action(
                 None => "the day is too old",
             })
         }
-        (Step::Due(at) | Step::RetryAt { at, .. }, Urge::WhenDue) if *at > now => Action::Wait(*at),
+        (Step::Due(at) | Step::RetryAt { at, .. }, Urge::WhenDue) if moment(*at, now) > now => {
+            Action::Wait(*at)
+        }
         // `Sending` belongs to a process that died within the attempt.
         (Step::Due(_) | Step::RetryAt { .. } | Step::Sending(_), Urge::WhenDue) => Action::Attempt,
     }
@@ -80,11 +82,21 @@ fn is_too_late(day: UtcDay, state: &DeliveryState, retry: &Retry, now: Timestamp
     )
 }
 
+/// The moment a delivery waits for. No wait is longer than a day; one that is was noted by a clock
+/// that has been set back since, and is over.
+const fn moment(at: Timestamp, now: Timestamp) -> Timestamp {
+    if at.seconds_since(now) > SECONDS_PER_DAY {
+        now
+    } else {
+        at
+    }
+}
+
 /// When a delivery found at start-up must be looked at; `None`: it is finished.
 #[must_use]
 pub const fn wake_at(state: &DeliveryState, now: Timestamp) -> Option<Timestamp> {
     match state.step {
-        Step::Due(at) | Step::RetryAt { at, .. } => Some(at),
+        Step::Due(at) | Step::RetryAt { at, .. } => Some(moment(at, now)),
         Step::Sending(_) => Some(now),
         Step::Sent(_) | Step::GivenUp { .. } => None,
     }
@@ -253,6 +265,7 @@ mod tests {
         let due = || state(None, Step::Due(hours(2)));
         let died = || state(Some(hours(1)), Step::Sending(hours(1)));
         let failed = || state(Some(hours(1)), retry_at(hours(3)));
+        let ahead = || state(Some(hours(168)), retry_at(hours(169)));
         for (name, state, now, expected) in [
             ("due later", due(), 1, Action::Wait(hours(2))),
             ("due now", due(), 2, Action::Attempt),
@@ -267,6 +280,7 @@ mod tests {
             ("died, a day down", died(), 26, over()),
             ("failed, later", failed(), 2, Action::Wait(hours(3))),
             ("failed, now", failed(), 3, Action::Attempt),
+            ("failed, by a clock a week on", ahead(), 2, Action::Attempt),
             ("failed, a day down", failed(), 26, over()),
             (
                 "given up",
@@ -290,6 +304,7 @@ mod tests {
         for (step, expected) in [
             (Step::Due(hours(5)), Some(hours(5))),
             (retry_at(hours(6)), Some(hours(6))),
+            (retry_at(hours(168)), Some(hours(2))),
             (Step::Sending(hours(1)), Some(hours(2))),
             (Step::Sent(hours(1)), None),
             (gone(hours(1)), None),

@@ -53,6 +53,9 @@ pub enum ComposeError {
     /// The operator must act: see the store's error.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The recipient domain must act: its rua names a mailbox that no mail is built for.
+    #[error("no mail can be built for the mailbox: {0}")]
+    Recipient(String),
     /// We must act, or the operator where the reason names a setting or key.
     #[error("no report can be made: {0}")]
     Report(String),

@@ -679,4 +679,35 @@ mod tests {
             Outcome::Facts(Facts::default().with_error(error))
         );
     }
+
+    #[test]
+    fn g3_no_line_makes_a_panic_or_a_name_out_of_bounds() {
+        let samples: [&[u8]; 5] = [
+            b"PING",
+            b"POLICY\tb\\xC3\\xbccher.example\tdeadline-ms=1500",
+            b"MX\texample.org\tmx1.example.org\tcolour=blue",
+            b"SESSION\texample.org\tmx=mx1.example.org\tstarttls=handshake-failed\t\
+              verification=failed\terror=a\\tb\\\\c\tip=192.0.2.1\tat=1790000000",
+            b"SESSION\texample.org\tresult=certificate-expired\treason=x\tleaf-der=MIIB",
+        ];
+        for line in sealpost_kit::mutations(11, &samples) {
+            match parse(&line) {
+                Ok(Request::Policy(question)) => {
+                    assert!(question.domain.len() <= NAME_BYTES_MAX);
+                    let _asked = question.query(Duration::from_secs(1));
+                }
+                Ok(Request::Session(told)) => {
+                    assert!(told.domain.len() <= NAME_BYTES_MAX);
+                    let _told = told.session();
+                }
+                Ok(Request::Ping | Request::Quit) => {}
+                Err(error) => {
+                    let answer = crate::doors::plugin_answer::error_answer(&error);
+                    let one_field = |c: char| c.is_control() && c != '\t';
+                    assert!(!answer.contains(one_field), "{answer:?}");
+                    assert!(answer.len() < 4_096, "{answer}");
+                }
+            }
+        }
+    }
 }

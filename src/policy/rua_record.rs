@@ -516,4 +516,30 @@ mod tests {
         };
         assert_eq!(record.skipped, ["\"x\\ty\": neither mailto: nor https:"]);
     }
+
+    #[test]
+    fn g3_no_record_makes_a_panic_or_a_destination_that_could_break_out() {
+        let samples: [&[u8]; 4] = [
+            b"v=TLSRPTv1; rua=mailto:tls%2Brpt@example.org,https://r.example/tls?x=1",
+            b"v=TLSRPTv1;foo=bar;rua=mailto:\"a%20b\"@b\xc3\xbccher.example?subject=x;",
+            b"v=TLSRPTv1; rua=mailto:a@x.example%2Cb@x.example , mailto:c@y.example",
+            b"v=spf1 -all",
+        ];
+        for text in sealpost_kit::mutations(1, &samples) {
+            let records = [text, samples[3].to_vec()];
+            let RuaDiscovery::Found(record) = RuaDiscovery::read(&records) else {
+                continue;
+            };
+            assert!((1..=DESTINATIONS_MAX).contains(&record.destinations.len()));
+            assert!(record.skipped.len() <= SKIPPED_MAX + 1);
+            for destination in &record.destinations {
+                let shown = destination.to_string();
+                assert!(shown.len() <= HTTPS_URI_BYTES_MAX + 10, "{shown:?}");
+                assert!(!shown.contains(char::is_control), "{shown:?}");
+            }
+            for skipped in &record.skipped {
+                assert!(!skipped.to_string().contains(char::is_control), "{skipped}");
+            }
+        }
+    }
 }

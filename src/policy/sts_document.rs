@@ -525,4 +525,29 @@ mod tests {
             ["version: STSv1 ", "mode:none", "", "max_age:  1"]
         );
     }
+
+    #[test]
+    fn g3_no_document_makes_a_panic_or_a_policy_out_of_bounds() {
+        let samples: [&[u8]; 3] = [
+            ENFORCE.as_bytes(),
+            b"version: STSv1\r\nmode: none\r\nmax_age: 31557600",
+            b"version:STSv1\nmode: testing\nmx: *.example.com\nmx: b\xc3\xbccher.example\n\
+              mx: 192.0.2.1\nmax_age: 86400\nx.y: z\n",
+        ];
+        for text in sealpost_kit::mutations(5, &samples) {
+            match StsPolicy::parse(&text) {
+                Ok(policy) => {
+                    assert!(policy.max_age_seconds <= MAX_AGE_SECONDS_MAX);
+                    let size: usize = policy.lines.iter().map(String::len).sum();
+                    assert!(size <= 3 * text.len(), "{policy:?}");
+                    assert!(policy.mx.len() <= policy.lines.len());
+                }
+                Err(error) => {
+                    let shown = error.to_string();
+                    assert!(!shown.contains(char::is_control), "{shown:?}");
+                    assert!(shown.chars().count() < 1_000, "{shown}");
+                }
+            }
+        }
+    }
 }

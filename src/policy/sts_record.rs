@@ -163,4 +163,26 @@ mod tests {
             StsDiscovery::Invalid(StsRecordError::Field(FieldError::NotAscii))
         );
     }
+
+    #[test]
+    fn g3_no_record_makes_a_panic_or_an_id_out_of_bounds() {
+        let samples: [&[u8]; 3] = [
+            b"v=STSv1; id=20160831085700Z;",
+            b"v=STSv1;a=b; id=1;c_d.e-f=\xc3\xbc ;",
+            b"v=spf1 -all",
+        ];
+        for text in sealpost_kit::mutations(3, &samples) {
+            match StsDiscovery::read(&[text]) {
+                StsDiscovery::Found(record) => assert!(
+                    (1..=32).contains(&record.id.len())
+                        && record.id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                    "{record:?}"
+                ),
+                StsDiscovery::Invalid(error) => {
+                    assert!(!error.to_string().contains(char::is_control), "{error:?}");
+                }
+                StsDiscovery::Absent => {}
+            }
+        }
+    }
 }

@@ -72,3 +72,30 @@ impl Leaf {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_kit::{Authority, Flaw};
+
+    use super::*;
+
+    #[test]
+    fn g3_no_certificate_makes_a_panic() {
+        let authority = Authority::new().unwrap();
+        let good = authority.issue(&["mx1.example.org", "*.example.org"]);
+        let good = good.unwrap();
+        let bad = authority.issue_flawed(&["mx1.example.org"], Flaw::SelfSigned);
+        let bad = bad.unwrap();
+        let host: MxHost = "mx1.example.org".parse().unwrap();
+        assert!(Leaf::from_der(good.der()).unwrap().names(&host));
+        let mut read = 0;
+        for der in sealpost_kit::mutations(19, &[good.der(), bad.der()]) {
+            if let Some(leaf) = Leaf::from_der(&der) {
+                read += 1;
+                let at = Timestamp(1_800_000_000);
+                let _said = (leaf.names(&host), leaf.expired(at), leaf.not_yet_valid(at));
+            }
+        }
+        assert!(read > 0, "every change was refused");
+    }
+}

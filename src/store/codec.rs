@@ -456,4 +456,33 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn rows_with_several_changes_are_refused_or_read_but_never_panic() {
+        let detail = tally(Counted::Detail(failure()));
+        let (delivery_key, delivery_state) = deliveries().remove(3);
+        let values = [
+            write_tally(&detail, 7),
+            write_applied(&applied()),
+            write_kept(&kept()),
+            write_delivery(&delivery_key, &delivery_state),
+            key::tally(&detail),
+            key::delivery(&delivery_key),
+        ];
+        let samples: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+        for bytes in sealpost_kit::mutations(13, &samples) {
+            for (key, value) in [(&bytes, &values[0]), (&values[4], &bytes), (&bytes, &bytes)] {
+                let _tally = read_tally(key, value).is_ok();
+                let _failure = read_failure(key, value).is_ok();
+                let _delivery = read_delivery(key, value).is_ok();
+            }
+            let _total = read_total(&bytes).is_ok();
+            if let Ok(applied) = read_applied(&bytes) {
+                assert_eq!(write_applied(&applied), bytes);
+            }
+            if let Ok(kept) = read_kept(&bytes) {
+                assert_eq!(read_kept(&write_kept(&kept)), Ok(kept));
+            }
+        }
+    }
 }

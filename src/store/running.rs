@@ -1,7 +1,8 @@
 //! The totals of the days that are running, in memory.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::RandomState},
+    hash::BuildHasher as _,
     sync::Arc,
 };
 
@@ -26,6 +27,11 @@ const FAILURES_WAITING_MAX: usize = 10_000;
 // OURS: details beyond that are counted under their result type alone.
 const DETAILS_PER_POLICY_MAX: usize = 4_096;
 
+/// How many different policies one domain is counted under on one day. A domain may publish another
+/// one of 64 KiB every few seconds, and each stays in the store as long as the day.
+// OURS: sessions under further policies are counted together, under their type without its text.
+const POLICIES_PER_DOMAIN_DAY_MAX: u32 = 100;
+
 /// The longest text of a failure that is kept, in octets. Whoever makes failures cuts them; this
 /// is what the store's rows rely on.
 const TEXT_BYTES_MAX: usize = 512;
@@ -34,6 +40,9 @@ const TEXT_BYTES_MAX: usize = 512;
 #[derive(Debug)]
 pub(super) struct Running {
     days: BTreeMap<UtcDay, HashMap<(PolicyDomain, Fingerprint), Group>>,
+    /// How many groups a domain has on a day, by a hash of both.
+    policies_met: HashMap<u64, u32>,
+    hasher: RandomState,
     /// The groups with changed rows, each once.
     changed: Vec<(UtcDay, PolicyDomain, Fingerprint)>,
     changed_rows: usize,
@@ -79,6 +88,8 @@ impl Running {
     pub(super) fn new(config: &StoreConfig) -> Self {
         Self {
             days: BTreeMap::new(),
+            policies_met: HashMap::new(),
+            hasher: RandomState::new(),
             changed: Vec::new(),
             changed_rows: 0,
             rows: 0,
@@ -91,8 +102,8 @@ impl Running {
 
     /// Counts a session, as a whole or not at all.
     pub(super) fn add(&mut self, record: &SessionRecord) -> Room {
-        let fingerprint = self.fingerprint_of(&record.policy);
         let day = record.at.day();
+        let (policy, fingerprint) = self.counted_under(record);
         let key = (record.domain.clone(), fingerprint);
         let groups = self.days.entry(day).or_default();
         let (successes, failed, details) = match &record.verdict {
@@ -106,9 +117,13 @@ impl Running {
         if self.changed_rows + adds > self.changed_rows_max && adds > 0 {
             return Room::None;
         }
-        let group = groups.entry(key).or_insert_with(|| Group {
-            policy: Some(Arc::clone(&record.policy)),
-            ..Group::default()
+        let group = groups.entry(key).or_insert_with(|| {
+            let met = self.hasher.hash_one((day, &record.domain));
+            *self.policies_met.entry(met).or_default() += 1;
+            Group {
+                policy: Some(policy),
+                ..Group::default()
+            }
         });
         let rows_before = group.rows();
         group.successes.add(successes);
@@ -210,6 +225,7 @@ impl Running {
         self.fingerprints.clear();
         if self.rows > ROWS_IN_MEMORY_MAX {
             self.days.clear();
+            self.policies_met.clear();
             self.rows = 0;
         }
     }
@@ -221,8 +237,40 @@ impl Running {
             return;
         }
         self.days = self.days.split_off(&today);
+        self.policies_met.clear();
+        for (day, groups) in &self.days {
+            for (domain, _) in groups.keys() {
+                let met = self.hasher.hash_one((*day, domain));
+                *self.policies_met.entry(met).or_default() += 1;
+            }
+        }
         let groups = self.days.values().flat_map(HashMap::values);
         self.rows = groups.map(Group::rows).sum();
+    }
+
+    /// The policy that a session is counted under: its own, unless its domain had too many that day.
+    fn counted_under(&mut self, record: &SessionRecord) -> (Arc<AppliedPolicy>, Fingerprint) {
+        let fingerprint = self.fingerprint_of(&record.policy);
+        let own = || (Arc::clone(&record.policy), fingerprint);
+        let met = self.hasher.hash_one((record.at.day(), &record.domain));
+        if self
+            .policies_met
+            .get(&met)
+            .is_none_or(|met| *met < POLICIES_PER_DOMAIN_DAY_MAX)
+        {
+            return own();
+        }
+        let groups = self.days.get(&record.at.day());
+        if groups.is_some_and(|groups| groups.contains_key(&(record.domain.clone(), fingerprint))) {
+            return own();
+        }
+        let further = AppliedPolicy {
+            policy_string: Vec::new(),
+            mx_host: Vec::new(),
+            ..record.policy.as_ref().clone()
+        };
+        let fingerprint = further.fingerprint();
+        (Arc::new(further), fingerprint)
     }
 
     /// SHA-256 over a policy costs more than all the rest; the hook hands out one policy many
@@ -378,6 +426,49 @@ mod tests {
             (sessions - DETAILS_PER_POLICY_MAX / 2) as u64
         );
         assert!(batch.failures.len() <= FAILURES_WAITING_MAX);
+    }
+
+    #[test]
+    fn g6_a_domain_with_ever_new_policies_fills_neither_memory_nor_disk() {
+        let mut running = running();
+        let met_max = u64::from(POLICIES_PER_DOMAIN_DAY_MAX);
+        let mut tell = |domain: &str, number: u64, seconds: i64| {
+            let domain: PolicyDomain = domain.parse().unwrap();
+            let policy = Arc::new(AppliedPolicy {
+                policy_string: vec![format!("x: {number}")],
+                ..AppliedPolicy::sts_unfetched(domain.clone())
+            });
+            let record = SessionRecord {
+                at: Timestamp(seconds),
+                policy,
+                domain,
+                source: Source::Mta,
+                verdict: Verdict::Success,
+            };
+            assert_eq!(running.add(&record), Room::Found);
+        };
+        for number in 0..met_max + 50 {
+            tell("a.example", number, 0);
+        }
+        // One that is counted already still is, other domains and days have their own.
+        tell("a.example", 3, 0);
+        tell("b.example", 1_000, 0);
+        tell("a.example", 1_001, 86_400);
+        let batch = running.batch(&MemoryStore::default()).unwrap();
+        let domain: PolicyDomain = "a.example".parse().unwrap();
+        let further = AppliedPolicy::sts_unfetched(domain).fingerprint();
+        let totals: Vec<u64> = batch
+            .totals
+            .iter()
+            .filter(|(key, _)| key.policy == further)
+            .map(|(_, total)| *total)
+            .collect();
+        assert_eq!(totals, [50]);
+        assert_eq!(batch.policies.len() as u64, met_max + 3);
+        assert_eq!(batch.totals.values().sum::<u64>(), met_max + 53);
+        running.committed();
+        running.forget_before(UtcDay(1));
+        assert_eq!(running.policies_met.len(), 1);
     }
 
     #[test]

@@ -327,4 +327,20 @@ mod tests {
         assert!(unpack(DAY, key, &[], |_, _| {}).is_err());
         assert!(unpack(DAY, &key[..9], block, |_, _| {}).is_err());
     }
+
+    #[test]
+    fn a_block_with_several_changes_is_refused_or_read_but_never_panics() {
+        let blocks = pack(DAY, 1, &rows(20));
+        let (key, block) = &blocks[0];
+        for bytes in sealpost_kit::mutations(17, &[block]) {
+            let mut octets = 0;
+            let _read = unpack(DAY, key, &bytes, |key, value| {
+                octets += key.len() + value.len();
+            })
+            .is_ok();
+            let rows_max = bytes.len() / 6;
+            assert!(octets <= bytes.len() * (1 + rows_max), "{octets}");
+            let _other_key = unpack(DAY, &bytes, block, |_, _| {}).is_ok();
+        }
+    }
 }

@@ -250,6 +250,55 @@ async fn f15_two_days_down_are_caught_up_on_and_last_week_is_not() {
 }
 
 #[tokio::test]
+async fn f15_a_clock_that_ran_a_week_ahead_and_was_set_back_costs_no_report() {
+    let world = World::new().await;
+    world.domain("a.test", &["mailto:r@a.test"]);
+    let noon = world.clock.now();
+    let daemon = world.daemon();
+    world.clock.set(noon.plus_seconds(7 * SECONDS_PER_DAY));
+    world
+        .until("the day is packed by the wrong clock", || {
+            world.store.sealed.lock().unwrap().contains(&DAY)
+        })
+        .await;
+    world.clock.set(noon);
+    world.clock.set(world.due_at("a.test"));
+    world
+        .until("it is sent", || is_sent(&world, "a.test", "r@a.test"))
+        .await;
+    // A few hours back, over midnight: what was sent stays sent, and the next day has its report.
+    world.clock.set(DAY.last_second().plus_seconds(-3_600));
+    world.session("a.test", DAY.next());
+    world
+        .clock
+        .set(world.due_at("a.test").plus_seconds(2 * SECONDS_PER_DAY));
+    assert_eq!(world.mx.wait_for_messages(2).await.len(), 2);
+    daemon.abort();
+    let ids = world.taken("a.test").into_iter().map(|(_, id, _)| id);
+    assert_eq!(
+        ids.collect::<Vec<_>>(),
+        [
+            "<2026-11-23.a.test@sender.test>",
+            "<2026-11-24.a.test@sender.test>"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_day_that_cannot_be_read_holds_up_no_other() {
+    let world = World::new().await;
+    world.session("a.test", DAY.previous());
+    *world.store.damaged_day.lock().unwrap() = Some(DAY.previous());
+    world.domain("a.test", &["mailto:r@a.test"]);
+    world.clock.set(world.due_at("a.test"));
+    let daemon = world.daemon();
+    world
+        .until("it is sent", || is_sent(&world, "a.test", "r@a.test"))
+        .await;
+    daemon.abort();
+}
+
+#[tokio::test]
 async fn old_days_are_forgotten_and_none_that_may_still_be_reported() {
     let mut world = World::new().await;
     world.settings.keep_days = 1;
@@ -497,6 +546,9 @@ impl FinishedReport for Unbuildable {
     }
 
     fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
+        if to == "never@a.test" {
+            return Err(ComposeError::Recipient("it is quoted".to_owned()));
+        }
         if to == "bad@a.test" {
             return Err(ComposeError::Report("no such key".to_owned()));
         }
@@ -507,7 +559,14 @@ impl FinishedReport for Unbuildable {
 #[tokio::test]
 async fn a_mail_that_cannot_be_built_holds_up_no_other() {
     let world = World::new().await;
-    world.domain("a.test", &["mailto:bad@a.test", "mailto:r@a.test"]);
+    world.domain(
+        "a.test",
+        &[
+            "mailto:bad@a.test",
+            "mailto:never@a.test",
+            "mailto:r@a.test",
+        ],
+    );
     world.clock.set(DAY.next().first_second());
     let mut parts = world.parts(world.transport.clone());
     parts.reports = Arc::new(OneUnbuildable(parts.reports));
@@ -518,4 +577,8 @@ async fn a_mail_that_cannot_be_built_holds_up_no_other() {
         world.state("a.test", "bad@a.test").unwrap().step,
         Step::RetryAt { reason, .. } if reason == "no report can be made: no such key"
     ));
+    assert_eq!(
+        given_up_because(&world, "a.test", "never@a.test").as_deref(),
+        Some("no mail can be built for the mailbox: it is quoted")
+    );
 }

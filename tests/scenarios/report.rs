@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 
@@ -16,11 +17,12 @@ use sealpost::{
     config::ReportConfig,
     policy::{AppliedPolicy, Fingerprint, PolicyDomain, PolicyType},
     record::Failure,
-    report::{DkimKey, Report, Submitter, owed},
+    report::{DkimKey, Report, Submitter, owed, sign::sign},
     store::{Counted, TallyKey},
 };
+use sealpost_kit::dkim;
 use sealpost_plugin_api::ResultType;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::consumers;
 
@@ -321,6 +323,101 @@ fn a11_a_recipient_that_no_mail_can_be_addressed_to_is_refused() {
     for to in ["a!b@example.org", "a+b=c@Example.ORG"] {
         assert!(report.mail(to, sent_at(), 1, &keys()).is_ok(), "{to:?}");
     }
+}
+
+/// Odd as no report's mail is: what is signed must be what a verifier sees.
+#[test]
+fn f5_odd_fields_and_bodies_are_signed_as_verifiers_read_them() {
+    let keys = keys();
+    let domain = submitter("Bridge Mail Ltd").domain().clone();
+    let records: BTreeMap<String, String> = keys
+        .iter()
+        .map(|key| (key.record_name(&domain), key.public_record()))
+        .collect();
+    let long = "x".repeat(998);
+    let odd: [&str; 12] = [
+        "",
+        "\r\n",
+        "\r\n\r\n\r\n",
+        " \t \r\n\t\r\n",
+        "no end",
+        "a\r\n\r\n\r\n",
+        "a \t b\t\r\n",
+        " a\r\n \r\nb\r\n",
+        "--\r\n.\r\n..\r\n",
+        "a\rb\r\n",
+        "\0\r\n",
+        &long,
+    ];
+    for subject in [
+        "",
+        " ",
+        "\t",
+        " a  b\t ",
+        " a\r\n b\r\n\t c",
+        "a:b",
+        " =?utf-8?q??=",
+    ] {
+        for body in odd {
+            let fields = format!("From: a@sender.example\r\nSubject:{subject}\r\nTo:\r\nX:\r\n");
+            let message = format!("{fields}\r\n{body}");
+            let signed = sign(message.as_bytes(), &domain, sent_at(), &keys).unwrap();
+            assert!(signed.ends_with(message.as_bytes()));
+            let verified = dkim::verify(&signed, |name| records.get(name).cloned());
+            assert_eq!(verified.len(), 2);
+            for pass in &verified {
+                assert!(pass.is_ok(), "{subject:?} {body:?}: {pass:?}");
+            }
+        }
+    }
+}
+
+/// A domain that changed its policy a thousand times, with ten thousand different failures.
+#[test]
+fn f17_the_largest_day_makes_a_report_that_mail_hosts_take() {
+    let mut rows = Rows::of("example.org");
+    for number in 0_u32..1_000 {
+        let policy = rows.sts(
+            "enforce",
+            &[&format!("mx{number}.{}.example", "m".repeat(60))],
+        );
+        for address in 0_u32..10 {
+            let receiving_ip = Ipv4Addr::from((198 << 24) + number * 10 + address).to_string();
+            let failure = Failure {
+                mx_helo: Some(format!("{number}-{address}-{}", "h".repeat(240))),
+                ..at_mx(
+                    ResultType::ValidationFailure,
+                    &format!("mx{number}.example.org"),
+                    &receiving_ip,
+                    &format!("reason-{number}-{address}-{}", "r".repeat(200)),
+                )
+            };
+            rows.failed(&policy, failure, 1 + u64::from(address));
+        }
+    }
+    let day = rows.day();
+    let report = compose(&day);
+    let json: Value = serde_json::from_slice(&report.json).unwrap();
+    let elements = json["policies"].as_array().unwrap();
+    assert_eq!(elements.len(), 1_000);
+    let details = elements
+        .iter()
+        .flat_map(|element| element["failure-details"].as_array().unwrap());
+    // E4: what is not listed is summed up for each policy, so no session is lost.
+    let sum: u64 = details
+        .clone()
+        .map(|detail| detail["failed-session-count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(sum, 55_000);
+    assert_eq!(details.count(), 2_000);
+    assert!(report.json.len() < 5 << 20, "{}", report.json.len());
+    let mail = report.mail("r@example.org", sent_at(), 1, &keys()).unwrap();
+    assert!(mail.len() < 10_000_000, "{}", mail.len());
+    let mail = String::from_utf8(mail).unwrap();
+    assert!(
+        mail.split("\r\n")
+            .all(|line| line.len() <= 998 && !line.contains(['\r', '\n']))
+    );
 }
 
 /// dkimpy and parsedmarc read the golden mails; `tests/consumers/check.py` also changes them in many

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    abi::Level,
     client::{ANSWER_BYTES_MAX, Client, Deadline, IfInDoubt},
     line::{Answer, Request, printable},
     panic::guard,
@@ -103,7 +104,7 @@ fn policy(arguments: &[&[u8]]) -> Outcome {
         Err(reason) => return in_its_place(&settings, reason),
     };
     match Answer::read(&line) {
-        Ok(_) if is_to_deliver_under(&line) => Ok(line),
+        Ok(answer) if is_to_deliver_under(answer.level) => Ok(line),
         Ok(answer) => Err(worded(answer.reason, "Sealpost says to defer")),
         Err(reason) => in_its_place(&settings, reason.into_bytes()),
     }
@@ -141,7 +142,7 @@ fn mx(arguments: &[&[u8]]) -> Vec<u8> {
         return b"sealpost_exim_mx: a name is too long".to_vec();
     };
     let read = |line: Vec<u8>| match Answer::read(&line) {
-        Ok(_) if is_to_deliver_under(&line) => Ok(Vec::new()),
+        Ok(answer) if is_to_deliver_under(answer.level) => Ok(Vec::new()),
         Ok(answer) => Ok(worded(answer.reason, "Sealpost refuses this MX host")),
         Err(reason) => Err(reason.into_bytes()),
     };
@@ -207,10 +208,12 @@ fn ask_question(settings: &Settings, request: &Request) -> Outcome {
         .map_err(|failure| printable(failure.reason(&settings.socket).as_bytes()))
 }
 
-/// Is this a line with a level under which mail may leave?
-fn is_to_deliver_under(line: &[u8]) -> bool {
-    let level = line.split(|byte| *byte == b'\t').next().unwrap_or_default();
-    [&b"may"[..], b"encrypt", b"verify", b"dane"].contains(&level)
+/// Is this a level under which mail may leave?
+const fn is_to_deliver_under(level: Level) -> bool {
+    match level {
+        Level::May | Level::Encrypt | Level::Verify | Level::Dane => true,
+        Level::RefuseMx | Level::Defer => false,
+    }
 }
 
 /// The daemon's reason; never empty, because an empty text means the opposite.
@@ -324,6 +327,13 @@ mod tests {
             (OK, line),
         );
         check("may\taudit=no\n", (OK, "may\taudit=no"));
+        check(
+            "dane\ttlsa=3:1:1:zz\n",
+            (
+                DEFER,
+                "Sealpost answered what this library does not know: dane tlsa=3:1:1:zz",
+            ),
+        );
         check("defer\taudit=no\treason=no DNS\n", (DEFER, "no DNS"));
         check("defer\n", (DEFER, "Sealpost says to defer"));
         check(

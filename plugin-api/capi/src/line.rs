@@ -580,4 +580,24 @@ mod tests {
             assert_eq!(request.line(), expected.as_bytes());
         }
     }
+
+    #[test]
+    fn no_answer_makes_a_panic_or_a_reason_that_steers_a_terminal() {
+        let samples: [&[u8]; 4] = [
+            b"verify\taudit=no\tmx=mx1.example.org,*.example.org\tpolicy=00ff\treason=a\\tb",
+            b"dane\tname=mx1.example.org\ttlsa=3:1:1:00FF,2:0:2:ab\taudit=yes",
+            b"ERROR\tdomain: not a name\\x1b[2J",
+            b"refuse\treason=sts-mx-mismatch",
+        ];
+        for line in sealpost_kit::mutations(37, &samples) {
+            match Answer::read(&line) {
+                Ok(answer) => {
+                    let shown = |byte: &u8| (b' '..=b'~').contains(byte);
+                    assert!(answer.reason.iter().all(shown), "{answer:?}");
+                    assert!(answer.mx_patterns.len() + answer.tlsa.len() <= 2 * line.len());
+                }
+                Err(reason) => assert!(!reason.contains(char::is_control), "{reason:?}"),
+            }
+        }
+    }
 }

@@ -339,3 +339,26 @@ fn overrides_are_checked_and_an_ended_one_is_noted() {
     assert!(!ended("2026-11-23"));
     assert!(ended("2026-11-24"));
 }
+
+#[test]
+fn no_file_makes_a_panic_or_a_message_that_steers_a_terminal() {
+    let good = format!(
+        "{SENDER}[dns]\nservers = [\"127.0.0.1:53\"]\n[domain.\"b\u{fc}cher.example\"]\nmode = \
+         \"off\"\nuntil = 2027-01-01\nreason = \"why\"\n[policy]\nhttps_port = 0x1bb\n[deliver]\n\
+         relay = \"127.0.0.1:25\"\n[dkim.s1]\nkey = \"not-a-key.pem\"\n"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sealpost.toml");
+    for text in sealpost_kit::mutations(29, &[good.as_bytes()])
+        .iter()
+        .take(300)
+    {
+        std::fs::write(&path, text).unwrap();
+        if let Err(error) = load(&path) {
+            let said = error.to_string();
+            let steers = |c: char| c.is_control() && c != '\n';
+            assert!(!said.contains(steers), "{said:?}");
+            assert!(said.len() < 64 * 1024, "{}", said.len());
+        }
+    }
+}

@@ -25,6 +25,9 @@ use crate::{
 
 /// How many hosts of a domain are tried in one attempt.
 const HOSTS_MAX: usize = 10;
+/// One host may take this part of the attempt's time to greet, and as much again until it wants the
+/// message.
+const HOSTS_SHARE: u32 = 4;
 /// How many addresses of a host are tried in one attempt.
 const ADDRESSES_MAX: usize = 4;
 
@@ -163,7 +166,8 @@ impl Transport for MxTransport {
         message: &'a [u8],
     ) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            let attempt = Attempt::new(&self.hello, envelope, message)?;
+            let patience = self.limit / HOSTS_SHARE;
+            let attempt = Attempt::new(&self.hello, envelope, message, patience)?;
             attempt.within(self.limit, self.attempt(&attempt)).await
         })
     }

@@ -95,7 +95,8 @@ impl Transport for RelayTransport {
         message: &'a [u8],
     ) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            let attempt = Attempt::new(&self.hello, envelope, message)?;
+            // There is no other host that its time were kept for.
+            let attempt = Attempt::new(&self.hello, envelope, message, self.limit)?;
             attempt.within(self.limit, self.attempt(&attempt)).await
         })
     }

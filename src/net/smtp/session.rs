@@ -114,6 +114,9 @@ pub(super) struct Attempt<'a> {
     hello: &'a ClientId,
     mailboxes: Mailboxes,
     message: &'a [u8],
+    /// How long one host may take to greet, and as long again until it wants the message: one that
+    /// hangs must not use up the time of the next.
+    patience: Duration,
     /// What it waits for, so that it can be named when the time is over.
     waits_for: Mutex<String>,
 }
@@ -124,11 +127,13 @@ impl<'a> Attempt<'a> {
         hello: &'a ClientId,
         envelope: &Envelope,
         message: &'a [u8],
+        patience: Duration,
     ) -> Result<Self, SendError> {
         Ok(Self {
             hello,
             mailboxes: Mailboxes::of(envelope)?,
             message,
+            patience,
             waits_for: Mutex::default(),
         })
     }
@@ -149,24 +154,31 @@ impl<'a> Attempt<'a> {
         limit: Duration,
         work: impl Future<Output = Result<Accepted, SendError>> + Send,
     ) -> Result<Accepted, SendError> {
-        timeout(limit, work).await.unwrap_or_else(|_elapsed| {
-            Err(SendError::temporary(format!(
-                "not done within {} s, while waiting for {}",
-                limit.as_secs(),
-                self.waiting()
-            )))
-        })
+        timeout(limit, work)
+            .await
+            .unwrap_or_else(|_elapsed| Err(self.not_done_within(limit)))
     }
 
     /// Brings the message to one address.
     pub(super) async fn deliver(&self, peer: &Peer<'_>) -> Result<Accepted, Refusal> {
-        let (mut connection, privacy) = greet(self, peer).await.map_err(Refusal::TryAnother)?;
+        let (mut connection, privacy) = timeout(self.patience, greet(self, peer))
+            .await
+            .unwrap_or_else(|_elapsed| Err(self.not_done_within(self.patience)))
+            .map_err(Refusal::TryAnother)?;
         let outcome = transact(&mut connection, self, peer, privacy).await;
         // The message's fate is known: nobody waits for the goodbye.
         drop(tokio::spawn(async move {
             let _said = timeout(Duration::from_secs(QUIT_SECONDS_MAX), connection.quit()).await;
         }));
         outcome
+    }
+
+    fn not_done_within(&self, limit: Duration) -> SendError {
+        SendError::temporary(format!(
+            "not done within {} s, while waiting for {}",
+            limit.as_secs(),
+            self.waiting()
+        ))
     }
 
     fn waiting(&self) -> MutexGuard<'_, String> {
@@ -260,6 +272,33 @@ async fn transact(
     peer: &Peer<'_>,
     privacy: Privacy,
 ) -> Result<Accepted, Refusal> {
+    timeout(attempt.patience, begin(connection, attempt, peer, privacy))
+        .await
+        .unwrap_or_else(|_elapsed| {
+            Err(Refusal::TryAnother(
+                attempt.not_done_within(attempt.patience),
+            ))
+        })?;
+    attempt.waits_for(format!(
+        "the answer of {peer} to the whole message, which it may have taken"
+    ));
+    // lettre ends the message with CRLF itself; a second one would be an empty line more.
+    let message = attempt.message;
+    let message = message.strip_suffix(b"\r\n").unwrap_or(message);
+    let response = connection
+        .message(message)
+        .await
+        .map_err(|error| refusal_of_message(peer, &error))?;
+    Ok(accepted(peer, &response, privacy))
+}
+
+/// MAIL, RCPT and DATA: the host wants the message.
+async fn begin(
+    connection: &mut AsyncSmtpConnection,
+    attempt: &Attempt<'_>,
+    peer: &Peer<'_>,
+    privacy: Privacy,
+) -> Result<(), Refusal> {
     let mailboxes = &attempt.mailboxes;
     let mut parameters = Vec::new();
     if !mailboxes.is_ascii() {
@@ -284,17 +323,7 @@ async fn transact(
     connection.command(rcpt).await.map_err(refused("RCPT"))?;
     attempt.waits_for(format!("the answer of {peer} to DATA"));
     connection.command(Data).await.map_err(refused("DATA"))?;
-    attempt.waits_for(format!(
-        "the answer of {peer} to the whole message, which it may have taken"
-    ));
-    // lettre ends the message with CRLF itself; a second one would be an empty line more.
-    let message = attempt.message;
-    let message = message.strip_suffix(b"\r\n").unwrap_or(message);
-    let response = connection
-        .message(message)
-        .await
-        .map_err(|error| refusal_of_message(peer, &error))?;
-    Ok(accepted(peer, &response, privacy))
+    Ok(())
 }
 
 /// What a refused command means.

@@ -27,6 +27,9 @@ mod message;
 mod mx;
 mod smtp;
 
+// What else they may say.
+mod mutation;
+
 // All together.
 mod cases;
 mod internet;
@@ -40,5 +43,6 @@ pub use inbox::{Inbox, ReportMail, ReportMailError};
 pub use internet::{Internet, InternetError, Ports, Selector};
 pub use keys::{DkimKey, KeyError};
 pub use message::{Message, SmtpSession};
+pub use mutation::mutations;
 pub use mx::{MxBehaviour, MxHost, MxHosts};
 pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};

@@ -56,6 +56,15 @@ async fn two_hosts() -> (DnsServer, MxHosts, MxTransport) {
 }
 
 fn transport(dns: &DnsServer, port: u16, private: PrivateAddresses) -> MxTransport {
+    transport_within(dns, port, private, 30)
+}
+
+fn transport_within(
+    dns: &DnsServer,
+    port: u16,
+    private: PrivateAddresses,
+    seconds: u64,
+) -> MxTransport {
     let resolver = HickoryDns::new(&DnsConfig {
         servers: vec![dns.address()],
         timeout_ms: 5_000,
@@ -66,7 +75,7 @@ fn transport(dns: &DnsServer, port: u16, private: PrivateAddresses) -> MxTranspo
         port,
         private,
         "out.sender.test",
-        30,
+        seconds,
     )
 }
 
@@ -263,6 +272,28 @@ async fn nobody_listening_is_told_apart_and_a_silent_host_costs_a_bounded_time()
 }
 
 #[tokio::test]
+async fn f10_a_host_that_hangs_leaves_time_for_the_next_one() {
+    let (dns, hosts, _) = two_hosts().await;
+    dns.set_addresses("silent.test", &[IpAddr::V4(Ipv4Addr::new(127, 0, 8, 9))]);
+    dns.set_mx("a.test", &[(10, "silent.test"), (20, "mx1.test")]);
+    let silent = TcpListener::bind(("127.0.8.9", hosts.port()))
+        .await
+        .unwrap();
+    let transport = transport_within(&dns, hosts.port(), PrivateAddresses::Allow, 4);
+    for words in ["", "220 silent.test\r\n250 silent.test\r\n250 ok\r\n"] {
+        let hang = async {
+            let (mut stream, _) = silent.accept().await.unwrap();
+            stream.write_all(words.as_bytes()).await.unwrap();
+            let _rest = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let to = envelope("r@a.test");
+        let (sent, ()) = tokio::join!(transport.send(&to, MESSAGE), hang);
+        assert_eq!(sent.unwrap().by, "mx1.test [127.0.8.1]");
+    }
+    assert_eq!(hosts.messages().len(), 2);
+}
+
+#[tokio::test]
 async fn g6_a_host_that_never_ends_its_line_is_cut_off() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let relay = listener.local_addr().unwrap().to_string();
@@ -285,4 +316,39 @@ async fn g6_a_host_that_never_ends_its_line_is_cut_off() {
         "{error}"
     );
     assert!(flood.await.unwrap() < 16 * 1_048_576);
+}
+
+#[tokio::test]
+async fn g3_no_reply_makes_a_panic_or_words_that_steer_a_terminal() {
+    let good: [&[u8]; 3] = [
+        b"220 mx.test\r\n250-mx.test\r\n250-SIZE 1000\r\n250 SMTPUTF8\r\n250 ok\r\n250 ok\r\n\
+          354 go on\r\n250 2.0.0 Taken\r\n221 bye\r\n",
+        b"220-mx.test\r\n220 hello\r\n250 mx.test\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 b\xc3\xbc\r\n",
+        b"421 4.3.2 later\r\n",
+    ];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = listener.local_addr().unwrap().to_string();
+    let relay = RelayTransport::new(&relay, "out.sender.test", 30).unwrap();
+    let mut taken = 0;
+    for replies in sealpost_kit::mutations(31, &good).iter().take(300) {
+        let speak = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(replies).await.unwrap();
+            // It has said all it will say, and takes what comes.
+            stream.shutdown().await.unwrap();
+            let _rest = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let to = envelope("r@a.test");
+        let (sent, ()) = tokio::join!(relay.send(&to, MESSAGE), speak);
+        let said = match sent {
+            Ok(accepted) => {
+                taken += 1;
+                accepted.reply
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert!(said.len() < 600, "{said}");
+    }
+    assert!(taken > 0, "no reply was good enough");
 }

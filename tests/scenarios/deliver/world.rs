@@ -115,6 +115,8 @@ pub(crate) struct TrialStore {
     pub(crate) disk: MemoryStore,
     pub(crate) fate: Arc<Fate>,
     pub(crate) sealed: Mutex<Vec<UtcDay>>,
+    /// A day whose delivery states cannot be read.
+    pub(crate) damaged_day: Mutex<Option<UtcDay>>,
 }
 
 fn broken() -> StoreError {
@@ -217,6 +219,9 @@ impl Store for TrialStore {
     }
 
     fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        if *self.damaged_day.lock().unwrap() == Some(day) {
+            return Err(broken());
+        }
         self.alive()?.deliveries(day)
     }
 }
