@@ -38,7 +38,7 @@ pub fn is_unfit(character: char) -> bool {
         || code & 0xFFFE == 0xFFFE
         || (0xFDD0..=0xFDEF).contains(&code)
         // Line and paragraph separators, and the marks that turn the direction of writing.
-        || matches!(character, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{FEFF}')
+        || matches!(character, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{FEFF}')
 }
 
 #[cfg(test)]
@@ -54,7 +54,11 @@ mod tests {
             ("\u{9b}31m\u{7f}", "31m", "31m"),
             ("\"}<b>", "\"}<b>", "\"}<b>"),
             ("b\u{fc}cher", "b\u{fc}cher", "b?cher"),
-            ("\u{202e}gro.elpmaxe\u{feff}", "gro.elpmaxe", "gro.elpmaxe"),
+            (
+                "\u{61c}\u{202e}gro.elpmaxe\u{feff}",
+                "gro.elpmaxe",
+                "gro.elpmaxe",
+            ),
             ("\u{fffe}\u{fdd0}\u{1fffe}x\u{fffd}", "x\u{fffd}", "x?"),
             (" \t ", "  ", ""),
         ] {

@@ -480,4 +480,41 @@ mod tests {
         drop(store);
         assert_eq!(parts(&SledStore::open(&config).unwrap()), Ok(false));
     }
+
+    /// F16: a delivery state that the disk has no room for is refused, and then nothing is sent.
+    #[test]
+    fn f16_below_the_mark_no_delivery_state_is_written_and_all_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            path: directory.path().join("store"),
+            free_space_min_mib: 256,
+            ..StoreConfig::default()
+        };
+        let key = DeliveryKey {
+            day: UtcDay(20_000),
+            domain: "a.example".parse().unwrap(),
+            destination: crate::policy::Destination::Mail("r@a.example".to_owned()),
+        };
+        let state = |step| DeliveryState {
+            report_id: "id@sender.example".to_owned(),
+            attempts: 0,
+            first_attempt_at: None,
+            step,
+        };
+        let due = state(crate::deliver::Step::Due(Timestamp(1)));
+        let store = SledStore::open(&config)
+            .unwrap()
+            .with_free_space(|_| Ok(256));
+        store.put_delivery(&key, &due).unwrap();
+        drop(store);
+        let store = SledStore::open(&config)
+            .unwrap()
+            .with_free_space(|_| Ok(255));
+        let sending = state(crate::deliver::Step::Sending(Timestamp(2)));
+        assert!(matches!(
+            store.put_delivery(&key, &sending),
+            Err(StoreError::DiskFull { free_mib: 255, .. })
+        ));
+        assert_eq!(store.delivery(&key), Ok(Some(due)));
+    }
 }

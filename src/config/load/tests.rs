@@ -345,7 +345,7 @@ fn no_file_makes_a_panic_or_a_message_that_steers_a_terminal() {
     let good = format!(
         "{SENDER}[dns]\nservers = [\"127.0.0.1:53\"]\n[domain.\"b\u{fc}cher.example\"]\nmode = \
          \"off\"\nuntil = 2027-01-01\nreason = \"why\"\n[policy]\nhttps_port = 0x1bb\n[deliver]\n\
-         relay = \"127.0.0.1:25\"\n[dkim.s1]\nkey = \"not-a-key.pem\"\n"
+         relay = \"127.0.0.1:25\"\n[[dkim]]\nselector = \"s1\"\nkey = \"not-a-key.pem\"\n"
     );
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sealpost.toml");
@@ -360,5 +360,23 @@ fn no_file_makes_a_panic_or_a_message_that_steers_a_terminal() {
             assert!(!said.contains(steers), "{said:?}");
             assert!(said.len() < 64 * 1024, "{}", said.len());
         }
+    }
+}
+
+#[test]
+fn g11_a_key_that_everybody_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/keys/rsa2048.pem");
+    let key = directory.path().join("key.pem");
+    std::fs::copy(golden, &key).unwrap();
+    let path = directory.path().join("sealpost.toml");
+    let dkim = "[[dkim]]\nselector = \"s1\"\nkey = \"key.pem\"\n";
+    std::fs::write(&path, format!("{SENDER}{dkim}")).unwrap();
+    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = load(&path).unwrap().warnings("2026-11-24".parse().unwrap());
+        let said = |warning: &String| warning.contains("can be read by every user");
+        assert_eq!(warnings.iter().any(said), warned, "{mode:o}: {warnings:?}");
     }
 }

@@ -1,6 +1,11 @@
 //! Days: what MTAs tell becomes counts, at night the counts become reports, and each report leaves
 //! once, by itself, whatever happens to the daemon.
 
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+};
+
 use serde_json::{Value, json};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -308,6 +313,66 @@ fn d6_f10_f12_report_mail_is_no_session_and_travels_despite_bad_tls() {
         assert!(daemon.stop().success());
         assert_eq!(host.internet.inbox.messages().len(), 1, "{via}");
     }
+}
+
+/// Takes one message and says nothing to it. Gives its text, and the connection, still open.
+fn take_and_say_nothing(relay: &TcpListener) -> (String, TcpStream) {
+    relay.set_nonblocking(true).unwrap();
+    let (stream, _) = until("the report is on its way", || relay.accept().ok());
+    stream.set_nonblocking(false).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let say = |reply: &str| (&stream).write_all(reply.as_bytes()).unwrap();
+    say("220 relay.test\r\n");
+    let mut line = String::new();
+    while line != "DATA\r\n" {
+        line.clear();
+        lines.read_line(&mut line).unwrap();
+        say(if line == "DATA\r\n" {
+            "354 go on\r\n"
+        } else {
+            "250 relay.test\r\n"
+        });
+    }
+    let mut text = String::new();
+    while !text.ends_with("\r\n.\r\n") {
+        assert!(lines.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    (text, stream)
+}
+
+#[test]
+fn f16_killed_before_the_answer_was_written_down_it_sends_again_under_the_same_id() {
+    let mut host = Host::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    host.set("deliver.via", "relay");
+    host.set("deliver.relay", silent.local_addr().unwrap().to_string());
+    let daemon = host.start();
+    deliver_well(&host, "correct.test");
+    // Asked for, it is on the disk before the night.
+    assert_eq!(host.counted(host.day, None), (1, 0));
+    set_clock_after_night_of(&host, host.day);
+    let (first, _open) = take_and_say_nothing(&silent);
+    daemon.kill();
+    let inbox = host.internet.mx_hosts.address_of("mx.reports.test");
+    host.set("deliver.relay", inbox.unwrap().to_string());
+    let daemon = host.start();
+    let arrived = host.wait_for_reports(1);
+    wait_until_sent(&host, host.day, "correct.test");
+    let second = String::from_utf8(arrived[0].data.clone()).unwrap();
+    let id = |text: &str, from: &str| {
+        let behind = text.split_once(from).unwrap().1;
+        behind.split_once('>').unwrap().0.to_owned()
+    };
+    assert_eq!(id(&first, "Report-ID: <"), id(&second, "Report-ID: <"));
+    assert_ne!(
+        id(&first, "\nMessage-ID: <"),
+        id(&second, "\nMessage-ID: <")
+    );
+    let day = host.day.to_string();
+    let listed = host.json(&["report", "list", "--day", &day]);
+    assert_eq!(listed["deliveries"][0]["attempts"], 2, "{listed}");
+    assert!(daemon.stop().success());
+    assert_eq!(host.internet.inbox.messages().len(), 1);
 }
 
 /// Enforce for an MX that is not there, and an expired certificate at the one that is.
