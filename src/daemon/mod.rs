@@ -91,8 +91,25 @@ pub async fn run(
         "sealpost is ready"
     );
 
-    while signals.next().await == Wish::Reload {
-        reload(&loaded, &parts, &operator, log);
+    loop {
+        // None of these ends before it is told to. One that died must be seen before the next stop.
+        let ended = tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop => break,
+                Wish::Reload => {
+                    reload(&loaded, &parts, &operator, log);
+                    continue;
+                }
+            },
+            Some(ended) = doors.join_next() => ended,
+            Some(ended) = workers.join_next() => ended,
+        };
+        let why = ended
+            .err()
+            .map_or_else(String::new, |error| format!(" ({error})"));
+        let alarm = format!("a part of the daemon has ended{why}: restart sealpost");
+        tracing::error!("{alarm}");
+        operator.alarm(alarm);
     }
 
     tell_systemd(&[NotifyState::Stopping]);

@@ -1,6 +1,6 @@
 //! What the operator's commands ask of the running daemon.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -49,6 +49,7 @@ pub struct Operator {
     /// Where the store is: `store.path` at the start.
     store_path: String,
     loaded: ArcSwap<Loaded>,
+    raised: Mutex<Vec<String>>,
 }
 
 impl Operator {
@@ -79,12 +80,22 @@ impl Operator {
             started_at,
             store_path: loaded.config.store.path.display().to_string(),
             loaded: ArcSwap::from_pointee(loaded),
+            raised: Mutex::default(),
         }
     }
 
     /// Takes up a configuration that was read again.
     pub fn reload(&self, loaded: Loaded) {
         self.loaded.store(Arc::new(loaded));
+    }
+
+    /// Shows this alarm from now on.
+    pub fn alarm(&self, alarm: String) {
+        self.raised().push(alarm);
+    }
+
+    fn raised(&self) -> MutexGuard<'_, Vec<String>> {
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn today(&self) -> UtcDay {
@@ -158,7 +169,7 @@ impl Operator {
     }
 
     fn alarms(&self, store: &StoreStatus, unreadable: Option<&str>) -> Vec<String> {
-        let mut alarms = Vec::new();
+        let mut alarms = self.raised().clone();
         let why = || match &store.reason {
             Some(reason) => reason.as_str(),
             None => "see the log of the daemon's start",
