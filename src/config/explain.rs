@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::{
     near::nearest,
     setting::{Default as SettingDefault, Section, Setting, Shape},
@@ -47,6 +49,78 @@ pub fn list() -> String {
 /// # Errors
 /// When there is none of that name; the error names the nearest.
 pub fn one(name: &str) -> Result<String, NoSuchSetting> {
+    Ok(match find(name)? {
+        (section, Some(setting)) => entry(section, setting),
+        (section, None) => {
+            let parts = section.settings.iter().map(|each| entry(section, each));
+            let parts: Vec<_> = parts.collect();
+            format!(
+                "{}\n{}\n\n{}",
+                section.header(),
+                section.text,
+                parts.join("\n")
+            )
+        }
+    })
+}
+
+/// A setting as `--json` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Described {
+    /// Its name.
+    pub setting: String,
+    /// What it can be set to.
+    pub value: String,
+    /// What holds when it is left out, as TOML; absent where nothing does.
+    pub default: Option<&'static str>,
+    /// It may not be left out where its section stands.
+    pub required: bool,
+    /// The unit of a number.
+    pub unit: Option<&'static str>,
+    /// The release that brought it.
+    pub since: &'static str,
+    /// What it does.
+    pub text: &'static str,
+}
+
+/// Every setting, those of a section, or one, as data.
+///
+/// # Errors
+/// When there is none of that name; the error names the nearest.
+pub fn described(name: Option<&str>) -> Result<Vec<Described>, NoSuchSetting> {
+    let Some(name) = name else {
+        return Ok(settings::all()
+            .map(|(section, setting)| describe(section, setting))
+            .collect());
+    };
+    Ok(match find(name)? {
+        (section, Some(setting)) => vec![describe(section, setting)],
+        (section, None) => section
+            .settings
+            .iter()
+            .map(|each| describe(section, each))
+            .collect(),
+    })
+}
+
+fn describe(section: &Section, setting: &Setting) -> Described {
+    let default = match setting.default {
+        SettingDefault::Value(value) => Some(value),
+        SettingDefault::Unset | SettingDefault::Required => None,
+    };
+    Described {
+        setting: section.name_of(setting),
+        value: setting.kind.to_string(),
+        default,
+        required: setting.default == SettingDefault::Required,
+        unit: Some(setting.unit).filter(|unit| !unit.is_empty()),
+        since: setting.since,
+        text: setting.text,
+    }
+}
+
+/// The section of this name, or the setting of this name with its section.
+fn find(name: &str) -> Result<(&'static Section, Option<&'static Setting>), NoSuchSetting> {
     let (section_name, key) = name.split_once('.').unwrap_or((name, ""));
     // `domain.example.org.mode`, `domain."example.org".mode` and `domain.mode` all mean the same.
     let key = if section_name == "domain" {
@@ -54,23 +128,12 @@ pub fn one(name: &str) -> Result<String, NoSuchSetting> {
     } else {
         key
     };
-    let Some(section) = settings::section(section_name) else {
-        return Err(unknown(name));
-    };
+    let section = settings::section(section_name).ok_or_else(|| unknown(name))?;
     if key.is_empty() {
-        let parts = section.settings.iter().map(|each| entry(section, each));
-        let parts: Vec<_> = parts.collect();
-        return Ok(format!(
-            "{}\n{}\n\n{}",
-            section.header(),
-            section.text,
-            parts.join("\n")
-        ));
+        return Ok((section, None));
     }
-    section
-        .setting(key)
-        .map(|setting| entry(section, setting))
-        .ok_or_else(|| unknown(name))
+    let setting = section.setting(key).ok_or_else(|| unknown(name))?;
+    Ok((section, Some(setting)))
 }
 
 fn unknown(name: &str) -> NoSuchSetting {
@@ -272,6 +335,24 @@ mod tests {
         check_made("docs/config.md", &markdown());
         check_made("docs/examples/minimal.toml", &minimal_example());
         check_made("docs/examples/full.toml", &full_example());
+    }
+
+    #[test]
+    fn settings_are_data_too() {
+        let one = described(Some("deliver.settle_seconds")).unwrap();
+        assert_eq!(one.len(), 1);
+        assert_eq!(
+            (&one[0].setting[..], one[0].default),
+            ("deliver.settle_seconds", Some("1800"))
+        );
+        assert!(
+            described(Some("dkim"))
+                .unwrap()
+                .iter()
+                .all(|setting| setting.required)
+        );
+        assert_eq!(described(None).unwrap().len(), settings::all().count());
+        assert!(described(Some("deliver.settle")).is_err());
     }
 
     #[test]

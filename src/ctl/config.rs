@@ -43,8 +43,10 @@ pub(super) enum Command {
         #[arg(value_name = "SETTING")]
         setting: Option<String>,
         /// Print every setting as docs/config.md has it
-        #[arg(long, conflicts_with = "setting")]
+        #[arg(long, conflicts_with_all = ["setting", "json"])]
         markdown: bool,
+        #[command(flatten)]
+        format: Format,
     },
     /// The settings that hold, defaults included, as TOML
     Show {
@@ -63,7 +65,17 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
                 context,
             )
         }
-        Command::Explain { setting, markdown } => {
+        Command::Explain {
+            setting, format, ..
+        } if format.json => {
+            let described = explain::described(setting.as_deref());
+            let described = described.map_err(|error| Failure::Usage(error.to_string()))?;
+            context.screen.json(&described)?;
+            Ok(Exit::Ok)
+        }
+        Command::Explain {
+            setting, markdown, ..
+        } => {
             let text = match setting {
                 Some(name) => {
                     explain::one(&name).map_err(|error| Failure::Usage(error.to_string()))?
