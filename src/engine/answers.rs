@@ -41,11 +41,11 @@ impl Answers {
         if generations.young.len() >= GENERATION_POLICIES_MAX {
             generations.old = mem::take(&mut generations.young);
         }
-        // What has a name already is the same policy: nothing to be copied.
-        generations
-            .young
-            .entry(name)
-            .or_insert_with(|| standing.clone());
+        // Policies that could not be had share a name, and why they could not is reported: the newest
+        // reason counts. Otherwise there is nothing to be copied.
+        if generations.young.get(&name) != Some(standing) {
+            generations.young.insert(name, standing.clone());
+        }
         name.to_string()
     }
 
@@ -63,5 +63,37 @@ impl Answers {
             .or_else(|| generations.old.get(&name))?;
         // A caller that mixes up two domains' answers must not put one's session into the other's.
         (found.domain == *domain).then(|| found.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_plugin_api::ResultType;
+
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        policy::{FetchTrouble, StsStanding},
+    };
+
+    #[test]
+    fn d12_the_newest_reason_why_a_policy_could_not_be_had_is_the_one_that_is_found() {
+        let domain: PolicyDomain = "example.org".parse().unwrap();
+        let answers = Answers::default();
+        for result in [
+            ResultType::StsPolicyFetchError,
+            ResultType::StsWebpkiInvalid,
+        ] {
+            let trouble = FetchTrouble {
+                result,
+                reason: "a reason".to_owned(),
+                id: "1".to_owned(),
+                at: Timestamp(0),
+            };
+            let standing = Standing::new(domain.clone(), StsStanding::Unfetched(trouble));
+            let name = answers.give(&standing);
+            assert_eq!(answers.find(&domain, &name), Some(standing));
+            assert_eq!(answers.find(&"example.net".parse().unwrap(), &name), None);
+        }
     }
 }
