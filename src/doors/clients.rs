@@ -13,7 +13,7 @@ use tokio::{
 use crate::net::unix_socket::BoundSocket;
 
 /// A socket that clients come to. Dropped, it lets nobody in any more.
-pub(super) trait Listener: Send + 'static {
+pub(super) trait Listener: Send + Sync + 'static {
     /// What a client speaks on.
     type Stream: Send;
 

@@ -21,15 +21,15 @@ pub(super) enum Malformed {
     NoComma,
 }
 
+/// What is in a netstring, and what has arrived after it.
+type Found<'a> = (&'a [u8], &'a [u8]);
+
 /// The first netstring of what has arrived, and what comes after it; nothing when it is not here as a
 /// whole yet. One that cannot become a netstring is told as soon as that can be seen.
 ///
 /// # Errors
 /// When it is none, or longer than `octets_max`.
-pub(super) fn first(
-    arrived: &[u8],
-    octets_max: usize,
-) -> Result<Option<(&[u8], &[u8])>, Malformed> {
+pub(super) fn first(arrived: &[u8], octets_max: usize) -> Result<Option<Found<'_>>, Malformed> {
     let digits = arrived
         .iter()
         .take_while(|octet| octet.is_ascii_digit())

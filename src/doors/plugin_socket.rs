@@ -24,10 +24,8 @@ use super::{
 use crate::{
     config::{PluginSocketConfig, kind::file_mode},
     hook::AsyncHook,
-    net::{
-        activation::Activated,
-        unix_socket::{Access, BoundSocket, SocketError},
-    },
+    net::activation::Activated,
+    net::unix_socket::{Access, BoundSocket, SocketError},
     observe::Counters,
 };
 

@@ -4,13 +4,7 @@
 //! This file listens and bounds how many clients there are; [`socketmap_client`] speaks with one of
 //! them, [`socketmap_request`] reads what it asks, and [`socketmap_reply`] words the answer.
 
-use std::{
-    hash::RandomState,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustix::net::{SendFlags, send};
 use tokio::{
@@ -168,7 +162,7 @@ fn unix_socket(
     config: &SocketmapConfig,
     activated: &mut Activated,
 ) -> Result<Option<BoundSocket>, SocketmapError> {
-    if config.path == PathBuf::new() {
+    if config.path.as_os_str().is_empty() {
         return Ok(None);
     }
     let mode = file_mode(&config.mode).map_err(SocketmapError::Mode)?;
@@ -186,10 +180,9 @@ fn unix_socket(
     }
 }
 
-async fn listen<L: Listener>(listener: L, desk: Arc<Desk>, shutdown: watch::Receiver<bool>)
+async fn listen<L>(listener: L, desk: Arc<Desk>, shutdown: watch::Receiver<bool>)
 where
-    L: Sync,
-    L::Stream: Stream,
+    L: Listener<Stream: Stream>,
 {
     let admit = |stream: L::Stream, clients: &mut JoinSet<()>| {
         if let Ok(place) = Arc::clone(&desk.clients).try_acquire_owned() {

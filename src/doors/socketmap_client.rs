@@ -226,12 +226,11 @@ impl<S: Stream> Client<S> {
             replies.extend_from_slice(&netstring::of(&not_found().text));
             return None;
         };
-        let desk = Arc::clone(&self.desk);
-        let query = Query::new(domain.as_str()).with_deadline(desk.deadline);
-        let Some(answer) = desk.hook.policy_at_once(&query) else {
+        let query = Query::new(domain.as_str()).with_deadline(self.desk.deadline);
+        let Some(answer) = self.desk.hook.policy_at_once(&query) else {
             return Some((map, domain));
         };
-        let worded = desk.wordings.of(&answer, map);
+        let worded = self.desk.wordings.of(&answer, map);
         self.give(&answer, &worded, &domain, replies);
         None
     }
@@ -282,10 +281,12 @@ impl<S: Stream> Client<S> {
     async fn send(&mut self, replies: &[u8], shutdown: &watch::Receiver<bool>) -> bool {
         // As a rule there is room for all of it, and nothing is to be waited for.
         let sent = poll_fn(|context| {
-            Poll::Ready(match Pin::new(&mut self.stream).poll_write(context, replies) {
-                Poll::Ready(sent) => sent,
-                Poll::Pending => Ok(0),
-            })
+            Poll::Ready(
+                match Pin::new(&mut self.stream).poll_write(context, replies) {
+                    Poll::Ready(sent) => sent,
+                    Poll::Pending => Ok(0),
+                },
+            )
         });
         let Ok(sent) = sent.await else {
             return false;
@@ -294,10 +295,11 @@ impl<S: Stream> Client<S> {
         if unsent.is_empty() {
             return true;
         }
+        let mut shutdown = shutdown.clone();
         tokio::select! {
             biased;
             written = self.stream.write_all(unsent) => written.is_ok(),
-            () = clients::out_of_patience(self.desk.idle, &mut shutdown.clone()) => false,
+            () = clients::out_of_patience(self.desk.idle, &mut shutdown) => false,
         }
     }
 }
