@@ -3,9 +3,13 @@
 //! It stands in for the recursive resolver a mail host asks: it has the records it was given, follows
 //! CNAMEs within them, and says of every other name that it does not exist. It speaks UDP and TCP on
 //! the same port, and what it holds can be changed while it runs.
+//!
+//! Nothing in it is signed. A mail host does not look at signatures but trusts its resolver, which
+//! says by one bit of the answer that it has found them good (RFC 7672 s2.1.1): this one says so of the
+//! zones it was told are signed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, SocketAddr},
     str::FromStr as _,
@@ -14,7 +18,7 @@ use std::{
 };
 
 use hickory_proto::{
-    op::{Header, HeaderCounts, Metadata, ResponseCode},
+    op::{Edns, Header, HeaderCounts, Metadata, ResponseCode},
     rr::{
         Name, RData, Record, RecordType,
         rdata::{A, AAAA, CNAME, MX, SOA, TXT},
@@ -28,7 +32,10 @@ use hickory_server::{
 };
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::shared::{PORT_ATTEMPTS_MAX, canonical, hold};
+use crate::{
+    shared::{PORT_ATTEMPTS_MAX, canonical, hold},
+    tlsa::Tlsa,
+};
 
 /// How many CNAMEs in a row are followed.
 const CNAMES_MAX: usize = 16;
@@ -135,6 +142,22 @@ impl DnsServer {
         self.change(name, |data| data.addresses = addresses.to_vec());
     }
 
+    /// Gives a name (`_25._tcp.mx.example.test`) these TLSA records. Takes away those it had.
+    pub fn set_tlsa(&self, name: &str, records: &[Tlsa]) {
+        self.change(name, |data| data.tlsa = records.to_vec());
+    }
+
+    /// From now on a zone is signed: of this name and of all below it, of what they have and of what
+    /// they have not, the answer says that it is authentic, if the question wants to know.
+    pub fn sign(&self, zone: &str) {
+        hold(&self.state).signed_zones.insert(canonical(zone));
+    }
+
+    /// From now on a zone is not signed.
+    pub fn unsign(&self, zone: &str) {
+        hold(&self.state).signed_zones.remove(&canonical(zone));
+    }
+
     /// Makes a name an alias of another. Whatever else it has is not shown while it is one.
     pub fn set_cname(&self, name: &str, target: &str) {
         self.change(name, |data| data.cname = Some(target.to_owned()));
@@ -210,6 +233,7 @@ async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 #[derive(Default)]
 struct State {
     names: BTreeMap<String, NameData>,
+    signed_zones: BTreeSet<String>,
     time_to_live_seconds: u32,
     questions: Vec<Question>,
 }
@@ -220,6 +244,7 @@ struct NameData {
     txt: Vec<Vec<Vec<u8>>>,
     mx: Vec<(u16, String)>,
     addresses: Vec<IpAddr>,
+    tlsa: Vec<Tlsa>,
     cname: Option<String>,
     fault: Option<DnsFault>,
 }
@@ -230,6 +255,8 @@ enum Reply {
         code: ResponseCode,
         answers: Vec<Record>,
         time_to_live_seconds: u32,
+        /// Every name on the way is in a signed zone.
+        authentic: bool,
     },
     Code(ResponseCode),
     Silence,
@@ -239,15 +266,17 @@ impl State {
     fn reply(&self, name: &Name, kind: RecordType) -> Reply {
         let mut answers = Vec::new();
         let mut owner = name.clone();
+        let mut authentic = true;
         for _ in 0..=CNAMES_MAX {
             let key = canonical(&owner.to_ascii());
+            authentic &= self.is_signed(&key);
             let Some(data) = self.names.get(&key) else {
                 let code = if self.has_descendants(&key) {
                     ResponseCode::NoError
                 } else {
                     ResponseCode::NXDomain
                 };
-                return self.records(code, answers);
+                return self.records(code, answers, authentic);
             };
             match data.fault {
                 Some(DnsFault::ServFail) => return Reply::Code(ResponseCode::ServFail),
@@ -264,18 +293,27 @@ impl State {
             }
             match found.continues_at {
                 Some(target) => owner = target,
-                None => return self.records(ResponseCode::NoError, answers),
+                None => return self.records(ResponseCode::NoError, answers, authentic),
             }
         }
         Reply::Code(ResponseCode::ServFail)
     }
 
-    fn records(&self, code: ResponseCode, answers: Vec<Record>) -> Reply {
+    fn records(&self, code: ResponseCode, answers: Vec<Record>, authentic: bool) -> Reply {
         Reply::Records {
             code,
             answers,
             time_to_live_seconds: self.time_to_live_seconds,
+            authentic,
         }
+    }
+
+    /// Is this name a signed zone or in one?
+    fn is_signed(&self, key: &str) -> bool {
+        self.signed_zones.iter().any(|zone| {
+            key.strip_suffix(zone.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
     }
 
     /// A name below which others exist does exist, though it has nothing (RFC 8020).
@@ -314,6 +352,9 @@ impl NameData {
                     let host = Name::from_str(&rooted(host))?;
                     values.push(RData::MX(MX::new(*preference, host)));
                 }
+            }
+            RecordType::TLSA => {
+                values.extend(self.tlsa.iter().map(|record| RData::TLSA(record.rdata())));
             }
             RecordType::A | RecordType::AAAA => {
                 for address in &self.addresses {
@@ -354,22 +395,16 @@ impl RequestHandler for Handler {
         request: &Request,
         mut response: R,
     ) -> ResponseInfo {
-        let reply = match request.queries.queries() {
-            [query] => {
-                let name = Name::from(query.name());
-                let kind = query.query_type();
-                let mut state = hold(&self.state);
-                state.questions.push(Question {
-                    name: canonical(&name.to_ascii()),
-                    kind: kind.to_string(),
-                });
-                state.reply(&name, kind)
-            }
-            _ => Reply::Code(ResponseCode::FormErr),
+        let edns = request.edns.as_ref().map(edns_of_answer);
+        let reply = if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+            // RFC 6891 s6.1.3: a version that is not known here.
+            Reply::Code(ResponseCode::BADVERS)
+        } else {
+            self.reply(request)
         };
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.recursion_available = true;
-        let builder = MessageResponseBuilder::from_message_request(request);
+        let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
         let sent = match reply {
             Reply::Silence => None,
             Reply::Code(code) => {
@@ -381,8 +416,10 @@ impl RequestHandler for Handler {
                 code,
                 answers,
                 time_to_live_seconds,
+                authentic,
             } => {
                 metadata.response_code = code;
+                metadata.authentic_data = authentic && wants_to_know(request);
                 let start_of_authority = answers
                     .is_empty()
                     .then(|| start_of_authority(time_to_live_seconds));
@@ -397,6 +434,37 @@ impl RequestHandler for Handler {
             })
         })
     }
+}
+
+impl Handler {
+    fn reply(&self, request: &Request) -> Reply {
+        let [query] = request.queries.queries() else {
+            return Reply::Code(ResponseCode::FormErr);
+        };
+        let name = Name::from(query.name());
+        let kind = query.query_type();
+        let mut state = hold(&self.state);
+        state.questions.push(Question {
+            name: canonical(&name.to_ascii()),
+            kind: kind.to_string(),
+        });
+        state.reply(&name, kind)
+    }
+}
+
+/// RFC 6891 s6.1.1: EDNS in the question is answered with EDNS, and without it there is none. The
+/// answer over UDP may be as large as the client takes.
+fn edns_of_answer(asked: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_dnssec_ok(asked.flags().dnssec_ok)
+        .set_max_payload(asked.max_payload());
+    edns
+}
+
+/// RFC 6840 s5.8: an answer is said to be authentic only where the question has the DO or AD bit.
+fn wants_to_know(request: &Request) -> bool {
+    let dnssec_ok = |edns: &Edns| edns.flags().dnssec_ok;
+    request.metadata.authentic_data || request.edns.as_ref().is_some_and(dnssec_ok)
 }
 
 /// Goes with an answer that holds nothing, and says how long that may be believed (RFC 2308 s3).
@@ -418,19 +486,25 @@ mod tests {
 
     use super::*;
 
-    fn query(name: &str, kind: RecordType) -> Vec<u8> {
+    fn question(name: &str, kind: RecordType) -> Message {
         let mut message = Message::query();
         message.add_query(Query::query(Name::from_str(&rooted(name)).unwrap(), kind));
         message.metadata.recursion_desired = true;
-        message.to_bytes().unwrap()
+        message
+    }
+
+    fn query(name: &str, kind: RecordType) -> Vec<u8> {
+        question(name, kind).to_bytes().unwrap()
     }
 
     async fn over_udp(server: &DnsServer, name: &str, kind: RecordType) -> Message {
+        ask(server, &question(name, kind)).await
+    }
+
+    async fn ask(server: &DnsServer, question: &Message) -> Message {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket
-            .send_to(&query(name, kind), server.address())
-            .await
-            .unwrap();
+        let question = question.to_bytes().unwrap();
+        socket.send_to(&question, server.address()).await.unwrap();
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer).await.unwrap();
         Message::from_vec(&buffer[..length]).unwrap()
@@ -555,6 +629,78 @@ mod tests {
             panic!("no TXT");
         };
         assert_eq!(txt.txt_data.concat(), text.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_signed_zone_is_authentic_to_whoever_wants_to_know() {
+        let server = DnsServer::start().await.unwrap();
+        server.sign("signed.test");
+        server.set_mx("signed.test", &[(10, "mx.signed.test")]);
+        let record = Tlsa::unusable();
+        server.set_tlsa("_25._tcp.mx.signed.test", std::slice::from_ref(&record));
+        server.set_cname("out.signed.test", "notsigned.test");
+        server.set_mx("notsigned.test", &[(10, "mx.signed.test")]);
+        server.set_txt("broken.signed.test", &["x"]);
+        server.fail("broken.signed.test", DnsFault::ServFail);
+        for (name, kind, expected) in [
+            ("Signed.test", RecordType::MX, true),
+            ("_25._tcp.mx.signed.test", RecordType::TLSA, true),
+            // That there is nothing is signed too.
+            ("mx.signed.test", RecordType::A, true),
+            ("nowhere.signed.test", RecordType::A, true),
+            ("out.signed.test", RecordType::MX, false),
+            ("notsigned.test", RecordType::MX, false),
+            ("broken.signed.test", RecordType::TXT, false),
+        ] {
+            let plain = question(name, kind);
+            let answer = ask(&server, &plain).await;
+            assert!(!answer.metadata.authentic_data, "{name}");
+            assert!(answer.edns.is_none(), "{name}");
+
+            let mut asks_by_ad = plain.clone();
+            asks_by_ad.metadata.authentic_data = true;
+            let answer = ask(&server, &asks_by_ad).await;
+            assert_eq!(answer.metadata.authentic_data, expected, "{name}");
+
+            let mut asks_by_do = plain;
+            let mut edns = Edns::new();
+            edns.set_dnssec_ok(true).set_max_payload(1_232);
+            asks_by_do.edns = Some(edns);
+            let answer = ask(&server, &asks_by_do).await;
+            assert_eq!(answer.metadata.authentic_data, expected, "{name}");
+            let edns = answer.edns.unwrap();
+            assert!(edns.flags().dnssec_ok, "{name}");
+        }
+        let answer = over_udp(&server, "_25._tcp.mx.signed.test", RecordType::TLSA).await;
+        let RData::TLSA(data) = &answer.answers[0].data else {
+            panic!("no TLSA");
+        };
+        assert_eq!(*data, record.rdata());
+
+        server.unsign("signed.test");
+        let mut asks = question("signed.test", RecordType::MX);
+        asks.metadata.authentic_data = true;
+        assert!(!ask(&server, &asks).await.metadata.authentic_data);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_more_gets_more_over_udp() {
+        let server = DnsServer::start().await.unwrap();
+        server.set_txt("long.test", &[&"x".repeat(1_000)]);
+        let mut edns = Edns::new();
+        edns.set_max_payload(4_096);
+        let mut asks = question("long.test", RecordType::TXT);
+        asks.edns = Some(edns.clone());
+        let answer = ask(&server, &asks).await;
+        assert!(!answer.metadata.truncation);
+        assert_eq!(answer.answers.len(), 1);
+
+        edns.set_version(1);
+        asks.edns = Some(edns);
+        let answer = ask(&server, &asks).await;
+        // BADVERS; 16 has another name where there is TSIG.
+        assert_eq!(u16::from(answer.metadata.response_code), 16);
+        assert_eq!(answer.edns.unwrap().version(), 0);
     }
 
     #[tokio::test]

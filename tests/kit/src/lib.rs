@@ -19,6 +19,7 @@ mod keys;
 // Who can be asked.
 mod dns;
 mod policy_host;
+mod tlsa;
 
 // Who takes mail, and what came of it.
 mod inbox;
@@ -46,3 +47,4 @@ pub use message::{Message, SmtpSession};
 pub use mutation::mutations;
 pub use mx::{MxBehaviour, MxHost, MxHosts};
 pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};
+pub use tlsa::{Tlsa, TlsaError};
