@@ -6,6 +6,7 @@
 //! held to.
 
 mod blueprint;
+mod dane;
 mod demo;
 mod postfix;
 mod words;

@@ -8,21 +8,18 @@
 //! says by one bit of the answer that it has found them good (RFC 7672 s2.1.1): this one says so of the
 //! zones it was told are signed.
 
+mod records;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, SocketAddr},
-    str::FromStr as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use hickory_proto::{
     op::{Edns, Header, HeaderCounts, Metadata, ResponseCode},
-    rr::{
-        Name, RData, Record, RecordType,
-        rdata::{A, AAAA, CNAME, MX, SOA, TXT},
-    },
+    rr::{Name, RData, Record, rdata::SOA},
 };
 use hickory_server::{
     Server,
@@ -32,13 +29,11 @@ use hickory_server::{
 };
 use tokio::net::{TcpListener, UdpSocket};
 
+use self::records::{NameData, Records, Reply};
 use crate::{
     shared::{PORT_ATTEMPTS_MAX, canonical, hold},
     tlsa::Tlsa,
 };
-
-/// How many CNAMEs in a row are followed.
-const CNAMES_MAX: usize = 16;
 
 /// How long answers may be kept, unless the test sets another time.
 const TIME_TO_LIVE_SECONDS_DEFAULT: u32 = 60;
@@ -89,10 +84,9 @@ impl DnsServer {
     pub async fn start_at(address: SocketAddr) -> io::Result<Self> {
         let (udp, tcp) = bind(address).await?;
         let address = udp.local_addr()?;
-        let state = Arc::new(Mutex::new(State {
-            time_to_live_seconds: TIME_TO_LIVE_SECONDS_DEFAULT,
-            ..State::default()
-        }));
+        let mut state = State::default();
+        state.records.time_to_live_seconds = TIME_TO_LIVE_SECONDS_DEFAULT;
+        let state = Arc::new(Mutex::new(state));
         let mut server = Server::new(Handler {
             state: Arc::clone(&state),
         });
@@ -150,12 +144,18 @@ impl DnsServer {
     /// From now on a zone is signed: of this name and of all below it, of what they have and of what
     /// they have not, the answer says that it is authentic, if the question wants to know.
     pub fn sign(&self, zone: &str) {
-        hold(&self.state).signed_zones.insert(canonical(zone));
+        hold(&self.state)
+            .records
+            .signed_zones
+            .insert(canonical(zone));
     }
 
     /// From now on a zone is not signed.
     pub fn unsign(&self, zone: &str) {
-        hold(&self.state).signed_zones.remove(&canonical(zone));
+        hold(&self.state)
+            .records
+            .signed_zones
+            .remove(&canonical(zone));
     }
 
     /// Makes a name an alias of another. Whatever else it has is not shown while it is one.
@@ -165,7 +165,7 @@ impl DnsServer {
 
     /// Takes away all that a name has, faults included. It then does not exist.
     pub fn remove(&self, name: &str) {
-        hold(&self.state).names.remove(&canonical(name));
+        hold(&self.state).records.names.remove(&canonical(name));
     }
 
     /// Makes a name misbehave.
@@ -180,7 +180,7 @@ impl DnsServer {
 
     /// How long answers given from now on may be kept.
     pub fn set_time_to_live_seconds(&self, seconds: u32) {
-        hold(&self.state).time_to_live_seconds = seconds;
+        hold(&self.state).records.time_to_live_seconds = seconds;
     }
 
     /// Every question asked so far, in order.
@@ -207,8 +207,14 @@ impl DnsServer {
 
     fn change(&self, name: &str, change: impl FnOnce(&mut NameData)) {
         let mut state = hold(&self.state);
-        change(state.names.entry(canonical(name)).or_default());
+        change(state.records.names.entry(canonical(name)).or_default());
     }
+}
+
+#[derive(Default)]
+struct State {
+    records: Records,
+    questions: Vec<Question>,
 }
 
 /// UDP and TCP on the same port.
@@ -228,160 +234,6 @@ async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
         }
     }
     Err(named(last_error))
-}
-
-#[derive(Default)]
-struct State {
-    names: BTreeMap<String, NameData>,
-    signed_zones: BTreeSet<String>,
-    time_to_live_seconds: u32,
-    questions: Vec<Question>,
-}
-
-/// What one name has.
-#[derive(Clone, Default)]
-struct NameData {
-    txt: Vec<Vec<Vec<u8>>>,
-    mx: Vec<(u16, String)>,
-    addresses: Vec<IpAddr>,
-    tlsa: Vec<Tlsa>,
-    cname: Option<String>,
-    fault: Option<DnsFault>,
-}
-
-/// What is sent back.
-enum Reply {
-    Records {
-        code: ResponseCode,
-        answers: Vec<Record>,
-        time_to_live_seconds: u32,
-        /// Every name on the way is in a signed zone.
-        authentic: bool,
-    },
-    Code(ResponseCode),
-    Silence,
-}
-
-impl State {
-    fn reply(&self, name: &Name, kind: RecordType) -> Reply {
-        let mut answers = Vec::new();
-        let mut owner = name.clone();
-        let mut authentic = true;
-        for _ in 0..=CNAMES_MAX {
-            let key = canonical(&owner.to_ascii());
-            authentic &= self.is_signed(&key);
-            let Some(data) = self.names.get(&key) else {
-                let code = if self.has_descendants(&key) {
-                    ResponseCode::NoError
-                } else {
-                    ResponseCode::NXDomain
-                };
-                return self.records(code, answers, authentic);
-            };
-            match data.fault {
-                Some(DnsFault::ServFail) => return Reply::Code(ResponseCode::ServFail),
-                Some(DnsFault::Refused) => return Reply::Code(ResponseCode::Refused),
-                Some(DnsFault::Silence) => return Reply::Silence,
-                None => {}
-            }
-            let Ok(found) = data.of_type(kind) else {
-                return Reply::Code(ResponseCode::ServFail);
-            };
-            for value in found.values {
-                let seconds = self.time_to_live_seconds;
-                answers.push(Record::from_rdata(owner.clone(), seconds, value));
-            }
-            match found.continues_at {
-                Some(target) => owner = target,
-                None => return self.records(ResponseCode::NoError, answers, authentic),
-            }
-        }
-        Reply::Code(ResponseCode::ServFail)
-    }
-
-    fn records(&self, code: ResponseCode, answers: Vec<Record>, authentic: bool) -> Reply {
-        Reply::Records {
-            code,
-            answers,
-            time_to_live_seconds: self.time_to_live_seconds,
-            authentic,
-        }
-    }
-
-    /// Is this name a signed zone or in one?
-    fn is_signed(&self, key: &str) -> bool {
-        self.signed_zones.iter().any(|zone| {
-            key.strip_suffix(zone.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })
-    }
-
-    /// A name below which others exist does exist, though it has nothing (RFC 8020).
-    fn has_descendants(&self, key: &str) -> bool {
-        let suffix = format!(".{key}");
-        self.names.keys().any(|name| name.ends_with(&suffix))
-    }
-}
-
-/// What one name has of one type.
-struct Found {
-    values: Vec<RData>,
-    /// The CNAME's target.
-    continues_at: Option<Name>,
-}
-
-impl NameData {
-    fn of_type(&self, kind: RecordType) -> Result<Found, hickory_proto::ProtoError> {
-        if let Some(target) = &self.cname {
-            let target = Name::from_str(&rooted(target))?;
-            return Ok(Found {
-                values: vec![RData::CNAME(CNAME(target.clone()))],
-                continues_at: (kind != RecordType::CNAME).then_some(target),
-            });
-        }
-        let mut values = Vec::new();
-        match kind {
-            RecordType::TXT => {
-                for strings in &self.txt {
-                    let strings = strings.iter().map(Vec::as_slice).collect();
-                    values.push(RData::TXT(TXT::from_bytes(strings)));
-                }
-            }
-            RecordType::MX => {
-                for (preference, host) in &self.mx {
-                    let host = Name::from_str(&rooted(host))?;
-                    values.push(RData::MX(MX::new(*preference, host)));
-                }
-            }
-            RecordType::TLSA => {
-                values.extend(self.tlsa.iter().map(|record| RData::TLSA(record.rdata())));
-            }
-            RecordType::A | RecordType::AAAA => {
-                for address in &self.addresses {
-                    match (address, kind) {
-                        (IpAddr::V4(address), RecordType::A) => values.push(RData::A(A(*address))),
-                        (IpAddr::V6(address), RecordType::AAAA) => {
-                            values.push(RData::AAAA(AAAA(*address)));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-        Ok(Found {
-            values,
-            continues_at: None,
-        })
-    }
-}
-
-fn rooted(name: &str) -> String {
-    if name.ends_with('.') {
-        name.to_owned()
-    } else {
-        format!("{name}.")
-    }
 }
 
 struct Handler {
@@ -448,7 +300,7 @@ impl Handler {
             name: canonical(&name.to_ascii()),
             kind: kind.to_string(),
         });
-        state.reply(&name, kind)
+        state.records.reply(&name, kind)
     }
 }
 
@@ -475,8 +327,11 @@ fn start_of_authority(seconds: u32) -> Record {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr as _;
+
     use hickory_proto::{
         op::{Message, Query},
+        rr::RecordType,
         serialize::binary::BinEncodable as _,
     };
     use tokio::{
@@ -484,7 +339,7 @@ mod tests {
         net::TcpStream,
     };
 
-    use super::*;
+    use super::{records::rooted, *};
 
     fn question(name: &str, kind: RecordType) -> Message {
         let mut message = Message::query();

@@ -2,9 +2,10 @@
 //! tell or tell wrongly, and what only shows with a real MTA.
 
 use super::{
-    Blueprint, Delivery, Dnssec, MailHost, Place, Preferences, Publishes, Rua, TlsaPlan,
-    blueprint::{Failed, Outcome, Sessions, Under},
-    words::{behaving, failed, flawed, good, mx_mismatch, no_match, with_tlsa},
+    Blueprint, Delivery, MailHost, Place, Preferences, Publishes, Rua,
+    blueprint::{Failed, Outcome},
+    dane,
+    words::{behaving, failed, flawed, good, mx_mismatch},
 };
 use crate::{authority::Flaw, mx::MxBehaviour};
 
@@ -21,8 +22,7 @@ pub(super) fn blueprints() -> Vec<Blueprint> {
         testing(),
         policies_not_had(),
         without_policy(),
-        dane(),
-        dane_and_others(),
+        dane::blueprints(),
     ];
     groups.into_iter().flatten().collect()
 }
@@ -350,93 +350,6 @@ fn without_policy() -> Vec<Blueprint> {
             behaving("mx.plain-hsfail.test", MxBehaviour::HandshakeRubbish),
             Outcome::deferred(failed("validation-failure", "mx.plain-hsfail.test")),
         ),
-    ]
-}
-
-fn dane() -> Vec<Blueprint> {
-    vec![
-        Blueprint::dane(
-            "dane-ok.test",
-            "the MX certificate matches its TLSA record",
-            with_tlsa("mx.dane-ok.test", TlsaPlan::Matches),
-            Outcome::taken(Delivery::TlsVerified, "mx.dane-ok.test"),
-        ),
-        Blueprint::dane(
-            "dane-bad.test",
-            "the MX certificate matches none of its TLSA records",
-            with_tlsa("mx.dane-bad.test", TlsaPlan::MatchesNothing),
-            Outcome::deferred(no_match("mx.dane-bad.test")),
-        ),
-        // RFC 7672 s2.2: TLS is demanded, and nothing of the certificate.
-        Blueprint::dane(
-            "dane-unusable.test",
-            "the only TLSA record is of a kind that does not exist",
-            with_tlsa("mx.dane-unusable.test", TlsaPlan::Unusable),
-            Outcome::taken_despite(
-                Delivery::Tls,
-                "mx.dane-unusable.test",
-                failed("tlsa-invalid", "mx.dane-unusable.test"),
-            ),
-        ),
-        Blueprint::dane(
-            "dane-nostarttls.test",
-            "there is a TLSA record, and the MX offers no STARTTLS",
-            MailHost {
-                behaviour: MxBehaviour::NoStartTls,
-                ..with_tlsa("mx.dane-nostarttls.test", TlsaPlan::Matches)
-            },
-            Outcome::deferred(failed("starttls-not-supported", "mx.dane-nostarttls.test")),
-        ),
-    ]
-}
-
-fn dane_and_others() -> Vec<Blueprint> {
-    let bogus = "mx.dane-bogus.test";
-    let (first, second) = ("mx1.dane-twomx.test", "mx2.dane-twomx.test");
-    let both = with_tlsa("mx.both.test", TlsaPlan::Matches);
-    vec![
-        // RFC 7672 s2.1.1: whoever cannot be told whether there are TLSA records must not go on.
-        Blueprint {
-            outcome: Outcome::deferred(failed("dnssec-invalid", bogus))
-                .under(Under::TlsaNotHad(bogus)),
-            ..Blueprint::dane(
-                "dane-bogus.test",
-                "the TLSA lookup fails",
-                with_tlsa(bogus, TlsaPlan::LookupFails),
-                Outcome::deferred(failed("dnssec-invalid", bogus)),
-            )
-        },
-        Blueprint {
-            dnssec: Dnssec::Signed,
-            ..Blueprint::new(
-                "dane-twomx.test",
-                "the first of two MX matches none of its TLSA records",
-                Publishes::Nothing,
-                vec![
-                    with_tlsa(first, TlsaPlan::MatchesNothing),
-                    with_tlsa(second, TlsaPlan::Matches),
-                ],
-                Outcome {
-                    delivered: Delivery::TlsVerified,
-                    taken_by: Some(second),
-                    sessions: vec![
-                        Sessions::bad(Under::Tlsa(first), no_match(first)),
-                        Sessions::good(Under::Tlsa(second)),
-                    ],
-                },
-            )
-        },
-        // OURS: where a domain has both, MTA-STS is applied.
-        Blueprint {
-            dnssec: Dnssec::Signed,
-            mail_hosts: vec![MailHost { flaw: None, ..both }],
-            ..Blueprint::verified(
-                "both.test",
-                "there is an MTA-STS policy and a TLSA record, and nothing is wrong",
-                "mx.both.test",
-                &["mx.both.test"],
-            )
-        },
     ]
 }
 
