@@ -1,7 +1,8 @@
 //! The daemon: starts the stages, joins them, and stops them in order.
 //!
-//! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, so that
-//! whoever connects is answered; then systemd hears that we are ready. Stop, the other way round: the
+//! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, each with
+//! systemd's socket or one of our own, so that whoever connects is answered; then systemd hears that
+//! we are ready. Stop, the other way round: the
 //! doors answer what they have and close, the courier finishes what is under way, the recorder writes
 //! what is in the journal.
 
@@ -19,7 +20,10 @@ use crate::{
     config::{Config, Loaded, kind::file_mode, load::load},
     ctl,
     doors::plugin_socket::{PluginSocket, PluginSocketError},
-    net::unix_socket::{BoundSocket, SocketError},
+    net::{
+        activation::{Activated, ActivationError},
+        unix_socket::{Access, BoundSocket, SocketError},
+    },
     observe::log::LogControl,
 };
 
@@ -44,6 +48,9 @@ pub enum StartError {
     /// The control socket cannot listen.
     #[error("control_socket.path: {0}")]
     ControlSocket(#[from] SocketError),
+    /// systemd passed a socket that nothing is for.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The mode of the control socket is none.
     #[error("control_socket.mode: {0}")]
     ControlSocketMode(String),
@@ -52,7 +59,8 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM or SIGINT, on the sockets that systemd passed and those that it
+/// binds itself.
 ///
 /// # Errors
 /// When it cannot start.
@@ -60,16 +68,21 @@ pub async fn run(
     loaded: Loaded,
     clock: Arc<dyn Clock>,
     log: &LogControl,
+    mut activated: Activated,
 ) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     open_files::raise_limit(&loaded.config);
     let started_at = clock.now();
     let mut parts = Parts::start(&loaded, clock)?;
-    let plugin_socket =
-        PluginSocket::bind(&loaded.config.plugin_socket, Arc::clone(&parts.counters))?;
+    let plugin_socket = PluginSocket::open(
+        &loaded.config.plugin_socket,
+        &mut activated,
+        Arc::clone(&parts.counters),
+    )?;
     let control = &loaded.config.control_socket;
     let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
-    let control_socket = BoundSocket::bind(&control.path, mode)?;
+    let control_socket = BoundSocket::open(&control.path, &Access::mode(mode), &mut activated)?;
+    activated.leftover()?;
     let (stop, stopping) = watch::channel(false);
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 

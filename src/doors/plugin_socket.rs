@@ -23,11 +23,13 @@ use super::{
 use crate::{
     config::{PluginSocketConfig, kind::file_mode},
     hook::AsyncHook,
-    net::unix_socket::{BoundSocket, SocketError},
+    net::activation::Activated,
+    net::unix_socket::{Access, BoundSocket, SocketError},
     observe::Counters,
 };
 
-/// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes and takes its file away.
+/// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes, and takes its file away if
+/// it made that.
 #[derive(Debug)]
 pub struct PluginSocket {
     socket: BoundSocket,
@@ -68,9 +70,21 @@ impl PluginSocket {
         config: &PluginSocketConfig,
         counters: Arc<Counters>,
     ) -> Result<Self, PluginSocketError> {
+        Self::open(config, &mut Activated::none(), counters)
+    }
+
+    /// As [`bind`](Self::bind), unless systemd passed the socket: that one is taken as it is.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn open(
+        config: &PluginSocketConfig,
+        activated: &mut Activated,
+        counters: Arc<Counters>,
+    ) -> Result<Self, PluginSocketError> {
         let mode = file_mode(&config.mode).map_err(PluginSocketError::Mode)?;
         Ok(Self {
-            socket: BoundSocket::bind(&config.path, mode)?,
+            socket: BoundSocket::open(&config.path, &Access::mode(mode), activated)?,
             limits: Limits {
                 allow_uids: config.allow_uids.clone(),
                 clients_max: config.clients_max,
@@ -82,7 +96,7 @@ impl PluginSocket {
     }
 
     /// Answers clients until `shutdown` turns true (or its sender is gone), then answers what has
-    /// been received, closes, and takes the socket's file away.
+    /// been received, closes, and takes the socket's file away if it made that.
     pub async fn serve(self, hook: Arc<dyn AsyncHook>, shutdown: watch::Receiver<bool>) {
         let Self {
             socket,
@@ -113,7 +127,8 @@ impl PluginSocket {
             () = accepting => {}
             _ = stopping.wait_for(|stop| *stop) => {}
         }
-        // Whoever comes now is told by the system that nobody listens.
+        // Whoever comes now is told by the system that nobody listens; at a socket of systemd's it
+        // waits for the next daemon.
         drop(socket);
         let draining = async {
             while let Some(ended) = clients.join_next().await {
