@@ -9,6 +9,8 @@ pub mod in_process;
 pub mod plugin_answer;
 pub mod plugin_line;
 pub mod plugin_socket;
+pub mod tlsrpt_datagram;
 
 mod line_reader;
 mod plugin_escape;
+mod tlsrpt_failure;
