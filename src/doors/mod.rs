@@ -9,8 +9,15 @@ pub mod in_process;
 pub mod plugin_answer;
 pub mod plugin_line;
 pub mod plugin_socket;
+pub mod socketmap;
+pub mod socketmap_reply;
+pub mod socketmap_request;
 pub mod tlsrpt_datagram;
 
+mod clients;
 mod line_reader;
+mod netstring;
 mod plugin_escape;
+mod socketmap_client;
+mod socketmap_worded;
 mod tlsrpt_failure;

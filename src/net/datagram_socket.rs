@@ -5,19 +5,16 @@
 //! the sender does not wait: what finds no room is lost. A socket that systemd holds goes on
 //! taking datagrams while no daemon runs.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
-    path::{Path, PathBuf},
-};
+use std::{os::unix::net::UnixDatagram, path::Path};
 
 use rustix::net::SocketType;
 
 use super::{
     activation::Activated,
-    socket_file::{self, Access, SocketError, SocketFile, problem},
+    socket_file::{self, SocketFile, problem},
 };
+
+pub use super::socket_file::{Access, Place, SocketError};
 
 /// A datagram socket that is there, for a thread that waits on it. Dropped, it closes, and takes
 /// its file away if it made that.
@@ -25,16 +22,6 @@ use super::{
 pub struct BoundDatagram {
     file: SocketFile,
     socket: UnixDatagram,
-}
-
-/// What became of a datagram socket's place.
-#[derive(Debug)]
-pub enum DatagramPlace {
-    /// The socket is there.
-    Open(BoundDatagram),
-    /// The directory above the socket's own is missing, as Postfix's queue directory is on a host
-    /// without Postfix. Nothing was made.
-    NothingAbove(PathBuf),
 }
 
 impl BoundDatagram {
@@ -47,11 +34,11 @@ impl BoundDatagram {
         path: &Path,
         access: &Access,
         activated: &mut Activated,
-    ) -> Result<DatagramPlace, SocketError> {
+    ) -> Result<Place<Self>, SocketError> {
         match activated.datagram(path) {
             Some(socket) => {
                 let file = SocketFile::inherited(path);
-                Self::waiting(socket, file).map(DatagramPlace::Open)
+                Self::waiting(socket, file).map(Place::Open)
             }
             None => Self::bind(path, access),
         }
@@ -63,12 +50,12 @@ impl BoundDatagram {
     ///
     /// # Errors
     /// When the path is taken, or the system refuses.
-    pub fn bind(path: &Path, access: &Access) -> Result<DatagramPlace, SocketError> {
-        if let Some(missing) = make_directory(path)? {
-            return Ok(DatagramPlace::NothingAbove(missing));
+    pub fn bind(path: &Path, access: &Access) -> Result<Place<Self>, SocketError> {
+        if let Some(missing) = socket_file::make_own_directory(path)? {
+            return Ok(Place::NothingAbove(missing));
         }
         let (socket, file) = socket_file::bind(SocketType::DGRAM, path, access)?;
-        Self::waiting(socket.into(), file).map(DatagramPlace::Open)
+        Self::waiting(socket.into(), file).map(Place::Open)
     }
 
     fn waiting(socket: UnixDatagram, file: SocketFile) -> Result<Self, SocketError> {
@@ -103,39 +90,23 @@ impl BoundDatagram {
     }
 }
 
-/// Makes the directory that the socket is in. Names the one above it where that is missing.
-fn make_directory(path: &Path) -> Result<Option<PathBuf>, SocketError> {
-    let Some(directory) = path.parent().filter(|parent| parent != &Path::new("")) else {
-        return Ok(None);
-    };
-    match fs::create_dir(directory) {
-        Ok(()) => {
-            // Who may send is said by the socket's file. A narrow umask must not say otherwise.
-            let open = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(directory, open)
-                .map_err(|error| problem("set the mode of", directory, error))?;
-            Ok(None)
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let above = directory.parent().unwrap_or(directory);
-            Ok(Some(above.to_owned()))
-        }
-        Err(error) => Err(problem("make the directory", directory, error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::{fs::MetadataExt as _, net::UnixListener};
+    use std::{
+        fs,
+        os::unix::{
+            fs::{MetadataExt as _, PermissionsExt as _},
+            net::UnixListener,
+        },
+    };
 
     use super::*;
 
     #[track_caller]
     fn bound(path: &Path) -> BoundDatagram {
         match BoundDatagram::bind(path, &Access::mode(0o660)).unwrap() {
-            DatagramPlace::Open(socket) => socket,
-            DatagramPlace::NothingAbove(missing) => panic!("{} is missing", missing.display()),
+            Place::Open(socket) => socket,
+            Place::NothingAbove(missing) => panic!("{} is missing", missing.display()),
         }
     }
 
@@ -198,8 +169,8 @@ mod tests {
         let queue = directory.path().join("spool/postfix");
         let path = queue.join("sealpost/tlsrpt.sock");
         match BoundDatagram::bind(&path, &Access::mode(0o660)).unwrap() {
-            DatagramPlace::NothingAbove(missing) => assert_eq!(missing, queue),
-            DatagramPlace::Open(_) => panic!("it was made in {}", queue.display()),
+            Place::NothingAbove(missing) => assert_eq!(missing, queue),
+            Place::Open(_) => panic!("it was made in {}", queue.display()),
         }
         assert!(!directory.path().join("spool").exists());
         fs::create_dir_all(&queue).unwrap();
@@ -242,7 +213,7 @@ mod tests {
             let passed = systemd.try_clone().unwrap();
             let mut activated = Activated::of([passed.into()]).unwrap();
             let place = BoundDatagram::open(&path, &Access::mode(0o600), &mut activated).unwrap();
-            let DatagramPlace::Open(mut socket) = place else {
+            let Place::Open(mut socket) = place else {
                 panic!("it is there");
             };
             activated.leftover().unwrap();

@@ -95,6 +95,39 @@ impl Access {
     }
 }
 
+/// What became of a socket's place.
+#[derive(Debug)]
+pub enum Place<T> {
+    /// The socket is there.
+    Open(T),
+    /// The directory above the socket's own is missing, as Postfix's queue directory is on a host
+    /// without Postfix. Nothing was made.
+    NothingAbove(PathBuf),
+}
+
+impl<T> Place<T> {
+    /// The socket, or a line in the log that says why there is none. `setting` names the path and
+    /// `default` is what holds when nobody sets it: only who sets another expects the socket.
+    pub fn or_say(self, setting: &'static str, path: &Path, default: &Path) -> Option<T> {
+        let missing = match self {
+            Self::Open(socket) => return Some(socket),
+            Self::NothingAbove(missing) => missing,
+        };
+        let missing = missing.display();
+        let path_shown = path.display();
+        if path == default {
+            tracing::info!(path = %path_shown, "{setting}: not opened, for there is no {missing}");
+        } else {
+            tracing::warn!(
+                path = %path_shown,
+                "{setting}: not opened, for there is no {missing}: make that directory, or set another \
+                 path"
+            );
+        }
+        None
+    }
+}
+
 /// Where a unix socket is. Dropped, it takes away the file that it made.
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -121,8 +154,8 @@ impl SocketFile {
         if !fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
             tracing::warn!(
                 path = %path.display(),
-                "the file of systemd's socket is gone, so nobody can connect: restart its socket \
-                 unit, and see that nothing removes the file (RuntimeDirectoryPreserve=yes)"
+                "the file of systemd's socket is gone, so nobody can connect: stop sealpost, restart \
+                 the socket unit, and see that nothing removes the file (RuntimeDirectory= does)"
             );
         }
         Self {
@@ -184,6 +217,28 @@ pub(super) fn bind(
     fs::set_permissions(path, fs::Permissions::from_mode(access.mode))
         .map_err(|error| problem("set the mode of", path, error))?;
     Ok((socket, file))
+}
+
+/// Makes the directory that the socket is in. Names the one above it where that is missing.
+pub(super) fn make_own_directory(path: &Path) -> Result<Option<PathBuf>, SocketError> {
+    let Some(directory) = path.parent().filter(|parent| parent != &Path::new("")) else {
+        return Ok(None);
+    };
+    match fs::create_dir(directory) {
+        Ok(()) => {
+            // Who may use the socket is said by its file. A narrow umask must not say otherwise.
+            let open = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(directory, open)
+                .map_err(|error| problem("set the mode of", directory, error))?;
+            Ok(None)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let above = directory.parent().unwrap_or(directory);
+            Ok(Some(above.to_owned()))
+        }
+        Err(error) => Err(problem("make the directory", directory, error)),
+    }
 }
 
 /// Removes a socket that nobody has open.

@@ -11,7 +11,7 @@ use super::{
     socket_file::{self, SocketFile, problem},
 };
 
-pub use super::socket_file::{Access, SocketError};
+pub use super::socket_file::{Access, Place, SocketError};
 
 /// How many clients may wait to be accepted; the kernel's `net.core.somaxconn` may allow fewer.
 const LISTEN_QUEUE: i32 = 1_024;
@@ -39,6 +39,24 @@ impl BoundSocket {
         match activated.unix_listener(path) {
             Some(listener) => Self::listening(listener, SocketFile::inherited(path)),
             None => Self::bind(path, access),
+        }
+    }
+
+    /// As [`open`](Self::open), but of the directories only the socket's own is made.
+    ///
+    /// # Errors
+    /// When the path is taken, or the system refuses.
+    pub fn open_in_place(
+        path: &Path,
+        access: &Access,
+        activated: &mut Activated,
+    ) -> Result<Place<Self>, SocketError> {
+        if let Some(listener) = activated.unix_listener(path) {
+            return Self::listening(listener, SocketFile::inherited(path)).map(Place::Open);
+        }
+        match socket_file::make_own_directory(path)? {
+            Some(missing) => Ok(Place::NothingAbove(missing)),
+            None => Self::bind(path, access).map(Place::Open),
         }
     }
 
@@ -143,6 +161,31 @@ mod tests {
             assert_eq!(file.mode() & 0o777, 0o660);
             drop(socket);
         }
+    }
+
+    #[tokio::test]
+    async fn its_own_directory_is_made_and_none_above_where_that_is_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = directory.path().join("spool");
+        let path = queue.join("sealpost/socketmap.sock");
+        let open =
+            || BoundSocket::open_in_place(&path, &Access::mode(0o660), &mut Activated::none());
+        match open().unwrap() {
+            Place::NothingAbove(missing) => assert_eq!(missing, queue),
+            Place::Open(_) => panic!("it was made in {}", queue.display()),
+        }
+        assert!(
+            open()
+                .unwrap()
+                .or_say("socketmap.path", &path, &path)
+                .is_none()
+        );
+        fs::create_dir(&queue).unwrap();
+        let socket = open().unwrap().or_say("socketmap.path", &path, &path);
+        assert!(path.exists());
+        let mode = fs::metadata(queue.join("sealpost")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        drop(socket);
     }
 
     #[tokio::test]

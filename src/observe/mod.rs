@@ -82,7 +82,7 @@ counters! {
     plugin_lines_malformed,
     /// Policy questions on the socketmap.
     socketmap_queries,
-    /// Of those, answered with `TEMP`: the mail waits.
+    /// Of those, answered with `TEMP` or `PERM`: the mail waits.
     socketmap_deferred,
     /// Requests on the socketmap that were not understood; the client is let go.
     socketmap_malformed,

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use scripted::Scripted;
 
+mod activation;
 mod days;
 mod host;
 mod life;

@@ -63,6 +63,10 @@ const OF_A_DOOR: &[&str] = &[
     "doors",
     "hook",
     "observe",
+    // The sockets that others come to.
+    "net::activation",
+    "net::datagram_socket",
+    "net::tcp_socket",
     "net::unix_socket",
 ];
 
