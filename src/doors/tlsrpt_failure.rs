@@ -9,10 +9,8 @@ use serde::Deserialize;
 use super::tlsrpt_datagram::{Malformed, Text};
 use crate::{
     policy::{MxHost, PolicyType},
-    record::{
-        Failure,
-        untrusted::{harmless, reason_code},
-    },
+    record::Failure,
+    record::untrusted::{harmless, reason_code},
 };
 
 /// The reason code where an MTA says only that it failed.
