@@ -17,21 +17,24 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{Config, Loaded, kind::file_mode, load::load},
-    ctl,
-    doors::plugin_socket::{PluginSocket, PluginSocketError},
+    config::{Config, Loaded, load::load},
+    doors::{
+        datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
+    },
     net::{
         activation::{Activated, ActivationError},
-        unix_socket::{Access, BoundSocket, SocketError},
+        unix_socket::SocketError,
     },
     observe::log::LogControl,
 };
 
+mod doors;
 mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
 
+use doors::Doors;
 use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
 
@@ -45,6 +48,12 @@ pub enum StartError {
     /// The plugin socket cannot listen.
     #[error(transparent)]
     PluginSocket(#[from] PluginSocketError),
+    /// The socketmap cannot listen.
+    #[error(transparent)]
+    Socketmap(#[from] SocketmapError),
+    /// The socket for outcomes cannot be made.
+    #[error(transparent)]
+    DatagramDoor(#[from] DatagramDoorError),
     /// The control socket cannot listen.
     #[error("control_socket.path: {0}")]
     ControlSocket(#[from] SocketError),
@@ -74,25 +83,12 @@ pub async fn run(
     open_files::raise_limit(&loaded.config);
     let started_at = clock.now();
     let mut parts = Parts::start(&loaded, clock)?;
-    let plugin_socket = PluginSocket::open(
-        &loaded.config.plugin_socket,
-        &mut activated,
-        Arc::clone(&parts.counters),
-    )?;
-    let control = &loaded.config.control_socket;
-    let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
-    let control_socket = BoundSocket::open(&control.path, &Access::mode(mode), &mut activated)?;
+    let doors = Doors::open(&loaded.config, &mut activated, &parts.counters)?;
     activated.leftover()?;
     let (stop, stopping) = watch::channel(false);
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 
-    let mut doors = JoinSet::new();
-    doors.spawn(plugin_socket.serve(Arc::clone(&parts.engine) as _, stopping.clone()));
-    doors.spawn(ctl::server::serve(
-        control_socket,
-        operator.clone(),
-        stopping.clone(),
-    ));
+    let mut doors = doors.serve(&parts, &operator, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
