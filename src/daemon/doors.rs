@@ -9,7 +9,7 @@ use super::{StartError, operator::Operator, parts::Parts};
 use crate::{
     config::{Config, kind::file_mode},
     ctl,
-    doors::{plugin_socket::PluginSocket, socketmap::Socketmap},
+    doors::{datagram::DatagramDoor, plugin_socket::PluginSocket, socketmap::Socketmap},
     net::{
         activation::Activated,
         unix_socket::{Access, BoundSocket},
@@ -21,6 +21,7 @@ use crate::{
 pub(super) struct Doors {
     plugin_socket: PluginSocket,
     socketmap: Socketmap,
+    datagram_door: Option<DatagramDoor>,
     control_socket: BoundSocket,
 }
 
@@ -37,11 +38,14 @@ impl Doors {
         let plugin_socket =
             PluginSocket::open(&config.plugin_socket, activated, Arc::clone(counters))?;
         let socketmap = Socketmap::open(&config.socketmap, activated, Arc::clone(counters))?;
+        let datagram_door =
+            DatagramDoor::open(&config.tlsrpt_socket, activated, Arc::clone(counters))?;
         let control = &config.control_socket;
         let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
         Ok(Self {
             plugin_socket,
             socketmap,
+            datagram_door,
             control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
         })
     }
@@ -57,6 +61,9 @@ impl Doors {
         let hook = || Arc::clone(&parts.engine) as _;
         doors.spawn(self.plugin_socket.serve(hook(), stopping.clone()));
         doors.spawn(self.socketmap.serve(hook(), stopping.clone()));
+        if let Some(door) = self.datagram_door {
+            doors.spawn(door.serve(hook(), stopping.clone()));
+        }
         doors.spawn(ctl::server::serve(
             self.control_socket,
             Arc::clone(operator) as _,

@@ -18,7 +18,9 @@ use tokio::{
 use crate::{
     clock::Clock,
     config::{Config, Loaded, load::load},
-    doors::{plugin_socket::PluginSocketError, socketmap::SocketmapError},
+    doors::{
+        datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
+    },
     net::{
         activation::{Activated, ActivationError},
         unix_socket::SocketError,
@@ -49,6 +51,9 @@ pub enum StartError {
     /// The socketmap cannot listen.
     #[error(transparent)]
     Socketmap(#[from] SocketmapError),
+    /// The socket for outcomes cannot be made.
+    #[error(transparent)]
+    DatagramDoor(#[from] DatagramDoorError),
     /// The control socket cannot listen.
     #[error("control_socket.path: {0}")]
     ControlSocket(#[from] SocketError),
