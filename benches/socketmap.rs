@@ -1,4 +1,5 @@
 //! What Postfix sees of the socketmap: `cargo bench --bench socketmap [-- LOOKUPS [ROUNDS]]`.
+//! With the word `door` or `ceiling` one of the two runs alone, for a profile.
 //!
 //! Blocking clients, as Postfix's are, ask one question after another over the real unix socket of the
 //! real door and engine, with every policy known. The ceiling, in the same run and on the same
@@ -76,7 +77,17 @@ fn main() -> Outcome {
     let listener = runtime.block_on(async { UnixListener::bind(&fixed) })?;
     runtime.spawn(always_the_same(listener, reply.clone()));
     say(&format!("replies of {} octets", reply.len()));
+    let alone = std::env::args().find_map(|word| match &*word {
+        "door" => Some(config.path.clone()),
+        "ceiling" => Some(fixed.clone()),
+        _ => None,
+    });
     for clients in [1, 16, 64] {
+        if let Some(path) = &alone {
+            let run = measure(path, clients, lookups, &requests)?;
+            show(clients, &[(run, run)]);
+            continue;
+        }
         let mut both = Vec::new();
         for _ in 0..rounds {
             let ceiling = measure(&fixed, clients, lookups, &requests)?;
