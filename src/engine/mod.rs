@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub mod answers;
+pub mod findings;
 pub mod keeper;
 
 mod doubts;
