@@ -8,4 +8,5 @@ pub mod hickory;
 pub mod https;
 pub mod policy_host;
 pub mod smtp;
+pub mod trust;
 pub mod unix_socket;

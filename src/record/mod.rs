@@ -18,6 +18,7 @@ pub mod classify;
 pub mod evaluate;
 pub mod finding;
 pub mod journal;
+pub mod look;
 pub mod told;
 pub mod untrusted;
 
