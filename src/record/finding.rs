@@ -6,7 +6,9 @@
 
 use std::net::IpAddr;
 
-use super::classify::Observed;
+use sealpost_plugin_api::ResultType;
+
+use super::{Failure, classify::Observed};
 use crate::{clock::Timestamp, policy::MxHost};
 
 /// What was found out about the mail hosts of one domain.
@@ -17,9 +19,9 @@ pub struct DomainFindings {
     /// Whether the domain has an `_smtp._tls` record. Where not, nobody reads a report, and no host
     /// was looked at.
     pub asks_for_reports: bool,
-    /// The hosts, in the order of preference. Those behind the best that were reached are not looked
-    /// at. Empty when the MX lookup failed, the domain takes no mail, or names more hosts than anybody
-    /// would look through.
+    /// Every mail host of the domain, in the order of preference, looked at or not: which of them a
+    /// policy leaves out is told from this. Those behind the best that speak TLS are not looked at.
+    /// Empty when the domain takes no mail, or names more hosts than anybody would look through.
     pub hosts: Vec<HostFinding>,
 }
 
@@ -39,6 +41,18 @@ pub struct HostFinding {
     pub observed: Observed,
     /// Whether its TLSA records could be looked up. A look always tries.
     pub tlsa: TlsaLookup,
+}
+
+impl DomainFindings {
+    /// Of the hosts of this kind those of the best preference, which an MTA picks from by chance.
+    #[must_use]
+    pub fn best(&self, kind: impl Fn(&HostFinding) -> bool) -> Vec<&HostFinding> {
+        let of_kind = || self.hosts.iter().filter(|host| kind(host));
+        let Some(best) = of_kind().map(|host| host.preference).min() else {
+            return Vec::new();
+        };
+        of_kind().filter(|host| host.preference == best).collect()
+    }
 }
 
 impl HostFinding {
@@ -67,6 +81,20 @@ impl HostFinding {
     pub const fn was_reached(&self) -> bool {
         self.address.is_some()
     }
+
+    /// A failed session with this host, as far as we know of it: which of our addresses the MTA would
+    /// have used we do not.
+    #[must_use]
+    pub fn failure(&self, result: ResultType, reason: String) -> Failure {
+        Failure {
+            result,
+            mx: Some(self.host.to_string()),
+            mx_helo: self.helo.clone(),
+            receiving_ip: self.address.map(|address| address.to_canonical()),
+            sending_ip: None,
+            reason: Some(reason),
+        }
+    }
 }
 
 /// Whether the TLSA records of a mail host could be looked up.
@@ -78,4 +106,56 @@ pub enum TlsaLookup {
     Failed,
     /// It was not tried.
     NotTried,
+}
+
+#[cfg(test)]
+impl DomainFindings {
+    /// What was found at this time of hosts told in lines: `10 mx1.example.org good`. A host is
+    /// `good`, or `expired`, `clear`, `refused`, `broken`, `down`; and with `, no TLSA` its TLSA
+    /// records could not be looked up.
+    pub(crate) fn for_test(at: Timestamp, hosts: &[&str]) -> Self {
+        let finding = |line: &&str| {
+            let (line, tlsa) = match line.strip_suffix(", no TLSA") {
+                Some(line) => (line, TlsaLookup::Failed),
+                None => (*line, TlsaLookup::Answered),
+            };
+            let words: Vec<&str> = line.split(' ').collect();
+            let observed = match words[2] {
+                "good" => Observed::Established { troubles: vec![] },
+                "expired" => Observed::Established {
+                    troubles: vec![(ResultType::CertificateExpired, None)],
+                },
+                "self-signed" => Observed::Established {
+                    troubles: vec![(ResultType::CertificateNotTrusted, Some("self-signed"))],
+                },
+                "clear" => Observed::Failed(vec![(
+                    ResultType::StarttlsNotSupported,
+                    Some("starttls-not-offered"),
+                )]),
+                "refused" => Observed::Failed(vec![(
+                    ResultType::StarttlsNotSupported,
+                    Some("starttls-refused"),
+                )]),
+                "broken" => Observed::Failed(vec![(
+                    ResultType::ValidationFailure,
+                    Some("handshake-failed"),
+                )]),
+                "down" => Observed::NoSession,
+                other => panic!("{other}"),
+            };
+            HostFinding {
+                preference: words[0].parse().unwrap(),
+                host: words[1].parse().unwrap(),
+                address: Some("::ffff:192.0.2.1".parse().unwrap()),
+                helo: Some("helo.example.org".to_owned()),
+                observed,
+                tlsa,
+            }
+        };
+        Self {
+            at,
+            asks_for_reports: true,
+            hosts: hosts.iter().map(finding).collect(),
+        }
+    }
 }

@@ -15,8 +15,9 @@ pub trait Findings: Send + Sync {
     /// every answer: a look that is under way or recent enough is not begun again.
     fn wish(&self, domain: &PolicyDomain, look: Look);
 
-    /// What is known, if it is not older than the interval between two looks. Where only the MX records
-    /// were looked up, every host is there as one that was not looked at.
+    /// What was last found out, however long ago, as far as it is remembered: whoever asks judges its
+    /// age against the session in question. Where only the MX records were looked up, every host is
+    /// there as one that was not looked at.
     fn of(&self, domain: &PolicyDomain) -> Option<Arc<DomainFindings>>;
 
     /// Whether a look is queued or running, so that [`of`](Self::of) will say more in a moment.
