@@ -33,6 +33,7 @@ pub mod findings;
 pub mod keeper;
 
 mod doubts;
+mod memory;
 
 use answers::Answers;
 use doubts::Doubts;
