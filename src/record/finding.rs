@@ -14,14 +14,14 @@ use crate::{clock::Timestamp, policy::MxHost};
 /// What was found out about the mail hosts of one domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainFindings {
-    /// When it was found out.
+    /// When it was found out; of hosts that were looked at earlier, for another domain, the earliest.
     pub at: Timestamp,
     /// Whether the domain has an `_smtp._tls` record. Where not, nobody reads a report, and no host
     /// was looked at.
     pub asks_for_reports: bool,
     /// Every mail host of the domain, in the order of preference, looked at or not: which of them a
-    /// policy leaves out is told from this. Empty when the MX lookup failed or the domain takes no
-    /// mail.
+    /// policy leaves out is told from this. Those behind the best that speak TLS are not looked at.
+    /// Empty when the domain takes no mail, or names more hosts than anybody would look through.
     pub hosts: Vec<HostFinding>,
 }
 
@@ -32,14 +32,14 @@ pub struct HostFinding {
     pub preference: u16,
     /// The host, as the MX record names it.
     pub host: MxHost,
-    /// The address that was connected to.
+    /// The address at which it answered our EHLO.
     pub address: Option<IpAddr>,
     /// What it called itself in its EHLO reply; harmless.
     pub helo: Option<String>,
     /// What a session came to, the certificate checked against the host's name and the trusted roots.
-    /// [`Observed::NoSession`]: not reached, or not looked at.
+    /// [`Observed::NoSession`]: not looked at, not reached, or reached and still not known.
     pub observed: Observed,
-    /// Whether its TLSA records could be looked up.
+    /// Whether its TLSA records could be looked up. A look always tries.
     pub tlsa: TlsaLookup,
 }
 
@@ -56,6 +56,32 @@ impl DomainFindings {
 }
 
 impl HostFinding {
+    /// A host of which only the name is known.
+    #[must_use]
+    pub const fn not_looked_at(preference: u16, host: MxHost) -> Self {
+        Self {
+            preference,
+            host,
+            address: None,
+            helo: None,
+            observed: Observed::NoSession,
+            tlsa: TlsaLookup::NotTried,
+        }
+    }
+
+    /// Whether it was looked at.
+    #[must_use]
+    pub fn was_looked_at(&self) -> bool {
+        self.tlsa != TlsaLookup::NotTried
+    }
+
+    /// Whether it let us speak, so that mail can go there. What TLS comes to may be unknown all the
+    /// same.
+    #[must_use]
+    pub const fn was_reached(&self) -> bool {
+        self.address.is_some()
+    }
+
     /// A failed session with this host, as far as we know of it: which of our addresses the MTA would
     /// have used we do not.
     #[must_use]

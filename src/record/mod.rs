@@ -19,6 +19,7 @@ pub mod evaluate;
 pub mod finding;
 pub mod infer;
 pub mod journal;
+pub mod look;
 pub mod reconcile;
 pub mod told;
 pub mod untrusted;
