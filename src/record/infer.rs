@@ -116,7 +116,7 @@ fn in_the_clear(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
     if attempts.told_at.is_some_and(|told| told > findings.at) {
         return None;
     }
-    let reached = findings.best(is_reached);
+    let reached = findings.best(HostFinding::may_be_reached);
     let reasons: Option<Vec<&str>> = reached.iter().map(|host| no_starttls(host)).collect();
     let reason = reasons?.into_iter().next()?;
     let host = reached.first()?;
@@ -145,10 +145,6 @@ fn in_the_clear(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
     })
 }
 
-const fn is_reached(host: &HostFinding) -> bool {
-    !matches!(host.observed, Observed::NoSession)
-}
-
 /// Why TLS could not be begun with this host, if it could not.
 fn no_starttls(host: &HostFinding) -> Option<&'static str> {
     match &host.observed {
@@ -169,7 +165,7 @@ fn without_tlsa(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
     if attempts.told_at.is_some_and(told_of_late) {
         return None;
     }
-    let reached = findings.best(is_reached);
+    let reached = findings.best(HostFinding::may_be_reached);
     let all_fail = reached.iter().all(|host| {
         host.tlsa == TlsaLookup::Failed && matches!(host.observed, Observed::Established { .. })
     });
@@ -243,6 +239,7 @@ mod tests {
         enforce | 10 mx.elsewhere.example good; 10 mx1.example.org good | nothing
         enforce | 10 mx1.example.org clear | nothing
         enforce | 10 mx1.example.org good, no TLSA | nothing
+        enforce | 10 mx.elsewhere.example unseen; 20 mx1.example.org unseen | 3 sts policy: EXCLUDED
         enforce | | nothing
         unnamed | 10 mx.elsewhere.example good | nothing
 
@@ -254,6 +251,10 @@ mod tests {
         none | 10 mx1.example.org broken | nothing
         none | 10 mx1.example.org down | nothing
         none | 10 mx1.example.org good | nothing
+        none | 10 mx1.example.org clear; 10 mx2.example.org unclear | nothing
+        none | 10 mx1.example.org clear; 10 mx2.example.org unseen | nothing
+        none | 10 mx1.example.org clear; 20 mx2.example.org unseen | 3 no-policy-found probe: CLEAR mx1.example.org
+        none | 10 mx1.example.org unseen | nothing
         mode none | 10 mx.elsewhere.example clear | 3 no-policy-found probe: CLEAR mx.elsewhere.example
         testing | 10 mx1.example.org clear | 3 sts probe: CLEAR mx1.example.org
         testing | 10 mx.elsewhere.example clear | 3 sts probe: CLEAR mx.elsewhere.example, EXCLUDED
@@ -266,6 +267,7 @@ mod tests {
         testing | 10 mx1.example.org good, no TLSA; 20 mx2.example.org good | 3 tlsa probe: BOGUS mx1.example.org
         none | 10 mx1.example.org good, no TLSA; 10 mx2.example.org good | nothing
         none | 10 mx1.example.org clear, no TLSA | 3 no-policy-found probe: CLEAR mx1.example.org
+        none | 10 mx1.example.org good, no TLSA; 10 mx2.example.org unseen | nothing
         none | 10 mx1.example.org broken, no TLSA | nothing
         none | 10 mx1.example.org down, no TLSA | nothing";
 

@@ -277,7 +277,8 @@ pub fn as_found(answered: &Answered, findings: &DomainFindings) -> Option<Counte
         return None;
     };
     // TLS was up, so it was with none of the hosts that do not come to that.
-    let met = findings.best(|host| matches!(host.observed, Observed::Established { .. }));
+    let met = findings
+        .best(|host| host.may_be_reached() && !matches!(host.observed, Observed::Failed(_)));
     let mut outcomes = Vec::with_capacity(met.len());
     for host in met {
         outcomes.push(faults(host, kept, findings)?);
@@ -584,6 +585,10 @@ mod tests {
         10 mx1.example.org expired; 10 mx2.example.org good | unknown
         10 mx1.example.org clear | unknown
         10 mx1.example.org down | unknown
+        10 mx1.example.org good; 10 mx2.example.org unclear | unknown
+        10 mx1.example.org good; 10 mx2.example.org unseen | unknown
+        10 mx1.example.org good; 20 mx2.example.org unseen | success
+        10 mx1.example.org unseen | unknown
         | unknown";
 
     #[test]
