@@ -6,13 +6,15 @@
 //! order at each question.
 
 use std::{
+    borrow::Borrow,
     collections::HashMap,
     hash::{BuildHasher as _, Hash, RandomState},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What is remembered of each key.
+/// What is remembered of each key. It is recalled by the key, or by what the key borrows as and hashes
+/// like.
 #[derive(Debug)]
 pub(super) struct Memory<K, V> {
     /// Several, so that deliveries at once do not wait for each other.
@@ -48,7 +50,10 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
         }
     }
 
-    pub(super) fn recall(&self, key: &K) -> Option<Arc<V>> {
+    pub(super) fn recall<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+    {
         self.shard(key)?.recall(key)
     }
 
@@ -78,7 +83,7 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
         }
     }
 
-    fn shard(&self, key: &K) -> Option<MutexGuard<'_, Generations<K, V>>> {
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<MutexGuard<'_, Generations<K, V>>> {
         let number = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).ok()?;
         // A panic of another thread while it held the lock leaves maps that are still whole.
         let shard = self.shards.get(number)?;
@@ -87,7 +92,10 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Generations<K, V> {
-    fn recall(&mut self, key: &K) -> Option<Arc<V>> {
+    fn recall<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+    {
         if let Some(remembered) = self.young.get(key) {
             return Some(Arc::clone(remembered));
         }

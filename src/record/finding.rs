@@ -82,6 +82,12 @@ impl HostFinding {
         self.address.is_some()
     }
 
+    /// Whether mail may go there, for all we know.
+    #[must_use]
+    pub fn may_be_reached(&self) -> bool {
+        self.was_reached() || !self.was_looked_at()
+    }
+
     /// A failed session with this host, as far as we know of it: which of our addresses the MTA would
     /// have used we do not.
     #[must_use]
@@ -111,8 +117,9 @@ pub enum TlsaLookup {
 #[cfg(test)]
 impl DomainFindings {
     /// What was found at this time of hosts told in lines: `10 mx1.example.org good`. A host is
-    /// `good`, or `expired`, `clear`, `refused`, `broken`, `down`; and with `, no TLSA` its TLSA
-    /// records could not be looked up.
+    /// `good`, or `expired`, `self-signed`, `clear`, `refused`, `broken`, `down`, `unclear` where it
+    /// answered and no more is known, `unseen` where it was not looked at; and with `, no TLSA` its
+    /// TLSA records could not be looked up.
     pub(crate) fn for_test(at: Timestamp, hosts: &[&str]) -> Self {
         let finding = |line: &&str| {
             let (line, tlsa) = match line.strip_suffix(", no TLSA") {
@@ -140,13 +147,17 @@ impl DomainFindings {
                     ResultType::ValidationFailure,
                     Some("handshake-failed"),
                 )]),
-                "down" => Observed::NoSession,
+                "down" | "unclear" | "unseen" => Observed::NoSession,
                 other => panic!("{other}"),
             };
+            let (preference, host) = (words[0].parse().unwrap(), words[1].parse().unwrap());
+            if words[2] == "unseen" {
+                return HostFinding::not_looked_at(preference, host);
+            }
             HostFinding {
-                preference: words[0].parse().unwrap(),
-                host: words[1].parse().unwrap(),
-                address: Some("::ffff:192.0.2.1".parse().unwrap()),
+                preference,
+                host,
+                address: (words[2] != "down").then(|| "::ffff:192.0.2.1".parse().unwrap()),
                 helo: Some("helo.example.org".to_owned()),
                 observed,
                 tlsa,

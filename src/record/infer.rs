@@ -116,7 +116,7 @@ fn in_the_clear(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
     if attempts.told_at.is_some_and(|told| told > findings.at) {
         return None;
     }
-    let reached = findings.best(is_reached);
+    let reached = findings.best(HostFinding::may_be_reached);
     let reasons: Option<Vec<&str>> = reached.iter().map(|host| no_starttls(host)).collect();
     let reason = reasons?.into_iter().next()?;
     let host = reached.first()?;
@@ -145,10 +145,6 @@ fn in_the_clear(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
     })
 }
 
-const fn is_reached(host: &HostFinding) -> bool {
-    !matches!(host.observed, Observed::NoSession)
-}
-
 /// Why TLS could not be begun with this host, if it could not.
 fn no_starttls(host: &HostFinding) -> Option<&'static str> {
     match &host.observed {
@@ -169,7 +165,7 @@ fn without_tlsa(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
     if attempts.told_at.is_some_and(told_of_late) {
         return None;
     }
-    let reached = findings.best(is_reached);
+    let reached = findings.best(HostFinding::may_be_reached);
     let all_fail = reached.iter().all(|host| {
         host.tlsa == TlsaLookup::Failed && matches!(host.observed, Observed::Established { .. })
     });
@@ -234,177 +230,92 @@ mod tests {
         }
     }
 
+    /// `how it was answered | the hosts | what is inferred`
+    const TABLE: &str = "
+        enforce | 10 mx.elsewhere.example good; 20 mx.other.example good | 3 sts policy: EXCLUDED
+        enforce | 10 mx.elsewhere.example good; 20 mx1.example.org good | 3 sts policy: EXCLUDED
+        enforce | 10 mx.elsewhere.example down; 20 mx1.example.org down | 3 sts policy: EXCLUDED
+        enforce | 20 mx.elsewhere.example good; 10 mx1.example.org good | nothing
+        enforce | 10 mx.elsewhere.example good; 10 mx1.example.org good | nothing
+        enforce | 10 mx1.example.org clear | nothing
+        enforce | 10 mx1.example.org good, no TLSA | nothing
+        enforce | 10 mx.elsewhere.example unseen; 20 mx1.example.org unseen | 3 sts policy: EXCLUDED
+        enforce | | nothing
+        unnamed | 10 mx.elsewhere.example good | nothing
+
+        none | 10 mx1.example.org clear | 3 no-policy-found probe: CLEAR mx1.example.org
+        none | 10 mx1.example.org refused; 10 mx2.example.org clear | 3 no-policy-found probe: REFUSED mx1.example.org
+        none | 10 mx1.example.org down; 20 mx2.example.org clear | 3 no-policy-found probe: CLEAR mx2.example.org
+        none | 10 mx1.example.org clear; 20 mx2.example.org good | 3 no-policy-found probe: CLEAR mx1.example.org
+        none | 10 mx1.example.org clear; 10 mx2.example.org good | nothing
+        none | 10 mx1.example.org broken | nothing
+        none | 10 mx1.example.org down | nothing
+        none | 10 mx1.example.org good | nothing
+        none | 10 mx1.example.org clear; 10 mx2.example.org unclear | nothing
+        none | 10 mx1.example.org clear; 10 mx2.example.org unseen | nothing
+        none | 10 mx1.example.org clear; 20 mx2.example.org unseen | 3 no-policy-found probe: CLEAR mx1.example.org
+        none | 10 mx1.example.org unseen | nothing
+        mode none | 10 mx.elsewhere.example clear | 3 no-policy-found probe: CLEAR mx.elsewhere.example
+        testing | 10 mx1.example.org clear | 3 sts probe: CLEAR mx1.example.org
+        testing | 10 mx.elsewhere.example clear | 3 sts probe: CLEAR mx.elsewhere.example, EXCLUDED
+        testing | 10 mx.elsewhere.example good | nothing
+        audit | 10 mx1.example.org clear | 3 sts probe: CLEAR mx1.example.org
+        unfetched | 10 mx1.example.org clear | 3 sts probe: CLEAR mx1.example.org, FETCH
+        unfetched | 10 mx1.example.org good | nothing
+
+        none | 10 mx1.example.org self-signed, no TLSA | 3 tlsa probe: BOGUS mx1.example.org
+        testing | 10 mx1.example.org good, no TLSA; 20 mx2.example.org good | 3 tlsa probe: BOGUS mx1.example.org
+        none | 10 mx1.example.org good, no TLSA; 10 mx2.example.org good | nothing
+        none | 10 mx1.example.org clear, no TLSA | 3 no-policy-found probe: CLEAR mx1.example.org
+        none | 10 mx1.example.org good, no TLSA; 10 mx2.example.org unseen | nothing
+        none | 10 mx1.example.org broken, no TLSA | nothing
+        none | 10 mx1.example.org down, no TLSA | nothing";
+
+    const WORDS: [(&str, &str); 5] = [
+        (
+            "EXCLUDED",
+            "validation-failure policy:sts-mx-mismatch mx.elsewhere.example",
+        ),
+        ("CLEAR", "starttls-not-supported probe:starttls-not-offered"),
+        ("REFUSED", "starttls-not-supported probe:starttls-refused"),
+        ("FETCH", "sts-policy-fetch-error http-status-404 -"),
+        ("BOGUS", "dnssec-invalid probe:tlsa-lookup-failed"),
+    ];
+
+    fn answered(words: &str) -> Answered {
+        match words {
+            "enforce" => sts(Mode::Enforce, Demand::Named),
+            "unnamed" => sts(Mode::Enforce, Demand::Unnamed),
+            "audit" => sts(Mode::Enforce, Demand::Nothing),
+            "testing" => sts(Mode::Testing, Demand::Nothing),
+            "mode none" => sts(Mode::None, Demand::Nothing),
+            "none" => without(None),
+            "unfetched" => without(Some(FetchTrouble {
+                result: ResultType::StsPolicyFetchError,
+                reason: "http-status-404".to_owned(),
+                id: "1".to_owned(),
+                at: AT,
+            })),
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
     fn d4_an_attempt_that_nothing_is_told_of_fails_where_there_is_no_doubt() {
-        use Demand::{Named, Nothing, Unnamed};
-        let trouble = FetchTrouble {
-            result: ResultType::StsPolicyFetchError,
-            reason: "http-status-404".to_owned(),
-            id: "1".to_owned(),
-            at: AT,
-        };
-        let unfetched = || without(Some(trouble.clone()));
-        let (plain, testing) = (|| without(None), || sts(Mode::Testing, Nothing));
-        let enforce = || sts(Mode::Enforce, Named);
-        let clear = "starttls-not-supported probe:starttls-not-offered";
-        let refused = "starttls-not-supported probe:starttls-refused";
-        let excluded = "validation-failure policy:sts-mx-mismatch mx.elsewhere.example";
-        let bogus = "dnssec-invalid probe:tlsa-lookup-failed";
-        for (answered, hosts, expected) in [
-            // Passed over.
-            (
-                enforce(),
-                &["10 mx.elsewhere.example good", "20 mx.other.example good"][..],
-                format!("3 sts policy: {excluded}"),
-            ),
-            (
-                enforce(),
-                &["10 mx.elsewhere.example good", "20 mx1.example.org good"],
-                format!("3 sts policy: {excluded}"),
-            ),
-            (
-                enforce(),
-                &["10 mx.elsewhere.example down", "20 mx1.example.org down"],
-                format!("3 sts policy: {excluded}"),
-            ),
-            (
-                enforce(),
-                &["20 mx.elsewhere.example good", "10 mx1.example.org good"],
-                "nothing".to_owned(),
-            ),
-            (
-                enforce(),
-                &["10 mx.elsewhere.example good", "10 mx1.example.org good"],
-                "nothing".to_owned(),
-            ),
-            (
-                enforce(),
-                &["10 mx1.example.org clear"],
-                "nothing".to_owned(),
-            ),
-            (enforce(), &[], "nothing".to_owned()),
-            (
-                sts(Mode::Enforce, Unnamed),
-                &["10 mx.elsewhere.example good"],
-                "nothing".to_owned(),
-            ),
-            // In the clear.
-            (
-                plain(),
-                &["10 mx1.example.org clear"],
-                format!("3 no-policy-found probe: {clear} mx1.example.org"),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org refused", "10 mx2.example.org clear"],
-                format!("3 no-policy-found probe: {refused} mx1.example.org"),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org down", "20 mx2.example.org clear"],
-                format!("3 no-policy-found probe: {clear} mx2.example.org"),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org clear", "10 mx2.example.org good"],
-                "nothing".to_owned(),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org clear", "20 mx2.example.org good"],
-                format!("3 no-policy-found probe: {clear} mx1.example.org"),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org broken"],
-                "nothing".to_owned(),
-            ),
-            (plain(), &["10 mx1.example.org down"], "nothing".to_owned()),
-            (
-                sts(Mode::None, Nothing),
-                &["10 mx.elsewhere.example clear"],
-                format!("3 no-policy-found probe: {clear} mx.elsewhere.example"),
-            ),
-            (
-                testing(),
-                &["10 mx1.example.org clear"],
-                format!("3 sts probe: {clear} mx1.example.org"),
-            ),
-            (
-                testing(),
-                &["10 mx.elsewhere.example clear"],
-                format!("3 sts probe: {clear} mx.elsewhere.example, {excluded}"),
-            ),
-            (
-                testing(),
-                &["10 mx.elsewhere.example good"],
-                "nothing".to_owned(),
-            ),
-            (
-                sts(Mode::Enforce, Nothing),
-                &["10 mx1.example.org clear"],
-                format!("3 sts probe: {clear} mx1.example.org"),
-            ),
-            (
-                unfetched(),
-                &["10 mx1.example.org clear"],
-                format!(
-                    "3 sts probe: {clear} mx1.example.org, \
-                         sts-policy-fetch-error http-status-404 -"
-                ),
-            ),
-            (
-                unfetched(),
-                &["10 mx1.example.org good"],
-                "nothing".to_owned(),
-            ),
-            // Without TLSA records.
-            (
-                plain(),
-                &["10 mx1.example.org self-signed, no TLSA"],
-                format!("3 tlsa probe: {bogus} mx1.example.org"),
-            ),
-            (
-                testing(),
-                &[
-                    "10 mx1.example.org good, no TLSA",
-                    "20 mx2.example.org good",
-                ],
-                format!("3 tlsa probe: {bogus} mx1.example.org"),
-            ),
-            (
-                plain(),
-                &[
-                    "10 mx1.example.org good, no TLSA",
-                    "10 mx2.example.org good",
-                ],
-                "nothing".to_owned(),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org clear, no TLSA"],
-                format!("3 no-policy-found probe: {clear} mx1.example.org"),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org broken, no TLSA"],
-                "nothing".to_owned(),
-            ),
-            (
-                plain(),
-                &["10 mx1.example.org down, no TLSA"],
-                "nothing".to_owned(),
-            ),
-            (
-                enforce(),
-                &["10 mx1.example.org good, no TLSA"],
-                "nothing".to_owned(),
-            ),
-            (plain(), &["10 mx1.example.org good"], "nothing".to_owned()),
-        ] {
-            let mut findings = DomainFindings::for_test(AT, hosts);
+        for line in TABLE.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            let answered = answered(columns[0]);
+            let hosts: Vec<&str> = columns[1]
+                .split("; ")
+                .filter(|host| !host.is_empty())
+                .collect();
+            let mut expected = columns[2].to_owned();
+            for (word, words) in WORDS {
+                expected = expected.replace(word, words);
+            }
+            let mut findings = DomainFindings::for_test(AT, &hosts);
             let inferred = infer(&silent(&answered), &findings);
-            assert_eq!(words(inferred.as_ref()), expected, "{hosts:?} {answered:?}");
+            assert_eq!(words(inferred.as_ref()), expected, "{line}");
             if let Some(inferred) = inferred {
                 // RFC 8460 s4.4: the domain of a "tlsa" policy is the TLSA base domain.
                 let expected = match inferred.policy.policy_type {

@@ -148,7 +148,7 @@ pub fn reconcile(told: &Told, known: Option<Known<'_>>) -> Reconciled {
             let given = known.and_then(|known| given(told, known));
             Reconciled::Counted(Counted::told(told, given.unwrap_or(&told.policy)))
         }
-        PolicyType::Tlsa => Reconciled::Counted(under_tlsa(told)),
+        PolicyType::Tlsa => Reconciled::Counted(Counted::told(told, &told.policy)),
         PolicyType::NoPolicyFound => {
             known.map_or(Reconciled::StandingWanted, |known| unnamed(told, known))
         }
@@ -191,21 +191,6 @@ fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
     Reconciled::Counted(counted)
 }
 
-// RFC 8460 s4.3.2.1: with usable TLSA records and a handshake, that no record matches is neither of
-// the certificate's own faults. Postfix calls it "not trusted", without a reason.
-fn under_tlsa(told: &Told) -> Counted {
-    let mut counted = Counted::told(told, &told.policy);
-    if let Verdict::Failure(failures) = &mut counted.verdict {
-        for failure in failures {
-            if failure.result == ResultType::CertificateNotTrusted && failure.reason.is_none() {
-                failure.result = ResultType::ValidationFailure;
-                failure.reason = Some("dane-no-match".to_owned());
-            }
-        }
-    }
-    counted
-}
-
 /// The policy we gave that the MTA means, exactly as we have it: both doors' sessions are to fall into
 /// one element of the report (D10).
 fn given<'a>(told: &Told, known: Known<'a>) -> Option<&'a Arc<AppliedPolicy>> {
@@ -220,25 +205,25 @@ fn given<'a>(told: &Told, known: Known<'a>) -> Option<&'a Arc<AppliedPolicy>> {
     Some(exact.or_else(meant)?.standing.applied())
 }
 
-/// Whether a policy as told is ours after its way through Postfix: lines that Postfix cannot carry are
-/// left out of the answer, and tabs come back as spaces.
+/// Whether a policy as told is ours after its way through Postfix: lines that it cannot carry are left
+/// out of the answer, and what is carried comes back without tabs and the blanks around it.
 fn came_from(told: &AppliedPolicy, ours: &AppliedPolicy) -> bool {
-    let (
-        AppliedPolicy {
-            policy_type,
-            policy_domain,
-            policy_string,
-            mx_host,
-        },
-        lines,
-    ) = (told, &ours.policy_string);
-    let mut lines = lines.iter();
-    *policy_type == ours.policy_type
-        && *policy_domain == ours.policy_domain
-        && *mx_host == ours.mx_host
-        && policy_string
-            .iter()
-            .all(|told| lines.any(|ours| is_same_line(told, ours)))
+    let mut lines = told.policy_string.iter().peekable();
+    told.policy_type == ours.policy_type
+        && told.policy_domain == ours.policy_domain
+        && told.mx_host == ours.mx_host
+        && ours.policy_string.iter().all(|ours| {
+            let came = lines.next_if(|told| is_same_line(told, ours)).is_some();
+            came || may_be_left_out(ours)
+        })
+        && lines.next().is_none()
+}
+
+/// Blanks, and what Postfix would read as more than that line.
+fn may_be_left_out(line: &str) -> bool {
+    let line = line.trim_ascii();
+    let means_more = |character: char| matches!(character, '{' | '}') || character.is_control();
+    line.is_empty() || line.chars().any(means_more)
 }
 
 fn is_same_line(told: &str, ours: &str) -> bool {
@@ -292,7 +277,8 @@ pub fn as_found(answered: &Answered, findings: &DomainFindings) -> Option<Counte
         return None;
     };
     // TLS was up, so it was with none of the hosts that do not come to that.
-    let met = findings.best(|host| matches!(host.observed, Observed::Established { .. }));
+    let met = findings
+        .best(|host| host.may_be_reached() && !matches!(host.observed, Observed::Failed(_)));
     let mut outcomes = Vec::with_capacity(met.len());
     for host in met {
         outcomes.push(faults(host, kept, findings)?);
@@ -409,180 +395,94 @@ mod tests {
         }
     }
 
+    /// `policy as told | how it went | what holds, how it was answered, what is overridden | counted as`
+    const TOLD: &str = "
+        *.example.org | success | enforce named | sts: success
+        *.example.org | EXPIRED | enforce named | sts: EXPIRED
+        *.example.org | success | none | sts: success
+        *.example.org | success | enforce nothing off | sts: success
+        old.example.org | success | enforce named | sts: success
+        *.example.org | MISMATCH | enforce named | sts: MISMATCH, EXCLUDED
+        *.example.org | MISMATCH, EXCLUDED | enforce named | sts: MISMATCH, EXCLUDED
+        tlsa | success | enforce named | tlsa: success
+        tlsa | UNUSABLE | none | tlsa: UNUSABLE
+
+        none | success | enforce unnamed | sts: success
+        none | MISMATCH | enforce unnamed | sts: MISMATCH, EXCLUDED
+        none | success | enforce named | no-policy-found: success
+        none | success | testing named | no-policy-found: success
+        none | success | enforce unknown | no-policy-found: success unchecked
+
+        none | success | testing nothing | as found
+        none | success | enforce nothing audit | as found
+        none | BROKEN | testing nothing | sts: BROKEN
+        none | MISMATCH | testing nothing | sts: MISMATCH, EXCLUDED
+
+        none | success | unfetched | sts: FETCH
+        none | BROKEN | unfetched | sts: BROKEN, FETCH
+
+        none | success | none | no-policy-found: success
+        none | MISMATCH | none | no-policy-found: MISMATCH
+        none | success | mode-none nothing | no-policy-found: success
+        none | success | testing nothing off | no-policy-found: success
+        none | BROKEN | unfetched nothing off | no-policy-found: BROKEN";
+
+    const WORDS: [(&str, &str); 6] = [
+        ("EXPIRED", "certificate-expired - mx1.example.org"),
+        (
+            "MISMATCH",
+            "certificate-host-mismatch - mx.elsewhere.example",
+        ),
+        (
+            "EXCLUDED",
+            "validation-failure sts-mx-mismatch mx.elsewhere.example",
+        ),
+        (
+            "UNUSABLE",
+            "tlsa-invalid all-TLSA-records-unusable mx1.example.org",
+        ),
+        (
+            "BROKEN",
+            "validation-failure tls-handshake-failure mx1.example.org",
+        ),
+        ("FETCH", "sts-policy-fetch-error http-status-404 -"),
+    ];
+
+    fn known(words: &str) -> (Answered, Option<OverrideMode>) {
+        let mut words = words.split(' ');
+        let standing = words.next().unwrap();
+        let demand = match words.next() {
+            Some("named") => Demand::Named,
+            Some("unnamed") => Demand::Unnamed,
+            Some("unknown") => Demand::Unknown,
+            _ => Demand::Nothing,
+        };
+        let answered = match standing {
+            "enforce" => sts(Mode::Enforce, demand),
+            "testing" => sts(Mode::Testing, demand),
+            "mode-none" => sts(Mode::None, demand),
+            "unfetched" => answered(unfetched(), demand),
+            _ => none(),
+        };
+        let overridden = words.next().map(|word| match word {
+            "off" => OverrideMode::Off,
+            _ => OverrideMode::Audit,
+        });
+        (answered, overridden)
+    }
+
     #[test]
     fn d10_d12_what_is_told_and_what_it_is_counted_as() {
-        use Demand::{Named, Nothing, Unknown, Unnamed};
-        let enforce = |demand| sts(Mode::Enforce, demand);
-        let testing = |demand| sts(Mode::Testing, demand);
-        let expired = "certificate-expired - mx1.example.org";
-        let elsewhere = "certificate-host-mismatch - mx.elsewhere.example";
-        let excluded = "certificate-host-mismatch - mx.elsewhere.example, \
-                        validation-failure sts-mx-mismatch mx.elsewhere.example";
-        let untrusted = "certificate-not-trusted - mx1.example.org";
-        let broken = "validation-failure tls-handshake-failure mx1.example.org";
-        let fetch = "sts-policy-fetch-error http-status-404 -";
-        let off = Some(OverrideMode::Off);
-        let audit = Some(OverrideMode::Audit);
-        for (policy, ending, known, overridden, expected) in [
-            // Told under a policy: as told.
-            (
-                "*.example.org",
-                "success",
-                enforce(Named),
-                None,
-                "sts: success",
-            ),
-            (
-                "*.example.org",
-                expired,
-                enforce(Named),
-                None,
-                &format!("sts: {expired}"),
-            ),
-            ("*.example.org", "success", none(), None, "sts: success"),
-            (
-                "*.example.org",
-                "success",
-                enforce(Nothing),
-                off,
-                "sts: success",
-            ),
-            (
-                "old.example.org",
-                "success",
-                enforce(Named),
-                None,
-                "sts: success",
-            ),
-            // An MTA that connects to hosts that the policy does not list.
-            (
-                "*.example.org",
-                elsewhere,
-                enforce(Named),
-                None,
-                &format!("sts: {excluded}"),
-            ),
-            (
-                "*.example.org",
-                excluded,
-                enforce(Named),
-                None,
-                &format!("sts: {excluded}"),
-            ),
-            ("tlsa", "success", enforce(Named), None, "tlsa: success"),
-            (
-                "tlsa",
-                untrusted,
-                none(),
-                None,
-                "tlsa: validation-failure dane-no-match mx1.example.org",
-            ),
-            (
-                "tlsa",
-                "tlsa-invalid all-TLSA-records-unusable mx1.example.org",
-                none(),
-                None,
-                "tlsa: tlsa-invalid all-TLSA-records-unusable mx1.example.org",
-            ),
-            // Told without a name.
-            ("none", "success", enforce(Unnamed), None, "sts: success"),
-            (
-                "none",
-                elsewhere,
-                enforce(Unnamed),
-                None,
-                &format!("sts: {excluded}"),
-            ),
-            (
-                "none",
-                "success",
-                enforce(Named),
-                None,
-                "no-policy-found: success",
-            ),
-            (
-                "none",
-                "success",
-                testing(Named),
-                None,
-                "no-policy-found: success",
-            ),
-            (
-                "none",
-                "success",
-                enforce(Unknown),
-                None,
-                "no-policy-found: success unchecked",
-            ),
-            // Not demanded.
-            ("none", "success", testing(Nothing), None, "as found"),
-            ("none", "success", enforce(Nothing), audit, "as found"),
-            (
-                "none",
-                broken,
-                testing(Nothing),
-                None,
-                &format!("sts: {broken}"),
-            ),
-            (
-                "none",
-                elsewhere,
-                testing(Nothing),
-                None,
-                &format!("sts: {excluded}"),
-            ),
-            // Announced and not to be had.
-            (
-                "none",
-                "success",
-                answered(unfetched(), Nothing),
-                None,
-                &format!("sts: {fetch}"),
-            ),
-            (
-                "none",
-                broken,
-                answered(unfetched(), Nothing),
-                None,
-                &format!("sts: {broken}, {fetch}"),
-            ),
-            // Nothing holds.
-            ("none", "success", none(), None, "no-policy-found: success"),
-            (
-                "none",
-                elsewhere,
-                none(),
-                None,
-                &format!("no-policy-found: {elsewhere}"),
-            ),
-            (
-                "none",
-                "success",
-                sts(Mode::None, Nothing),
-                None,
-                "no-policy-found: success",
-            ),
-            (
-                "none",
-                "success",
-                testing(Nothing),
-                off,
-                "no-policy-found: success",
-            ),
-            (
-                "none",
-                broken,
-                answered(unfetched(), Nothing),
-                off,
-                &format!("no-policy-found: {broken}"),
-            ),
-        ] {
-            let told = Told::for_test(policy, ending);
+        let mut table = TOLD.to_owned();
+        for (word, words) in WORDS {
+            table = table.replace(word, words);
+        }
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            let (known, overridden) = known(columns[2]);
+            let told = Told::for_test(columns[0], columns[1]);
             let (found, _) = reconciled(&told, &known, overridden);
-            assert_eq!(
-                found, expected,
-                "{policy} {ending} {known:?} {overridden:?}"
-            );
+            assert_eq!(found, columns[3], "{line}");
         }
     }
 
@@ -615,57 +515,37 @@ mod tests {
 
     #[test]
     fn d10_a_policy_that_postfix_could_not_carry_as_a_whole_is_still_ours() {
-        let with_lines = |lines: &[&str]| {
+        let with_lines = |lines: &str| {
             let mut standing = Standing::for_test(Mode::Enforce, &["*.example.org"]);
             if let StsStanding::InForce { kept, .. } = &mut standing.sts {
                 let mut changed = kept.as_ref().clone();
-                changed.policy.lines = lines.iter().map(ToString::to_string).collect();
+                changed.policy.lines = lines.split('|').map(str::to_owned).collect();
                 *kept = Arc::new(changed);
             }
             Standing::new(standing.domain, standing.sts)
         };
-        let given = with_lines(&[
-            "version: STSv1",
-            "mode:\tenforce ",
-            "",
-            "x: { } {",
-            "mx: *.example.org",
-        ]);
+        let given = with_lines("version: STSv1|mode:\tenforce ||x: { } {|mx: *.example.org");
         let known = answered(given, Demand::Named);
         for (lines, is_ours) in [
+            ("version: STSv1|mode: enforce|mx: *.example.org", true),
             (
-                &["version: STSv1", "mode: enforce", "mx: *.example.org"][..],
+                "version: STSv1|mode: enforce|x: { } {|mx: *.example.org",
                 true,
             ),
+            ("version: STSv1|mx: *.example.org", true),
+            ("version: STSv1|mx: *.example.org|mode: enforce", false),
             (
-                &[
-                    "version: STSv1",
-                    "mode: enforce",
-                    "x: { } {",
-                    "mx: *.example.org",
-                ],
-                true,
-            ),
-            (
-                &["version: STSv1", "mx: *.example.org", "mode: enforce"],
+                "version: STSv1|mode: enforce|mx: *.example.org|max_age: 1",
                 false,
             ),
-            (
-                &[
-                    "version: STSv1",
-                    "mode: enforce",
-                    "mx: *.example.org",
-                    "max_age: 1",
-                ],
-                false,
-            ),
+            ("mode: enforce|mx: *.example.org", false),
         ] {
             let older = with_lines(lines);
             let policy = older.applied().as_ref().clone();
             let told = Told::new(older.domain.clone(), policy, Ending::Success);
             let (_, counted) = reconciled(&told, &known, None);
             let ours = Arc::ptr_eq(&counted.unwrap().policy, known.standing.applied());
-            assert_eq!(ours, is_ours, "{lines:?}");
+            assert_eq!(ours, is_ours, "{lines}");
             // It is another policy that was given before.
             let before = answered(older, Demand::Named);
             let known = Known {
@@ -683,102 +563,56 @@ mod tests {
         assert_eq!(counted.unwrap().policy, other_hosts.policy);
     }
 
+    /// `the hosts | what a success comes to`; the policy was fetched when the hosts were looked at, or
+    /// a moment later where it says so.
+    const FOUND: &str = "
+        10 mx1.example.org good | success
+        10 mx1.example.org expired | EXPIRED
+        10 mx1.example.org self-signed | certificate-not-trusted probe:self-signed mx1.example.org
+        10 mx.elsewhere.example good | EXCLUDED
+        10 mx.elsewhere.example expired | certificate-expired probe mx.elsewhere.example, EXCLUDED
+        10 mx.elsewhere.example good | unknown | later
+        10 mx1.example.org expired | EXPIRED | later
+
+        10 mx1.example.org good; 20 mx2.example.org expired | success
+        20 mx2.example.org expired; 10 mx1.example.org good | success
+        10 mx0.example.org down; 20 mx1.example.org expired | EXPIRED
+        10 mx0.example.org clear; 10 mx1.example.org expired | EXPIRED
+        10 mx0.example.org broken; 20 mx1.example.org expired | EXPIRED
+        10 mx0.example.org refused; 20 mx1.example.org good | success
+
+        10 mx1.example.org expired; 10 mx2.example.org self-signed | EXPIRED
+        10 mx1.example.org expired; 10 mx2.example.org good | unknown
+        10 mx1.example.org clear | unknown
+        10 mx1.example.org down | unknown
+        10 mx1.example.org good; 10 mx2.example.org unclear | unknown
+        10 mx1.example.org good; 10 mx2.example.org unseen | unknown
+        10 mx1.example.org good; 20 mx2.example.org unseen | success
+        10 mx1.example.org unseen | unknown
+        | unknown";
+
     #[test]
     fn d9_a_success_that_was_not_checked_comes_to_what_was_found() {
-        let at = |seconds, hosts: &[&str]| DomainFindings::for_test(Timestamp(seconds), hosts);
         let known = sts(Mode::Testing, Demand::Nothing);
-        let expired = "certificate-expired probe mx1.example.org";
-        for (findings, expected) in [
-            (at(9, &["10 mx1.example.org good"]), "success"),
-            (at(9, &["10 mx1.example.org expired"]), expired),
-            (
-                at(9, &["10 mx1.example.org self-signed"]),
-                "certificate-not-trusted probe:self-signed mx1.example.org",
-            ),
-            (
-                at(9, &["10 mx.elsewhere.example good"]),
+        let table = FOUND
+            .replace("EXPIRED", "certificate-expired probe mx1.example.org")
+            .replace(
+                "EXCLUDED",
                 "validation-failure policy:sts-mx-mismatch mx.elsewhere.example",
-            ),
-            (
-                at(9, &["10 mx.elsewhere.example expired"]),
-                "certificate-expired probe mx.elsewhere.example, \
-                 validation-failure policy:sts-mx-mismatch mx.elsewhere.example",
-            ),
-            // The policy is newer than the MX records.
-            (at(-1, &["10 mx.elsewhere.example good"]), "unknown"),
-            (at(-1, &["10 mx1.example.org expired"]), expired),
-            // Of the best that can be reached.
-            (
-                at(
-                    9,
-                    &["10 mx1.example.org good", "20 mx2.example.org expired"],
-                ),
-                "success",
-            ),
-            (
-                at(
-                    9,
-                    &["20 mx2.example.org expired", "10 mx1.example.org good"],
-                ),
-                "success",
-            ),
-            (
-                at(
-                    9,
-                    &["10 mx0.example.org down", "20 mx1.example.org expired"],
-                ),
-                expired,
-            ),
-            // With TLS up it was none of these.
-            (
-                at(
-                    9,
-                    &["10 mx0.example.org clear", "10 mx1.example.org expired"],
-                ),
-                expired,
-            ),
-            (
-                at(
-                    9,
-                    &["10 mx0.example.org broken", "20 mx1.example.org expired"],
-                ),
-                expired,
-            ),
-            (
-                at(
-                    9,
-                    &["10 mx0.example.org refused", "20 mx1.example.org good"],
-                ),
-                "success",
-            ),
-            // Of several alike.
-            (
-                at(
-                    9,
-                    &[
-                        "10 mx1.example.org expired",
-                        "10 mx2.example.org self-signed",
-                    ],
-                ),
-                expired,
-            ),
-            (
-                at(
-                    9,
-                    &["10 mx1.example.org expired", "10 mx2.example.org good"],
-                ),
-                "unknown",
-            ),
-            (at(9, &["10 mx1.example.org clear"]), "unknown"),
-            (at(9, &["10 mx1.example.org down"]), "unknown"),
-            (at(9, &[]), "unknown"),
-        ] {
-            let counted = as_found(&known, &findings);
+            );
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            let hosts: Vec<&str> = columns[0]
+                .split("; ")
+                .filter(|host| !host.is_empty())
+                .collect();
+            let at = Timestamp(if columns.len() > 2 { -1 } else { 0 });
+            let counted = as_found(&known, &DomainFindings::for_test(at, &hosts));
             let found = counted.as_ref().map_or_else(
                 || "unknown".to_owned(),
                 |counted| counted.verdict.in_words(),
             );
-            assert_eq!(found, expected, "{findings:?}");
+            assert_eq!(found, columns[1], "{line}");
             if let Some(counted) = counted {
                 assert!(Arc::ptr_eq(&counted.policy, known.standing.applied()));
                 assert_eq!(counted.source, Source::Probe);

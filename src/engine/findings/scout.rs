@@ -362,4 +362,3 @@ fn in_order(domain: &PolicyDomain, mut records: Vec<Mx>) -> Vec<(u16, MxHost)> {
     }
     hosts
 }
-

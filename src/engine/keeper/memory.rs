@@ -1,8 +1,10 @@
 //! What is known of each domain's policy, held in memory.
 
+use std::sync::Arc;
+
 use crate::{
     clock::Timestamp,
-    engine::memory,
+    engine::{Ready, memory},
     policy::{Known, PolicyDomain, Standing, StsStanding},
 };
 
@@ -15,7 +17,7 @@ pub(super) struct Remembered {
     /// The facts.
     pub(super) known: Known,
     /// What they came to when they were learned.
-    pub(super) standing: Standing,
+    pub(super) ready: Arc<Ready>,
     /// When the TXT record was last looked up.
     pub(super) looked_up_at: Timestamp,
     /// From when on it is to be looked up again.
@@ -37,11 +39,16 @@ impl Remembered {
     /// The standing for lack of a newer look; `None` where a policy expired or the store was not
     /// read, because then it is not known.
     pub(super) fn standing_at(&self, now: Timestamp) -> Option<Standing> {
-        let expired = match &self.standing.sts {
+        let expired = match &self.standing().sts {
             StsStanding::InForce { kept, .. } => !kept.holds_at(now),
             StsStanding::NotAnnounced | StsStanding::Unfetched(_) => !self.store_was_read,
         };
-        (!expired).then(|| self.standing.clone())
+        (!expired).then(|| self.standing().clone())
+    }
+
+    /// What the facts came to when they were learned.
+    pub(super) fn standing(&self) -> &Standing {
+        self.ready.standing()
     }
 }
 
@@ -58,7 +65,9 @@ mod tests {
                 kept: None,
                 trouble: None,
             },
-            standing: Standing::without_policy("example.org".parse().unwrap()),
+            ready: Arc::new(Ready::new(Standing::without_policy(
+                "example.org".parse().unwrap(),
+            ))),
             looked_up_at: Timestamp(100),
             stale_from: Timestamp(200),
             store_was_read: true,
