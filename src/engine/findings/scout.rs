@@ -362,3 +362,6 @@ fn in_order(domain: &PolicyDomain, mut records: Vec<Mx>) -> Vec<(u16, MxHost)> {
     }
     hosts
 }
+
+#[cfg(test)]
+mod tests;
