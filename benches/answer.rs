@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut policies = Vec::new();
     for (domain, mx) in &names {
         let answer = runtime.block_on(engine.policy(Query::new(domain).with_mx(mx)));
-        policies.push(answer.policy);
+        policies.push(answer.requirement.policy.clone());
     }
     let asked = || names.iter().zip(&policies).cycle().take(questions);
 

@@ -170,6 +170,10 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("dkim", old.dkim == new.dkim),
         ("deliver", old.deliver == new.deliver),
         ("plugin_socket", old.plugin_socket == new.plugin_socket),
+        ("socketmap", old.socketmap == new.socketmap),
+        ("tlsrpt_socket", old.tlsrpt_socket == new.tlsrpt_socket),
+        ("postfix_log", old.postfix_log == new.postfix_log),
+        ("probe", old.probe == new.probe),
         ("control_socket", old.control_socket == new.control_socket),
         ("log", old.log.format == new.log.format),
     ]

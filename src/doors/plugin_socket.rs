@@ -270,8 +270,8 @@ impl Client {
             Ok(Request::Ping) => Some(plugin_answer::pong()),
             Ok(Request::Quit) => None,
             Ok(Request::Policy(question)) => {
-                let requirement = self.hook.policy(question.query(self.limits.deadline)).await;
-                Some(plugin_answer::answer(&requirement))
+                let answer = self.hook.policy(question.query(self.limits.deadline)).await;
+                Some(plugin_answer::answer(&answer.requirement))
             }
             Ok(Request::Session(told)) => {
                 self.hook.session(&told.session());

@@ -16,11 +16,15 @@ use tokio::time::Sleep;
 use crate::{
     clock::{BoxFuture, Clock},
     config::{OverrideMode, WhenUnknown},
-    hook::{AsyncHook, decide, overrides::Overrides},
+    hook::{Answer, Asker, AsyncHook, decide, overrides::Overrides},
     observe::Counters,
     policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
     record::{
-        SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, untrusted::harmless,
+        SessionRecord, Source, Verdict,
+        evaluate::evaluate,
+        journal::Journal,
+        told::{Ending, Told},
+        untrusted::harmless,
     },
 };
 
@@ -116,13 +120,14 @@ impl Engine {
         self.settings.store(Arc::new(settings));
     }
 
-    async fn answer(&self, query: Query<'_>) -> Requirement {
+    async fn answer(&self, query: Query<'_>) -> Answer {
         self.counters.policy_queries.count();
         let domain = match query.domain.parse::<PolicyDomain>() {
             Ok(domain) => domain,
             // RFC 8461 s3.4: an address literal has no policy.
             Err(NameError::Address(_)) => {
-                return Requirement::new(Level::May, "an address literal has no policy domain");
+                let why = "an address literal has no policy domain";
+                return Answer::bare(Requirement::new(Level::May, why));
             }
             Err(error) => {
                 return self.unanswerable(Requirement::new(Level::Defer, error.to_string()));
@@ -132,7 +137,7 @@ impl Engine {
         if overridden == Some(OverrideMode::Off) {
             let standing = Standing::without_policy(domain);
             let requirement = decide::decide(&standing, None, overridden).requirement;
-            return requirement.under_policy(self.answers.give(&standing));
+            return self.given(requirement, &standing);
         }
         // One deadline for all that the question waits for.
         let mut deadline = pin!(tokio::time::sleep(query.deadline));
@@ -179,11 +184,18 @@ impl Engine {
                 policy: Arc::clone(standing.applied()),
                 source: Source::Policy,
                 verdict: Verdict::Failure(vec![failure]),
+                sessions: 1,
             });
         }
-        decision
-            .requirement
-            .under_policy(self.answers.give(&standing))
+        self.given(decision.requirement, &standing)
+    }
+
+    /// The answer that carries the name of the policy it was made from.
+    fn given(&self, requirement: Requirement, standing: &Standing) -> Answer {
+        Answer {
+            requirement: requirement.under_policy(self.answers.give(standing)),
+            applied: Some(Arc::clone(standing.applied())),
+        }
     }
 
     /// What holds for the domain, or what is known of it when the deadline passes or nothing newer
@@ -209,10 +221,10 @@ impl Engine {
             .mode(domain, self.clock.now().day())
     }
 
-    fn unanswerable(&self, requirement: Requirement) -> Requirement {
+    fn unanswerable(&self, requirement: Requirement) -> Answer {
         self.counters.policy_queries_unanswerable.count();
         tracing::warn!(reason = requirement.reason, "policy not known");
-        requirement
+        Answer::bare(requirement)
     }
 
     /// The policy that a session was held to: the one its answer named, else the one that holds now.
@@ -250,8 +262,28 @@ impl Engine {
 }
 
 impl AsyncHook for Engine {
-    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Requirement> {
-        Box::pin(self.answer(query))
+    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
+        Box::pin(async move { Arc::new(self.answer(query).await) })
+    }
+
+    fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
+        None
+    }
+
+    fn answered(&self, _answer: &Arc<Answer>, _asker: Asker) {}
+
+    fn told(&self, told: &Told, sessions: u32) {
+        self.journal.push(SessionRecord {
+            at: self.clock.now(),
+            domain: told.domain.clone(),
+            policy: Arc::clone(&told.policy),
+            source: Source::Mta,
+            verdict: match &told.ending {
+                Ending::Success => Verdict::Success,
+                Ending::Failure(failures) => Verdict::Failure(failures.clone()),
+            },
+            sessions,
+        });
     }
 
     fn session(&self, session: &Session<'_>) {
@@ -378,7 +410,7 @@ mod tests {
     async fn ask(bench: &Bench, domain: &str, mx: Option<&str>) -> Requirement {
         let mut query = Query::new(domain).with_deadline(Duration::from_millis(20));
         query.mx = mx;
-        bench.engine.policy(query).await
+        bench.engine.policy(query).await.requirement.clone()
     }
 
     #[tokio::test]
@@ -499,7 +531,7 @@ mod tests {
             answer = bench.engine.policy(query) => answer,
             () = tokio::time::sleep(deadline * 3 / 2) => panic!("later than its deadline"),
         };
-        assert_eq!(answer.level, Level::RefuseMx);
+        assert_eq!(answer.requirement.level, Level::RefuseMx);
         assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
     }
 

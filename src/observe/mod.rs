@@ -80,4 +80,29 @@ counters! {
     plugin_clients_refused,
     /// Lines on the plugin socket that were not understood.
     plugin_lines_malformed,
+    /// Policy questions on the socketmap.
+    socketmap_queries,
+    /// Of those, answered with `TEMP`: the mail waits.
+    socketmap_deferred,
+    /// Requests on the socketmap that were not understood; the client is let go.
+    socketmap_malformed,
+    /// Clients that the socketmap refused: too many.
+    socketmap_clients_refused,
+    /// Datagrams of outcomes received.
+    datagrams,
+    /// Of those, dropped because too much waited to be counted.
+    datagrams_dropped,
+    /// Of those, not understood; `sealpost status` has them by kind.
+    datagrams_malformed,
+    /// Lines of Postfix's log that told something.
+    postfix_log_lines,
+    /// Looks at mail hosts.
+    probes,
+    /// Of those, hosts that could not be reached.
+    probes_unreached,
+    /// Sessions inferred because the MTA said nothing of them.
+    sessions_inferred,
+    /// Sessions told by an MTA that did not check what the policy asks, and of which nothing more
+    /// could be found out: counted as the MTA told them.
+    sessions_unchecked,
 }

@@ -16,10 +16,12 @@ use crate::{
 pub mod certificate;
 pub mod classify;
 pub mod evaluate;
+pub mod finding;
 pub mod journal;
+pub mod told;
 pub mod untrusted;
 
-/// One session under one policy, or a note of a fetch. Written once, never edited.
+/// Equal sessions under one policy, or a note of a fetch. Written once, never edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     /// When it ended, or the fetch failed; its UTC day is the day it is counted under.
@@ -32,6 +34,8 @@ pub struct SessionRecord {
     pub source: Source,
     /// How it went.
     pub verdict: Verdict,
+    /// How many sessions this stands for, for sources that see many alike at once; one of a note.
+    pub sessions: u32,
 }
 
 /// How a session went under one policy.

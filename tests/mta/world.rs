@@ -114,6 +114,7 @@ impl World {
              [store]\npath = \"store\"\nfree_space_min_mib = 0\n\
              [deliver]\nvia = \"relay\"\nrelay = \"127.0.0.1:25\"\n\
              [plugin_socket]\npath = \"plugin.sock\"\nmode = \"0666\"\n\
+             [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n\
              [control_socket]\npath = \"control.sock\"\n{}",
             selectors.concat()
         );

@@ -73,7 +73,7 @@ impl Daemon {
 fn write_config(directory: &Path) {
     std::fs::write(
         directory.join("sealpost.toml"),
-        "[control_socket]\npath = \"control.sock\"\n",
+        "[socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n[control_socket]\npath = \"control.sock\"\n",
     )
     .unwrap();
 }

@@ -313,6 +313,7 @@ impl Desk {
             policy: Arc::new(kept.policy.applied(domain)),
             source: Source::Policy,
             verdict: Verdict::Note(Failure::of_policy(*result, reason.clone())),
+            sessions: 1,
         });
         unwritten
     }
