@@ -9,5 +9,6 @@ mod exim;
 mod in_process;
 mod plugin_socket;
 mod policy;
+mod postfix;
 mod report;
 mod store;
