@@ -12,3 +12,4 @@ mod policy;
 mod postfix;
 mod report;
 mod store;
+mod systemd;
