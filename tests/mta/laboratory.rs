@@ -20,6 +20,18 @@ use super::{
     wait_until,
 };
 
+/// The address of the mail host that has no other one.
+const IPV6_OF_MX: &str = "fd00:25::1";
+
+/// Which recipient domains the small Internet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Domains {
+    /// Those that any MTA can be held to.
+    Demo,
+    /// Those that Postfix is held to. Where the machine has no IPv6 there is no `ipv6.test`.
+    Postfix,
+}
+
 /// A host without its MTA. It ends when this is dropped.
 pub(crate) struct Laboratory {
     // What runs is stopped before the host it runs on, and that before its files go.
@@ -40,10 +52,10 @@ impl Laboratory {
     }
 
     /// Makes a host of this directory, whose `etc` is to be the host's, and starts the kit's program on
-    /// it. The host trusts whom the small Internet trusts.
-    pub(crate) fn start(directory: TempDir, small_internet: &Path) -> Self {
+    /// it, with these recipient domains. The host trusts whom the small Internet trusts.
+    pub(crate) fn start(directory: TempDir, small_internet: &Path, domains: Domains) -> Self {
         let host = Namespace::new(directory.path());
-        let internet = SmallInternet::start(&host, small_internet);
+        let internet = SmallInternet::start(&host, small_internet, domains);
         let root = directory.path().join("internet/ca.pem");
         let trusted = directory.path().join("etc/ssl/certs/ca-certificates.crt");
         fs::copy(root, trusted).unwrap();
@@ -301,9 +313,18 @@ struct SmallInternet {
 }
 
 impl SmallInternet {
-    fn start(host: &Namespace, program: &Path) -> Self {
-        let mut child = host
-            .command(program)
+    fn start(host: &Namespace, program: &Path, domains: Domains) -> Self {
+        let mut command = host.command(program);
+        match domains {
+            Domains::Demo => {}
+            Domains::Postfix => {
+                command.args(["--cases", "postfix"]);
+                if host.add_address(IPV6_OF_MX) {
+                    command.args(["--ipv6", IPV6_OF_MX]);
+                }
+            }
+        }
+        let mut child = command
             .args(["--directory", &format!("{INSIDE}/internet")])
             .args([
                 "--dns-port",

@@ -74,6 +74,16 @@ impl Namespace {
         command
     }
 
+    /// Gives the host one more address; false where the machine has no addresses of this kind.
+    pub(crate) fn add_address(&self, address: &str) -> bool {
+        let added = self
+            .command("ip")
+            .args(["address", "add", address, "dev", "lo"])
+            .output()
+            .unwrap();
+        added.status.success()
+    }
+
     /// Runs a command inside that must succeed.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Output {
         let output = self.command(program).args(arguments).output().unwrap();

@@ -20,7 +20,7 @@ use self::fate::fates;
 pub(crate) use self::fate::{Fate, Status};
 use super::{
     REPORT_SENDER, SENDER, built, can_run,
-    laboratory::{Daemon, Laboratory},
+    laboratory::{Daemon, Domains, Laboratory},
     namespace::INSIDE,
     test_tools, wait_until,
 };
@@ -31,6 +31,9 @@ const POSTFIX_GROUP: u32 = 101;
 
 /// The group that may put mail into the queue.
 const POSTDROP_GROUP: u32 = 102;
+
+/// When main.cf was written, as far as Postfix knows: in 1970.
+const LONG_AGO: Duration = Duration::from_secs(1_000_000);
 
 /// Where the daemon's sockets are, seen from the queue directory.
 const SOCKETS: &str = "sealpost";
@@ -107,7 +110,7 @@ impl PostfixHost {
         let host = Self {
             version,
             submitted: Cell::new(0),
-            laboratory: Laboratory::start(directory, &small_internet),
+            laboratory: Laboratory::start(directory, &small_internet, Domains::Postfix),
         };
         host.mount(&root);
         host.write_main_cf(settings);
@@ -291,9 +294,9 @@ impl PostfixHost {
         let file = self.path("etc/postfix/main.cf");
         fs::write(&file, text).unwrap();
         // Postfix does not read a file that was written a moment ago: it waits until that is done.
-        let a_while_ago = SystemTime::now() - Duration::from_secs(60);
         let file = fs::File::options().write(true).open(file).unwrap();
-        file.set_modified(a_while_ago).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + LONG_AGO)
+            .unwrap();
     }
 }
 
@@ -391,7 +394,7 @@ fn main_cf(version: Version) -> Vec<(&'static str, String)> {
         ("alias_database", ""),
         // The daemon's relay.
         ("inet_interfaces", "127.0.0.1"),
-        ("inet_protocols", "ipv4"),
+        ("inet_protocols", "all"),
         ("mynetworks", "127.0.0.0/8"),
         ("smtpd_peername_lookup", "no"),
         // Where bounces go.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::{
     exim::{Build, Exim, Fate, Listening, Tools},
-    laboratory::{Daemon, Laboratory},
+    laboratory::{Daemon, Domains, Laboratory},
 };
 
 /// All of it. It ends when this is dropped.
@@ -29,7 +29,7 @@ impl World {
         let tools = Tools::find(build)?;
         let directory = Laboratory::directory();
         let exim = Exim::install(build, &tools, directory.path());
-        let laboratory = Laboratory::start(directory, &tools.small_internet);
+        let laboratory = Laboratory::start(directory, &tools.small_internet, Domains::Demo);
         exim.check(&laboratory.host);
         Some(Self {
             exim,
