@@ -11,5 +11,6 @@ mod plugin_socket;
 mod policy;
 mod postfix;
 mod report;
+mod socketmap;
 mod store;
 mod systemd;
