@@ -18,13 +18,13 @@ use std::{
 use super::host::{Host, level};
 
 /// What systemd has: the sockets of every host.
-struct Systemd {
+pub(super) struct Systemd {
     plugin: UnixListener,
     control: UnixListener,
 }
 
 impl Systemd {
-    fn of(host: &Host) -> Self {
+    pub(super) fn of(host: &Host) -> Self {
         let systemd = Self {
             plugin: UnixListener::bind(host.plugin_socket()).unwrap(),
             control: UnixListener::bind(host.file("control.sock")).unwrap(),
@@ -42,7 +42,7 @@ impl Systemd {
     }
 
     /// The same with another file before the last.
-    fn passed_with(&self, other: impl Into<OwnedFd>) -> Vec<OwnedFd> {
+    pub(super) fn passed_with(&self, other: impl Into<OwnedFd>) -> Vec<OwnedFd> {
         let mut passed = self.passed();
         passed.insert(1, other.into());
         passed
