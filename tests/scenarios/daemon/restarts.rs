@@ -172,7 +172,7 @@ fn restart_under_load(restarts: u64, tell: fn(&Path, &Told)) -> Told {
     assert!(daemon.stop().success());
     println!(
         "{restarts} restarts: {} outcomes taken by the kernel, all counted; {} refused by it; {between} \
-         taken while no daemon ran; longest from SIGTERM to ready {} ms",
+         of them told between the end of a daemon and the readiness of the next; longest from SIGTERM to ready {} ms",
         good + bad,
         told.refused.load(Ordering::Relaxed),
         longest.as_millis()
