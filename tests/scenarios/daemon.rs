@@ -22,6 +22,7 @@ mod days;
 mod host;
 mod life;
 mod mail;
+mod restarts;
 mod scripted;
 mod socketmap;
 mod sockets;
