@@ -11,5 +11,6 @@ mod in_process;
 mod plugin_socket;
 mod policy;
 mod report;
+mod socketmap;
 mod store;
 mod systemd;

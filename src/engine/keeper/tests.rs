@@ -495,7 +495,7 @@ async fn g6_b32_a_policy_crowded_out_of_memory_still_holds() {
         let other = format!("{number}.example").parse().unwrap();
         keeper.standing(&other).await.unwrap();
     }
-    assert!(keeper.desk.memory.recall(&domain()).is_none());
+    assert!(keeper.desk.memory.recall(domain().as_str()).is_none());
     let known = keeper.known(&domain()).unwrap();
     assert_eq!(brief(&known.sts), "1 enforce -");
     world.set_txt("_mta-sts.example.org", Err(servfail()));

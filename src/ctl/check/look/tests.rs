@@ -159,6 +159,38 @@ fn b27_each_mx_is_told_by_mode_pattern_and_override() {
 }
 
 #[test]
+fn b24_b28_what_postfix_would_be_told_is_shown_for_both_maps() {
+    let testing = "version: STSv1\nmode: testing\nmx: *.example.org\nmax_age: 86400\n";
+    for (document, overridden, expected) in [
+        (
+            ENFORCE,
+            None,
+            "OK secure match=.example.org servername=hostname",
+        ),
+        (ENFORCE, Some(OverrideMode::Audit), "NOTFOUND "),
+        (ENFORCE, Some(OverrideMode::Off), "NOTFOUND "),
+        (testing, None, "NOTFOUND "),
+        (
+            testing,
+            Some(OverrideMode::Enforce),
+            "OK secure match=.example.org servername=hostname",
+        ),
+    ] {
+        let overrides: Vec<_> = overridden.map(override_to).into_iter().collect();
+        let result = checked(&announced(Some(document)), None, &overrides);
+        let told = |map: &str| {
+            let found = result.socketmap.iter().find(|each| each.map == map);
+            found.unwrap().reply.clone()
+        };
+        assert_eq!(told("QUERY"), expected);
+        let with = told("QUERYwithTLSRPT");
+        assert!(with.starts_with(expected), "{with}");
+        let named = with.contains(" policy_type=sts policy_domain=example.org ");
+        assert_eq!(named, expected.starts_with("OK"), "{with}");
+    }
+}
+
+#[test]
 fn an_override_that_has_ended_does_nothing() {
     let ended = Override {
         until: Some(NOW.day().previous()),
