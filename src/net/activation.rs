@@ -12,7 +12,7 @@ use std::{
         fd::AsFd,
         unix::{
             fs::MetadataExt as _,
-            net::{UnixDatagram, UnixListener},
+            net::{self, UnixDatagram, UnixListener},
         },
     },
     path::{Path, PathBuf},
@@ -21,7 +21,7 @@ use std::{
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 
-use crate::observe::printable::excerpt;
+use crate::observe::printable::{excerpt, printable};
 
 /// Why the sockets that systemd passed are not used. All are for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,9 @@ pub enum ActivationError {
 /// Sockets that systemd passed. Each is given away once.
 #[derive(Debug, Default)]
 pub struct Activated {
-    sockets: Vec<Inherited>,
+    unix: Vec<UnixListener>,
+    tcp: Vec<TcpListener>,
+    datagrams: Vec<UnixDatagram>,
 }
 
 /// One such socket.
@@ -100,55 +102,39 @@ impl Activated {
     /// # Errors
     /// When one of them does not listen.
     pub fn of(sockets: impl IntoIterator<Item = Inherited>) -> Result<Self, ActivationError> {
-        let sockets = sockets.into_iter().collect::<Vec<_>>();
-        for socket in &sockets {
+        let mut activated = Self::none();
+        for socket in sockets {
             if !socket.is_open_to_all()? {
                 return Err(ActivationError::Connection(socket.to_string()));
             }
+            match socket {
+                Inherited::UnixListener(listener) => activated.unix.push(listener),
+                Inherited::TcpListener(listener) => activated.tcp.push(listener),
+                Inherited::Datagram(socket) => activated.datagrams.push(socket),
+            }
         }
-        Ok(Self { sockets })
+        Ok(activated)
     }
 
     /// The unix stream socket whose file is at `path`.
     pub fn unix_listener(&mut self, path: &Path) -> Option<UnixListener> {
-        let index = self.position(|socket| match socket {
-            Inherited::UnixListener(_) => socket.path().is_some_and(|own| is_same(&own, path)),
-            Inherited::TcpListener(_) | Inherited::Datagram(_) => false,
-        })?;
-        match self.sockets.remove(index) {
-            Inherited::UnixListener(listener) => Some(listener),
-            Inherited::TcpListener(_) | Inherited::Datagram(_) => None,
-        }
+        let is_there = |socket: &UnixListener| is_at(socket.local_addr(), path);
+        let index = self.unix.iter().position(is_there)?;
+        Some(self.unix.remove(index))
     }
 
     /// The TCP socket that listens on exactly this address.
     pub fn tcp_listener(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let index = self.position(|socket| match socket {
-            Inherited::TcpListener(listener) => {
-                listener.local_addr().is_ok_and(|own| own == address)
-            }
-            Inherited::UnixListener(_) | Inherited::Datagram(_) => false,
-        })?;
-        match self.sockets.remove(index) {
-            Inherited::TcpListener(listener) => Some(listener),
-            Inherited::UnixListener(_) | Inherited::Datagram(_) => None,
-        }
+        let is_there = |socket: &TcpListener| socket.local_addr().is_ok_and(|own| own == address);
+        let index = self.tcp.iter().position(is_there)?;
+        Some(self.tcp.remove(index))
     }
 
     /// The unix datagram socket whose file is at `path`.
     pub fn datagram(&mut self, path: &Path) -> Option<UnixDatagram> {
-        let index = self.position(|socket| match socket {
-            Inherited::Datagram(_) => socket.path().is_some_and(|own| is_same(&own, path)),
-            Inherited::UnixListener(_) | Inherited::TcpListener(_) => false,
-        })?;
-        match self.sockets.remove(index) {
-            Inherited::Datagram(socket) => Some(socket),
-            Inherited::UnixListener(_) | Inherited::TcpListener(_) => None,
-        }
-    }
-
-    fn position(&self, fits: impl Fn(&Inherited) -> bool) -> Option<usize> {
-        self.sockets.iter().position(fits)
+        let is_there = |socket: &UnixDatagram| is_at(socket.local_addr(), path);
+        let index = self.datagrams.iter().position(is_there)?;
+        Some(self.datagrams.remove(index))
     }
 
     /// Has every socket been given away? To be asked when all settings have been served.
@@ -156,11 +142,14 @@ impl Activated {
     /// # Errors
     /// When some were not; it names them.
     pub fn leftover(&self) -> Result<(), ActivationError> {
-        if self.sockets.is_empty() {
+        let unix = self.unix.iter().map(stream_name);
+        let tcp = self.tcp.iter().map(tcp_name);
+        let datagrams = self.datagrams.iter().map(datagram_name);
+        let names: Vec<_> = unix.chain(tcp).chain(datagrams).collect();
+        if names.is_empty() {
             return Ok(());
         }
-        let names = self.sockets.iter().map(Inherited::to_string);
-        Err(ActivationError::Unclaimed(names.collect()))
+        Err(ActivationError::Unclaimed(names))
     }
 }
 
@@ -188,37 +177,15 @@ impl Inherited {
             Self::Datagram(socket) => Ok(socket.peer_addr().is_err()),
         }
     }
-
-    /// Where its file is, if it is a unix socket that has one.
-    fn path(&self) -> Option<PathBuf> {
-        let address = match self {
-            Self::UnixListener(listener) => listener.local_addr(),
-            Self::Datagram(socket) => socket.local_addr(),
-            Self::TcpListener(_) => return None,
-        };
-        address.ok()?.as_pathname().map(Path::to_owned)
-    }
 }
 
 impl fmt::Display for Inherited {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self {
-            Self::UnixListener(_) => "unix stream",
-            Self::Datagram(_) => "unix datagram",
-            Self::TcpListener(listener) => {
-                return match listener.local_addr() {
-                    Ok(address) => write!(formatter, "the TCP socket {address}"),
-                    Err(_) => formatter.write_str("a TCP socket without an address"),
-                };
-            }
-        };
-        match self.path() {
-            Some(path) => {
-                let path = excerpt(&path.display().to_string());
-                write!(formatter, "the {kind} socket {path}")
-            }
-            None => write!(formatter, "a {kind} socket without a file"),
-        }
+        formatter.write_str(&match self {
+            Self::UnixListener(listener) => stream_name(listener),
+            Self::TcpListener(listener) => tcp_name(listener),
+            Self::Datagram(socket) => datagram_name(socket),
+        })
     }
 }
 
@@ -238,6 +205,30 @@ impl From<UnixDatagram> for Inherited {
     fn from(socket: UnixDatagram) -> Self {
         Self::Datagram(socket)
     }
+}
+
+fn stream_name(listener: &UnixListener) -> String {
+    unix_name("unix stream socket", listener.local_addr())
+}
+
+fn datagram_name(socket: &UnixDatagram) -> String {
+    unix_name("unix datagram socket", socket.local_addr())
+}
+
+fn unix_name(kind: &str, address: io::Result<net::SocketAddr>) -> String {
+    let address = address.ok();
+    let path = address.as_ref().and_then(net::SocketAddr::as_pathname);
+    path.map_or_else(
+        || format!("a {kind} without a file"),
+        |path| format!("the {kind} {}", printable(&path.display().to_string())),
+    )
+}
+
+fn tcp_name(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(
+        |_| "a TCP socket without an address".to_owned(),
+        |address| format!("the TCP socket {address}"),
+    )
 }
 
 /// The first file descriptor that is passed (`SD_LISTEN_FDS_START`).
@@ -265,6 +256,14 @@ fn passed(pid: Option<&str>, count: Option<&str>, own: u32) -> Result<usize, Act
         Ok(count) if count <= PASSED_MAX => Ok(count),
         _ => Err(ActivationError::Count(excerpt(count))),
     }
+}
+
+/// Does a socket of this address have its file at `path`?
+fn is_at(address: io::Result<net::SocketAddr>, path: &Path) -> bool {
+    let own = address.ok();
+    own.as_ref()
+        .and_then(net::SocketAddr::as_pathname)
+        .is_some_and(|own| is_same(own, path))
 }
 
 /// Do two paths lead to one socket? They may go through links, such as `/var/run`, and the file may

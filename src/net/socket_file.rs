@@ -154,8 +154,8 @@ impl SocketFile {
         if !fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
             tracing::warn!(
                 path = %path.display(),
-                "the file of systemd's socket is gone, so nobody can connect: stop sealpost, restart \
-                 the socket unit, and see that nothing removes the file (RuntimeDirectory= does)"
+                "the file of systemd's socket is gone, so nobody can connect: restart the socket \
+                 unit while sealpost is stopped, and see what removes the file (RuntimeDirectory= does)"
             );
         }
         Self {
