@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod datagrams;
 mod days;
 mod host;
 mod life;
