@@ -24,9 +24,6 @@ pub struct BoundDatagram {
     socket: UnixDatagram,
 }
 
-/// What became of a datagram socket's place.
-pub type DatagramPlace = Place<BoundDatagram>;
-
 impl BoundDatagram {
     /// The socket at `path`: systemd's, if it passed one, as it is; else one of our own, as
     /// [`bind`](Self::bind) makes it.
@@ -37,7 +34,7 @@ impl BoundDatagram {
         path: &Path,
         access: &Access,
         activated: &mut Activated,
-    ) -> Result<DatagramPlace, SocketError> {
+    ) -> Result<Place<Self>, SocketError> {
         match activated.datagram(path) {
             Some(socket) => {
                 let file = SocketFile::inherited(path);
@@ -53,7 +50,7 @@ impl BoundDatagram {
     ///
     /// # Errors
     /// When the path is taken, or the system refuses.
-    pub fn bind(path: &Path, access: &Access) -> Result<DatagramPlace, SocketError> {
+    pub fn bind(path: &Path, access: &Access) -> Result<Place<Self>, SocketError> {
         if let Some(missing) = socket_file::make_own_directory(path)? {
             return Ok(Place::NothingAbove(missing));
         }

@@ -3,6 +3,7 @@
 mod capi;
 mod consumers;
 mod daemon;
+mod datagram;
 mod deliver;
 mod demo;
 mod exim;
@@ -11,5 +12,6 @@ mod plugin_socket;
 mod policy;
 mod postfix;
 mod report;
+mod socketmap;
 mod store;
 mod systemd;
