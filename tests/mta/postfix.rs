@@ -121,15 +121,13 @@ impl PostfixHost {
 
     /// The same with more sections of its configuration.
     pub(crate) fn start_daemon_with(&self, sections: &str) -> Daemon<'_> {
-        let socket = |name: &str| match (name, self.version) {
-            ("tlsrpt", Version::V3_7) => "[tlsrpt_socket]\npath = \"\"\n".to_owned(),
-            ("tlsrpt", Version::V3_10) => socket_section("tlsrpt_socket", name),
-            _ => socket_section(name, name),
+        let tlsrpt = match self.version {
+            Version::V3_10 => socket_section("tlsrpt_socket", "tlsrpt"),
+            Version::V3_7 => "[tlsrpt_socket]\npath = \"\"\n".to_owned(),
         };
         self.laboratory.start_daemon(&format!(
-            "[plugin_socket]\npath = \"plugin.sock\"\n{}{}{sections}",
-            socket("socketmap"),
-            socket("tlsrpt")
+            "[plugin_socket]\npath = \"plugin.sock\"\n{}{tlsrpt}{sections}",
+            socket_section("socketmap", "socketmap"),
         ))
     }
 
