@@ -108,6 +108,7 @@ impl Traffic {
             policy: Arc::clone(policy),
             source: Source::Mta,
             verdict,
+            sessions: 1,
         })
     }
 }

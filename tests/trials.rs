@@ -430,6 +430,7 @@ fn session(random: u64, number: u64) -> SessionRecord {
         domain: domain.clone(),
         source: Source::Mta,
         verdict,
+        sessions: 1,
     }
 }
 

@@ -6,8 +6,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::kind::quoted;
 
-/// Where a path of the configuration points: relative ones are relative to the file's directory.
+/// Where a path of the configuration points: relative ones are relative to the file's directory. An
+/// empty one stays empty: it says that there is none.
 pub(super) fn resolve(path: &Path, directory: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() {
+        return PathBuf::new();
+    }
     directory.join(path)
 }
 
@@ -19,6 +23,15 @@ pub(super) fn path(text: &str, directory: &Path) -> Result<(), String> {
     let there = resolve(Path::new(text), directory);
     if there.exists() && !there.is_dir() {
         return Err(format!("{} is there and no directory", shown(&there)));
+    }
+    Ok(())
+}
+
+/// A path that a file can have: the file may come later.
+pub(super) fn file_path(text: &str, directory: &Path) -> Result<(), String> {
+    let there = resolve(Path::new(text), directory);
+    if there.is_dir() {
+        return Err(format!("{} is a directory", shown(&there)));
     }
     Ok(())
 }

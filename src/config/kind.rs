@@ -33,6 +33,10 @@ pub enum Kind {
     Directory,
     /// A unix socket to be made.
     Socket,
+    /// A unix socket to be made; empty: none.
+    OptionalSocket,
+    /// A file to be read, which may not be there yet; empty: none.
+    OptionalFile,
     /// A list of PEM files of certificates.
     Certificates,
     /// A PEM file with a private key.
@@ -73,6 +77,10 @@ impl fmt::Display for Kind {
             Self::HostPort => formatter.write_str("a host and a port such as \"127.0.0.1:25\""),
             Self::Directory => formatter.write_str("the path of a directory"),
             Self::Socket => formatter.write_str("the path of a unix socket"),
+            Self::OptionalSocket => {
+                formatter.write_str("the path of a unix socket, or \"\" for none")
+            }
+            Self::OptionalFile => formatter.write_str("the path of a file, or \"\" for none"),
             Self::Certificates => formatter.write_str("a list of PEM files with certificates"),
             Self::PrivateKey => formatter.write_str("the path of a PEM file with a private key"),
             Self::FileMode => formatter.write_str("a file mode in octal such as \"0660\""),
@@ -163,6 +171,8 @@ impl Kind {
             Self::HostPort => host_port(text),
             Self::Directory => files::path(text, directory),
             Self::Socket => files::socket_path(text, directory),
+            Self::OptionalSocket => optional(text, |text| files::socket_path(text, directory)),
+            Self::OptionalFile => optional(text, |text| files::file_path(text, directory)),
             Self::Certificates => files::certificates(text, directory),
             Self::PrivateKey => files::private_key(text, directory),
             Self::FileMode => file_mode(text).map(|_| ()),

@@ -262,6 +262,9 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
     let paths = config.policy.extra_roots.iter_mut().chain([
         &mut config.store.path,
         &mut config.plugin_socket.path,
+        &mut config.socketmap.path,
+        &mut config.tlsrpt_socket.path,
+        &mut config.postfix_log.path,
         &mut config.control_socket.path,
     ]);
     for path in paths.chain(config.dkim.iter_mut().map(|dkim| &mut dkim.key)) {

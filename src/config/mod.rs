@@ -41,6 +41,14 @@ pub struct Config {
     pub deliver: DeliverConfig,
     /// The door for Exim, `libsealpost.so` and scripts.
     pub plugin_socket: PluginSocketConfig,
+    /// The door for Postfix's and sendmail's policy questions.
+    pub socketmap: SocketmapConfig,
+    /// The door for the outcomes that Postfix tells through libtlsrpt.
+    pub tlsrpt_socket: TlsrptSocketConfig,
+    /// Postfix's log, as a source of outcomes.
+    pub postfix_log: PostfixLogConfig,
+    /// Looking at mail hosts ourselves.
+    pub probe: ProbeConfig,
     /// The socket that the other `sealpost` commands talk to the daemon through.
     pub control_socket: ControlSocketConfig,
     /// What is logged, and how.
@@ -213,6 +221,81 @@ pub struct PluginSocketConfig {
     pub deadline_ms: u64,
 }
 
+/// `[socketmap]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SocketmapConfig {
+    /// Where the unix socket is; empty: there is none.
+    pub path: PathBuf,
+    /// Its file mode, octal.
+    pub mode: String,
+    /// The group that the unix socket's file belongs to; empty: the daemon's own.
+    pub group: String,
+    /// TCP addresses to listen on as well.
+    pub listen: Vec<SocketAddr>,
+    /// How many clients at once, over all of these.
+    pub clients_max: usize,
+    /// When an idle client is let go.
+    pub idle_seconds: u64,
+    /// How long a policy question may take.
+    pub deadline_ms: u64,
+}
+
+/// `[tlsrpt_socket]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsrptSocketConfig {
+    /// Where it is; empty: there is none.
+    pub path: PathBuf,
+    /// Its file mode, octal.
+    pub mode: String,
+    /// The group that its file belongs to; empty: the daemon's own.
+    pub group: String,
+    /// How many octets of datagrams may wait to be read by us, after the kernel gave them.
+    pub waiting_mib_max: usize,
+}
+
+/// `[postfix_log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostfixLogConfig {
+    /// The file that Postfix's lines go to; empty: it is not read.
+    pub path: PathBuf,
+    /// What is taken from it.
+    pub take: PostfixLogTake,
+}
+
+/// What is taken from Postfix's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PostfixLogTake {
+    /// What Postfix does not tell through libtlsrpt: Postfix 3.10 and later.
+    Silent,
+    /// Every session: Postfix before 3.10, which tells nothing otherwise.
+    All,
+}
+
+/// `[probe]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbeConfig {
+    /// Look at all.
+    pub enabled: bool,
+    /// How long what was found of a mail host is relied on, and the host left alone.
+    pub interval_seconds: i64,
+    /// How long one look may take.
+    pub timeout_seconds: u64,
+    /// How many looks at once.
+    pub concurrent_max: usize,
+    /// How many mail hosts of one domain are looked at, in the order of preference.
+    pub hosts_max: usize,
+    /// The port of mail hosts. 25 but in a laboratory.
+    pub smtp_port: u16,
+    /// How long an MTA that asked may take to tell how its session went, before the session is
+    /// inferred.
+    pub silent_seconds: i64,
+}
+
 /// `[control_socket]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -361,6 +444,54 @@ impl Default for PluginSocketConfig {
             clients_max: 1_024,
             idle_seconds: 300,
             deadline_ms: 20_000,
+        }
+    }
+}
+
+impl Default for SocketmapConfig {
+    fn default() -> Self {
+        Self {
+            path: "/var/spool/postfix/sealpost/socketmap.sock".into(),
+            mode: "0660".to_owned(),
+            group: "postfix".to_owned(),
+            listen: Vec::new(),
+            clients_max: 16_384,
+            idle_seconds: 300,
+            deadline_ms: 20_000,
+        }
+    }
+}
+
+impl Default for TlsrptSocketConfig {
+    fn default() -> Self {
+        Self {
+            path: "/var/spool/postfix/sealpost/tlsrpt.sock".into(),
+            mode: "0660".to_owned(),
+            group: "postfix".to_owned(),
+            waiting_mib_max: 64,
+        }
+    }
+}
+
+impl Default for PostfixLogConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            take: PostfixLogTake::Silent,
+        }
+    }
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_seconds: 3_600,
+            timeout_seconds: 30,
+            concurrent_max: 16,
+            hosts_max: 4,
+            smtp_port: 25,
+            silent_seconds: 600,
         }
     }
 }

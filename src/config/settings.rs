@@ -9,6 +9,8 @@ use super::{
     setting::{Default, Section, Setting, Shape},
 };
 
+mod doors;
+
 /// The section of this name.
 #[must_use]
 pub fn section(name: &str) -> Option<&'static Section> {
@@ -425,71 +427,12 @@ pub const SECTIONS: &[Section] = &[
             ),
         ],
     },
-    Section {
-        name: "plugin_socket",
-        shape: Shape::Single,
-        text: "The door for Exim, libsealpost.so and scripts.",
-        settings: &[
-            first(
-                "path",
-                Kind::Socket,
-                "\"/run/sealpost/plugin.sock\"",
-                "",
-                "Where the socket is.",
-            ),
-            first(
-                "mode",
-                Kind::FileMode,
-                "\"0660\"",
-                "",
-                "Its file mode: who may connect.",
-            ),
-            first(
-                "allow_uids",
-                Kind::UserIds,
-                "[]",
-                "",
-                "User ids that may speak on it. Empty: any that the file mode lets in.",
-            ),
-            first(
-                "clients_max",
-                Kind::Number(1, 65_536),
-                "1024",
-                "",
-                "How many clients at once.",
-            ),
-            first(
-                "idle_seconds",
-                Kind::Number(1, DAY_SECONDS),
-                "300",
-                "seconds",
-                "When a client that says nothing is let go.",
-            ),
-            first(
-                "deadline_ms",
-                Kind::Number(1, 600_000),
-                "20000",
-                "milliseconds",
-                "How long a policy question may take. Past it the answer is made from what is kept.",
-            ),
-        ],
-    },
-    Section {
-        name: "control_socket",
-        shape: Shape::Single,
-        text: "The socket that the other sealpost commands talk to the daemon through. Only root and \
-               the daemon's own user may speak on it.",
-        settings: &[
-            first(
-                "path",
-                Kind::Socket,
-                "\"/run/sealpost/control.sock\"",
-                "",
-                "Where the socket is.",
-            ),
-            first("mode", Kind::FileMode, "\"0600\"", "", "Its file mode."),
-        ],
-    },
+    doors::PLUGIN_SOCKET,
+    doors::SOCKETMAP,
+    doors::TLSRPT_SOCKET,
+    doors::POSTFIX_LOG,
+    doors::PROBE,
+    doors::CONTROL_SOCKET,
     Section {
         name: "log",
         shape: Shape::Single,

@@ -1,9 +1,10 @@
 //! The daemon: starts the stages, joins them, and stops them in order.
 //!
-//! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, so that
-//! whoever connects is answered; then systemd hears that we are ready. Stop, the other way round: the
-//! doors answer what they have and close, the courier finishes what is under way, the recorder writes
-//! what is in the journal.
+//! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, each with
+//! systemd's socket or one of our own, so that whoever connects is answered; then systemd hears that
+//! we are ready. Stop, the other way round: the doors answer what they have and close, the courier
+//! finishes what is under way, the engine decides about the sessions that still wait, the recorder
+//! writes what is in the journal.
 
 use std::sync::Arc;
 
@@ -16,18 +17,24 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{Config, Loaded, kind::file_mode, load::load},
-    ctl,
-    doors::plugin_socket::{PluginSocket, PluginSocketError},
-    net::unix_socket::{BoundSocket, SocketError},
+    config::{Config, Loaded, load::load},
+    doors::{
+        datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
+    },
+    net::{
+        activation::{Activated, ActivationError},
+        unix_socket::SocketError,
+    },
     observe::log::LogControl,
 };
 
+mod doors;
 mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
 
+use doors::Doors;
 use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
 
@@ -41,9 +48,18 @@ pub enum StartError {
     /// The plugin socket cannot listen.
     #[error(transparent)]
     PluginSocket(#[from] PluginSocketError),
+    /// The socketmap cannot listen.
+    #[error(transparent)]
+    Socketmap(#[from] SocketmapError),
+    /// The socket for outcomes cannot be made.
+    #[error(transparent)]
+    DatagramDoor(#[from] DatagramDoorError),
     /// The control socket cannot listen.
     #[error("control_socket.path: {0}")]
     ControlSocket(#[from] SocketError),
+    /// systemd passed a socket that nothing is for.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The mode of the control socket is none.
     #[error("control_socket.mode: {0}")]
     ControlSocketMode(String),
@@ -52,7 +68,8 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM or SIGINT, on the sockets that systemd passed and those that it
+/// binds itself.
 ///
 /// # Errors
 /// When it cannot start.
@@ -60,28 +77,21 @@ pub async fn run(
     loaded: Loaded,
     clock: Arc<dyn Clock>,
     log: &LogControl,
+    mut activated: Activated,
 ) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     open_files::raise_limit(&loaded.config);
     let started_at = clock.now();
     let mut parts = Parts::start(&loaded, clock)?;
-    let plugin_socket =
-        PluginSocket::bind(&loaded.config.plugin_socket, Arc::clone(&parts.counters))?;
-    let control = &loaded.config.control_socket;
-    let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
-    let control_socket = BoundSocket::bind(&control.path, mode)?;
+    let doors = Doors::open(&loaded.config, &mut activated, &parts.counters)?;
+    activated.leftover()?;
     let (stop, stopping) = watch::channel(false);
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 
-    let mut doors = JoinSet::new();
-    doors.spawn(plugin_socket.serve(Arc::clone(&parts.engine) as _, stopping.clone()));
-    doors.spawn(ctl::server::serve(
-        control_socket,
-        operator.clone(),
-        stopping.clone(),
-    ));
+    let mut doors = doors.serve(&parts, &operator, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
+    workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
     tell_systemd(&[NotifyState::Ready]);
     tracing::info!(
@@ -118,6 +128,8 @@ pub async fn run(
     let _told = stop.send(true).is_ok();
     join_all(&mut doors, "a door").await;
     join_all(&mut workers, "a worker").await;
+    // The doors are closed, so nothing more will be told of what still waits.
+    parts.engine.settle_all();
     if let Err(error) = parts.journal.synced().await {
         tracing::error!(%error, "the last sessions are not on the disk");
     }
@@ -170,6 +182,10 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("dkim", old.dkim == new.dkim),
         ("deliver", old.deliver == new.deliver),
         ("plugin_socket", old.plugin_socket == new.plugin_socket),
+        ("socketmap", old.socketmap == new.socketmap),
+        ("tlsrpt_socket", old.tlsrpt_socket == new.tlsrpt_socket),
+        ("postfix_log", old.postfix_log == new.postfix_log),
+        ("probe", old.probe == new.probe),
         ("control_socket", old.control_socket == new.control_socket),
         ("log", old.log.format == new.log.format),
     ]

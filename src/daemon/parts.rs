@@ -13,14 +13,17 @@ use crate::{
     },
     engine::{
         Engine, EngineSettings,
+        findings::NoFindings,
         keeper::{Keeper, KeeperParts},
+        settle::{Looks, Silence},
     },
     net::{
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
-        policy_host::{HttpsPolicyHost, TrustError},
+        policy_host::HttpsPolicyHost,
         smtp::{BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport},
+        trust::TrustError,
     },
     observe::Counters,
     record::journal::Journal,
@@ -134,13 +137,15 @@ impl Parts {
             counters: Arc::clone(&counters),
             config: config.policy.clone(),
         }));
-        let engine = Arc::new(Engine::new(
+        let engine = Engine::new(
             Arc::clone(&keeper) as _,
             journal.clone(),
             Arc::clone(&clock),
             Arc::clone(&counters),
             engine_settings(loaded),
-        ));
+        );
+        let looks = Looks::new(Arc::new(NoFindings), &config.probe, silence(config));
+        let engine = Arc::new(engine.with_looks(looks));
         let reports = Arc::new(StoredReports::new(Arc::clone(&store.store), publisher));
         let courier = Courier::new(
             courier::Parts {
@@ -166,6 +171,15 @@ impl Parts {
             counters,
             clock,
         })
+    }
+}
+
+/// What is made of an attempt at delivery that no MTA tells of.
+fn silence(config: &Config) -> Silence {
+    if config.postfix_log.path.as_os_str().is_empty() {
+        Silence::Inferred
+    } else {
+        Silence::ToldByLog
     }
 }
 

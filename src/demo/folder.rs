@@ -195,6 +195,8 @@ impl Folder {
                 "plugin_socket",
                 table([("path", path(&self.plugin_socket()))]),
             ),
+            ("socketmap", table([("path", "".into())])),
+            ("tlsrpt_socket", table([("path", "".into())])),
             (
                 "control_socket",
                 table([("path", path(&self.root.join("control.sock")))]),

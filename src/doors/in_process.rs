@@ -36,7 +36,8 @@ impl Hook for InProcess {
             let mut owned = Query::new(&domain).with_deadline(deadline);
             owned.mx = mx.as_deref();
             // The host may have stopped waiting; then nobody reads this.
-            let _heard = answer.send(hook.policy(owned).await).is_ok();
+            let given = hook.policy(owned).await;
+            let _heard = answer.send(given.requirement.clone()).is_ok();
         });
         // The engine keeps the deadline itself; the grace is for a runtime that is busy or gone.
         let patience = deadline.saturating_add(GRACE);

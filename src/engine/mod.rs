@@ -16,21 +16,35 @@ use tokio::time::Sleep;
 use crate::{
     clock::{BoxFuture, Clock},
     config::{OverrideMode, WhenUnknown},
-    hook::{AsyncHook, decide, overrides::Overrides},
+    hook::{Answer, Asker, AsyncHook, decide, overrides::Overrides},
     observe::Counters,
     policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
     record::{
-        SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, untrusted::harmless,
+        SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, told::Told,
+        untrusted::harmless,
     },
 };
 
 pub mod answers;
+pub mod findings;
 pub mod keeper;
+pub mod settle;
 
 mod doubts;
+mod last_answers;
+mod ready;
+mod silent;
+mod told;
+mod waiting;
 
 use answers::Answers;
 use doubts::Doubts;
+use last_answers::LastAnswers;
+use settle::Looks;
+use silent::Pending;
+use waiting::Waiting;
+
+pub use ready::Ready;
 
 /// Where the engine learns what holds for a domain. [`keeper`] is the real one.
 pub trait PolicySource: Send + Sync {
@@ -40,6 +54,12 @@ pub trait PolicySource: Send + Sync {
 
     /// What holds as far as it is known without waiting: an unexpired kept policy.
     fn known(&self, domain: &PolicyDomain) -> Option<Standing>;
+
+    /// What holds for the domain of this name, lower case A-labels, where that may be told without
+    /// asking anybody. Returns at once; where nothing is given, [`standing`](Self::standing) tells.
+    fn fresh(&self, _domain: &str) -> Option<Arc<Ready>> {
+        None
+    }
 
     /// Asks the DNS, past every cache, whether the policy has changed, and follows it (B30).
     /// Bounded in how often it asks.
@@ -58,6 +78,10 @@ impl PolicySource for keeper::Keeper {
 
     fn known(&self, domain: &PolicyDomain) -> Option<Standing> {
         Self::known(self, domain)
+    }
+
+    fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
+        Self::fresh(self, domain)
     }
 
     fn recheck<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
@@ -87,6 +111,10 @@ pub struct Engine {
     settings: ArcSwap<EngineSettings>,
     answers: Answers,
     doubts: Doubts,
+    looks: Looks,
+    last_answers: LastAnswers,
+    waiting: Waiting,
+    pending: Pending,
 }
 
 impl Engine {
@@ -108,7 +136,17 @@ impl Engine {
             settings,
             answers: Answers::default(),
             doubts: Doubts::default(),
+            looks: Looks::default(),
+            last_answers: LastAnswers::default(),
+            waiting: Waiting::default(),
+            pending: Pending::default(),
         }
+    }
+
+    /// The same, with another source of what an MTA does not tell. Without this nothing is found out.
+    #[must_use]
+    pub fn with_looks(self, looks: Looks) -> Self {
+        Self { looks, ..self }
     }
 
     /// Takes new settings, from the next question on.
@@ -116,13 +154,14 @@ impl Engine {
         self.settings.store(Arc::new(settings));
     }
 
-    async fn answer(&self, query: Query<'_>) -> Requirement {
+    async fn answer(&self, query: Query<'_>) -> Answer {
         self.counters.policy_queries.count();
         let domain = match query.domain.parse::<PolicyDomain>() {
             Ok(domain) => domain,
             // RFC 8461 s3.4: an address literal has no policy.
             Err(NameError::Address(_)) => {
-                return Requirement::new(Level::May, "an address literal has no policy domain");
+                let why = "an address literal has no policy domain";
+                return Answer::bare(Requirement::new(Level::May, why));
             }
             Err(error) => {
                 return self.unanswerable(Requirement::new(Level::Defer, error.to_string()));
@@ -130,9 +169,7 @@ impl Engine {
         };
         let overridden = self.override_for(&domain);
         if overridden == Some(OverrideMode::Off) {
-            let standing = Standing::without_policy(domain);
-            let requirement = decide::decide(&standing, None, overridden).requirement;
-            return requirement.under_policy(self.answers.give(&standing));
+            return self.turned_off(domain);
         }
         // One deadline for all that the question waits for.
         let mut deadline = pin!(tokio::time::sleep(query.deadline));
@@ -179,11 +216,17 @@ impl Engine {
                 policy: Arc::clone(standing.applied()),
                 source: Source::Policy,
                 verdict: Verdict::Failure(vec![failure]),
+                sessions: 1,
             });
         }
-        decision
-            .requirement
-            .under_policy(self.answers.give(&standing))
+        self.answers.answer(decision.requirement, &standing)
+    }
+
+    /// The answer for a domain that the operator applies no policies to.
+    fn turned_off(&self, domain: PolicyDomain) -> Answer {
+        let standing = Standing::without_policy(domain);
+        let decision = decide::decide(&standing, None, Some(OverrideMode::Off));
+        self.answers.answer(decision.requirement, &standing)
     }
 
     /// What holds for the domain, or what is known of it when the deadline passes or nothing newer
@@ -209,10 +252,10 @@ impl Engine {
             .mode(domain, self.clock.now().day())
     }
 
-    fn unanswerable(&self, requirement: Requirement) -> Requirement {
+    fn unanswerable(&self, requirement: Requirement) -> Answer {
         self.counters.policy_queries_unanswerable.count();
         tracing::warn!(reason = requirement.reason, "policy not known");
-        requirement
+        Answer::bare(requirement)
     }
 
     /// The policy that a session was held to: the one its answer named, else the one that holds now.
@@ -250,8 +293,42 @@ impl Engine {
 }
 
 impl AsyncHook for Engine {
-    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Requirement> {
-        Box::pin(self.answer(query))
+    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
+        Box::pin(async move {
+            match self.policy_at_once(&query) {
+                Some(answer) => answer,
+                None => Arc::new(self.answer(query).await),
+            }
+        })
+    }
+
+    // As `answer` does it for a domain that is fresh and not in doubt. A name of another form than
+    // ours finds nothing here, and the other way the answer.
+    fn policy_at_once(&self, query: &Query<'_>) -> Option<Arc<Answer>> {
+        if query.mx.is_some() {
+            return None;
+        }
+        let settings = self.settings.load();
+        let today = self.clock.now().day();
+        let overridden = settings.overrides.mode_by_name(query.domain, today);
+        let answer = if overridden == Some(OverrideMode::Off) {
+            Arc::new(self.turned_off(query.domain.parse().ok()?))
+        } else if self.doubts.hold(query.domain) {
+            return None;
+        } else {
+            let ready = self.policies.fresh(query.domain)?;
+            ready.answer(overridden, &self.answers)?
+        };
+        self.counters.policy_queries.count();
+        Some(answer)
+    }
+
+    fn answered(&self, answer: &Arc<Answer>, asker: Asker) {
+        self.take_answer(answer, asker);
+    }
+
+    fn told(&self, told: &Told, sessions: u32) {
+        self.take_told(told, sessions);
     }
 
     fn session(&self, session: &Session<'_>) {
@@ -299,6 +376,8 @@ mod tests {
     struct Fake {
         now: Mutex<Option<Standing>>,
         newer: Mutex<Option<Standing>>,
+        /// What may be told without a lookup.
+        ready: Mutex<Option<Arc<Ready>>>,
         never: bool,
         /// Lookups say that nothing can be told.
         busy: AtomicBool,
@@ -321,6 +400,11 @@ mod tests {
 
         fn known(&self, _domain: &PolicyDomain) -> Option<Standing> {
             self.now.lock().unwrap().clone()
+        }
+
+        fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
+            let ready = self.ready.lock().unwrap().clone()?;
+            (ready.standing().domain.as_str() == domain).then_some(ready)
         }
 
         fn recheck<'a>(&'a self, _domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
@@ -353,6 +437,7 @@ mod tests {
         let source = Arc::new(Fake {
             now: Mutex::new(now),
             newer: Mutex::new(None),
+            ready: Mutex::new(None),
             never,
             busy: AtomicBool::default(),
             rechecks: AtomicUsize::default(),
@@ -378,7 +463,7 @@ mod tests {
     async fn ask(bench: &Bench, domain: &str, mx: Option<&str>) -> Requirement {
         let mut query = Query::new(domain).with_deadline(Duration::from_millis(20));
         query.mx = mx;
-        bench.engine.policy(query).await
+        bench.engine.policy(query).await.requirement.clone()
     }
 
     #[tokio::test]
@@ -449,6 +534,73 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_at_once_is_the_same_and_given_only_while_it_holds() {
+        let testing = standing(Mode::Testing, "mx1.example.org");
+        let bench = engine(Some(testing.clone()), Overrides::default(), false);
+        let query = Query::new("example.org").with_deadline(Duration::from_millis(20));
+        let at_once = || bench.engine.policy_at_once(&query);
+        assert_eq!(at_once(), None, "nothing is fresh");
+        let slow = bench.engine.policy(query).await;
+        *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(testing)));
+        let quick = at_once().unwrap();
+        assert_eq!(quick, slow);
+        assert!(Arc::ptr_eq(&quick, &at_once().unwrap()));
+        assert!(Arc::ptr_eq(&quick, &bench.engine.policy(query).await));
+        assert_eq!(bench.counters.policy_queries.value(), 4);
+        // About an MX host, and under another name, nothing is said so.
+        let of_mx = query.with_mx("mx1.example.org");
+        assert_eq!(bench.engine.policy_at_once(&of_mx), None);
+        for name in ["Example.org", "example.org.", "[192.0.2.1]", ""] {
+            assert_eq!(bench.engine.policy_at_once(&Query::new(name)), None);
+        }
+        // What the operator changes counts from the next question on, and until its last day.
+        let until = bench.engine.clock.now().day();
+        for (mode, until, expected) in [
+            (OverrideMode::Enforce, None, "enforced by the operator"),
+            (OverrideMode::Audit, None, "is only reported"),
+            (OverrideMode::Off, None, "turned policies off"),
+            (
+                OverrideMode::Enforce,
+                Some(until.previous()),
+                "is only reported",
+            ),
+        ] {
+            let domain = "example.org".parse().unwrap();
+            let overrides = [Override {
+                domain,
+                mode,
+                until,
+            }]
+            .into_iter()
+            .collect();
+            bench.engine.reload(EngineSettings {
+                overrides,
+                when_unknown: WhenUnknown::Defer,
+            });
+            let quick = at_once().unwrap();
+            let reason = &quick.requirement.reason;
+            assert!(reason.contains(expected), "{reason}");
+            assert_eq!(quick, bench.engine.policy(query).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn b30_a_domain_in_doubt_is_not_answered_at_once() {
+        let enforce = standing(Mode::Enforce, "mx1.example.org");
+        let bench = engine(Some(enforce.clone()), Overrides::default(), false);
+        *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(enforce)));
+        let query = Query::new("example.org").with_deadline(Duration::from_millis(20));
+        assert!(bench.engine.policy_at_once(&query).is_some());
+        let facts = Facts::new(StartTls::NotOffered);
+        let session = Session::new("example.org", Outcome::Facts(facts));
+        bench.engine.session(&session.with_mx("mx1.example.org"));
+        assert_eq!(bench.engine.policy_at_once(&query), None);
+        bench.engine.policy(query).await;
+        assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
+        assert!(bench.engine.policy_at_once(&query).is_some());
+    }
+
+    #[tokio::test]
     async fn g10_what_is_not_known_in_time_defers_and_a_kept_policy_holds() {
         let bench = engine(None, Overrides::default(), true);
         assert_eq!(ask(&bench, "example.org", None).await.level, Level::Defer);
@@ -499,7 +651,7 @@ mod tests {
             answer = bench.engine.policy(query) => answer,
             () = tokio::time::sleep(deadline * 3 / 2) => panic!("later than its deadline"),
         };
-        assert_eq!(answer.level, Level::RefuseMx);
+        assert_eq!(answer.requirement.level, Level::RefuseMx);
         assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
     }
 

@@ -4,9 +4,11 @@
 //! Never: waits, or opens a socket; it is given values and returns a decision.
 //! Specified by: RFC 8461 s4 and s5; `docs/decisions/`.
 
+use std::sync::Arc;
+
 use sealpost_plugin_api::{Query, Requirement, Session};
 
-use crate::clock::BoxFuture;
+use crate::{clock::BoxFuture, policy::AppliedPolicy, record::told::Told};
 
 pub mod decide;
 pub mod overrides;
@@ -16,8 +18,52 @@ pub mod overrides;
 pub trait AsyncHook: Send + Sync {
     /// What TLS does this domain, or this MX host of it, demand? Answers within the query's
     /// deadline; see [`sealpost_plugin_api::Hook::policy`].
-    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Requirement>;
+    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>>;
+
+    /// The same answer where it can be given without waiting for anybody, else nothing: a door with
+    /// many askers spares itself the rest.
+    fn policy_at_once(&self, query: &Query<'_>) -> Option<Arc<Answer>>;
+
+    /// Takes down that an MTA was given an answer by a door that hears nothing of what comes of it.
+    /// Returns at once.
+    fn answered(&self, answer: &Arc<Answer>, asker: Asker);
 
     /// How did one session go? Returns at once; see [`sealpost_plugin_api::Hook::session`].
     fn session(&self, session: &Session<'_>);
+
+    /// What an MTA tells of so many equal sessions, with the policy it says they were held to.
+    /// Returns at once.
+    fn told(&self, told: &Told, sessions: u32);
+}
+
+/// An answer, with what a door may need to word it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the MTA must do.
+    pub requirement: Requirement,
+    /// The exact policy it was made from; its `policy_domain` is the domain asked about. Absent where
+    /// no domain was asked about or nothing is known.
+    pub applied: Option<Arc<AppliedPolicy>>,
+}
+
+impl Answer {
+    /// An answer without a policy behind it.
+    #[must_use]
+    pub const fn bare(requirement: Requirement) -> Self {
+        Self {
+            requirement,
+            applied: None,
+        }
+    }
+}
+
+/// Who was given an answer, and what can be expected of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// Postfix 3.10 or later, given a policy with what its reports need, at the start of an attempt
+    /// at delivery: it tells by datagram how its session went, where it tells that at all.
+    Telling,
+    /// The same, where the policy came without what reports need (map name `QUERY`, or a policy too
+    /// large): what it tells will name no policy.
+    TellingUnnamed,
 }

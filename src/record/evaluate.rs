@@ -84,6 +84,7 @@ pub fn evaluate(
         policy: Arc::clone(standing.applied()),
         source: Source::Mta,
         verdict,
+        sessions: 1,
     })
 }
 

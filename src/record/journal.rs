@@ -83,12 +83,13 @@ impl Journal {
 
     /// Puts a record into the queue, or drops and counts it when the queue is full.
     pub fn push(&self, record: SessionRecord) {
+        let sessions = record.sessions;
         if self
             .queue
             .try_send(Entry::Session(Box::new(record)))
             .is_err()
         {
-            self.counters.sessions_dropped.count();
+            self.counters.sessions_dropped.add(sessions.into());
         }
     }
 
@@ -222,6 +223,7 @@ mod tests {
             domain,
             source: Source::Mta,
             verdict: Verdict::Success,
+            sessions: 1,
         }
     }
 

@@ -16,10 +16,15 @@ use crate::{
 pub mod certificate;
 pub mod classify;
 pub mod evaluate;
+pub mod finding;
+pub mod infer;
 pub mod journal;
+pub mod look;
+pub mod reconcile;
+pub mod told;
 pub mod untrusted;
 
-/// One session under one policy, or a note of a fetch. Written once, never edited.
+/// Equal sessions under one policy, or a note of a fetch. Written once, never edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     /// When it ended, or the fetch failed; its UTC day is the day it is counted under.
@@ -32,6 +37,8 @@ pub struct SessionRecord {
     pub source: Source,
     /// How it went.
     pub verdict: Verdict,
+    /// How many sessions this stands for, for sources that see many alike at once; one of a note.
+    pub sessions: u32,
 }
 
 /// How a session went under one policy.
@@ -100,6 +107,45 @@ impl Source {
             Self::Mta => "mta",
             Self::Policy => "policy",
             Self::Probe => "probe",
+        }
+    }
+
+    /// The reason code of something inferred from what this source knows: `probe:starttls-refused`.
+    #[must_use]
+    pub fn mark(self, reason: &str) -> String {
+        format!("{}:{reason}", self.name())
+    }
+
+    /// A reason code without the mark that says what it was inferred from.
+    #[must_use]
+    pub fn unmark(reason: &str) -> &str {
+        [Self::Policy, Self::Probe]
+            .iter()
+            .find_map(|source| reason.strip_prefix(source.name())?.strip_prefix(':'))
+            .unwrap_or(reason)
+    }
+}
+
+#[cfg(test)]
+impl Failure {
+    /// `result-type reason mx`, for tables of cases.
+    pub(crate) fn in_words(&self) -> String {
+        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        format!("{} {} {}", self.result, word(&self.reason), word(&self.mx))
+    }
+}
+
+#[cfg(test)]
+impl Verdict {
+    /// `success`, or the failures in words, for tables of cases.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Success => "success".to_owned(),
+            Self::Failure(failures) => {
+                let words: Vec<String> = failures.iter().map(Failure::in_words).collect();
+                words.join(", ")
+            }
+            Self::Note(failure) => format!("note {}", failure.in_words()),
         }
     }
 }

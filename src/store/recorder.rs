@@ -201,7 +201,9 @@ impl Work {
         }
         let is_failing = self.said_failing_at.is_some();
         if is_failing || self.commit().is_err() || self.running.add(record) == Room::None {
-            self.counters.sessions_dropped_disk.count();
+            self.counters
+                .sessions_dropped_disk
+                .add(record.sessions.into());
         }
     }
 
@@ -357,6 +359,7 @@ mod tests {
             domain,
             source: Source::Mta,
             verdict,
+            sessions: 1,
         }
     }
 

@@ -106,9 +106,10 @@ impl Running {
         let (policy, fingerprint) = self.counted_under(record);
         let key = (record.domain.clone(), fingerprint);
         let groups = self.days.entry(day).or_default();
+        let sessions = u64::from(record.sessions);
         let (successes, failed, details) = match &record.verdict {
-            Verdict::Success => (1, 0, [].as_slice()),
-            Verdict::Failure(details) => (0, 1, details.as_slice()),
+            Verdict::Success => (sessions, 0, [].as_slice()),
+            Verdict::Failure(details) => (0, sessions, details.as_slice()),
             Verdict::Note(detail) => (0, 0, std::slice::from_ref(detail)),
         };
         let group = groups.get(&key);
@@ -129,7 +130,11 @@ impl Running {
         group.successes.add(successes);
         group.failures.add(failed);
         for detail in &details {
-            group.details.entry(detail.clone()).or_default().add(1);
+            group
+                .details
+                .entry(detail.clone())
+                .or_default()
+                .add(sessions);
         }
         self.rows += group.rows() - rows_before;
         self.changed_rows += adds;
@@ -390,6 +395,7 @@ mod tests {
             domain,
             source: Source::Mta,
             verdict: Verdict::Failure(details),
+            sessions: 1,
         }
     }
 
@@ -444,6 +450,7 @@ mod tests {
                 domain,
                 source: Source::Mta,
                 verdict: Verdict::Success,
+                sessions: 1,
             };
             assert_eq!(running.add(&record), Room::Found);
         };

@@ -11,17 +11,21 @@ use std::{
 
 use sealpost::{
     ctl::{protocol::REQUEST_OCTETS_MAX, server},
-    net::unix_socket::BoundSocket,
+    net::unix_socket::{Access, BoundSocket},
 };
 use tokio::sync::watch;
 
 use scripted::Scripted;
 
+mod activation;
+mod datagrams;
 mod days;
 mod host;
 mod life;
 mod mail;
+mod restarts;
 mod scripted;
+mod socketmap;
 mod sockets;
 mod trouble;
 
@@ -45,7 +49,7 @@ impl Daemon {
         let (stop, stopped) = watch::channel(false);
         let socket = {
             let _inside = runtime.enter();
-            BoundSocket::bind(&directory.path().join("control.sock"), 0o600).unwrap()
+            BoundSocket::bind(&directory.path().join("control.sock"), &Access::mode(0o600)).unwrap()
         };
         let serving = runtime.spawn(server::serve(socket, Arc::new(Scripted), stopped));
         Self {
@@ -73,7 +77,7 @@ impl Daemon {
 fn write_config(directory: &Path) {
     std::fs::write(
         directory.join("sealpost.toml"),
-        "[control_socket]\npath = \"control.sock\"\n",
+        "[socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n[control_socket]\npath = \"control.sock\"\n",
     )
     .unwrap();
 }
@@ -161,6 +165,7 @@ fn every_command_shows_what_the_daemon_answers() {
                 "Policy    failed: https://mta-sts.example.org/.well-known/mta-sts.txt \
                  (sts-policy-fetch-error: HTTP status 404)",
                 "10  mx.example.net  refuse  outside the policy",
+                "Postfix   is told on the socketmap\n  QUERY: mx\\r\\n\\u{1b}[2J",
                 "No host may be used.",
             ],
         ),
@@ -494,6 +499,8 @@ fn a_domain_is_checked_without_a_daemon() {
                 "  mode: enforce",
                 "verify",
                 "goes over TLS with a valid certificate",
+                "  QUERY: OK secure match=",
+                "  QUERYwithTLSRPT: OK secure match=",
             ][..],
         ),
         (
@@ -508,7 +515,11 @@ fn a_domain_is_checked_without_a_daemon() {
         ),
         ("policy-certificate.test", 0, &["sts-webpki-invalid"]),
         ("policy-rubbish.test", 0, &["sts-policy-invalid"]),
-        ("no-policy.test", 0, &["The domain announces no policy."]),
+        (
+            "no-policy.test",
+            0,
+            &["The domain announces no policy.", "  QUERY: NOTFOUND\n"],
+        ),
         (
             "other-mx.test",
             1,

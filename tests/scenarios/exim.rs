@@ -7,9 +7,11 @@ use sealpost_kit::{Case, Delivery, Expected};
 use serde_json::Value;
 
 use crate::mta::{
-    exim::{Build, SENDER},
+    SENDER,
+    exim::Build,
+    laboratory::{Counted, Daemon},
     stand_in::StandIn,
-    world::{Counted, Daemon, World},
+    world::World,
 };
 
 #[test]

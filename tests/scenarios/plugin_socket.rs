@@ -11,9 +11,10 @@ use sealpost::{
     clock::BoxFuture,
     config::PluginSocketConfig,
     doors::plugin_socket::{PluginSocket, PluginSocketError},
-    hook::AsyncHook,
+    hook::{Answer, Asker, AsyncHook},
     net::unix_socket::SocketError,
     observe::Counters,
+    record::told::Told,
 };
 use sealpost_plugin_api::{Level, Query, Requirement, Session, Tlsa};
 use tempfile::TempDir;
@@ -47,7 +48,7 @@ impl FakeHook {
 }
 
 impl AsyncHook for FakeHook {
-    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Requirement> {
+    fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
         Box::pin(async move {
             let asked = format!("{} {:?} {:?}", query.domain, query.mx, query.deadline);
             self.queries.lock().unwrap().push(asked);
@@ -75,16 +76,29 @@ impl AsyncHook for FakeHook {
                 _ => Level::May,
             };
             let requirement = Requirement::new(level, query.domain);
-            match query.domain {
+            let requirement = match query.domain {
                 "verify.example" => requirement.under_policy("5f0c"),
                 "audit.example" => requirement.under_policy("aa").audited(),
                 _ => requirement,
-            }
+            };
+            Arc::new(Answer::bare(requirement))
         })
+    }
+
+    fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
+        None
+    }
+
+    fn answered(&self, _answer: &Arc<Answer>, _asker: Asker) {
+        panic!("whoever speaks here tells of its sessions");
     }
 
     fn session(&self, session: &Session<'_>) {
         self.sessions.lock().unwrap().push(format!("{session:?}"));
+    }
+
+    fn told(&self, _told: &Told, _sessions: u32) {
+        panic!("no session is told so here");
     }
 }
 

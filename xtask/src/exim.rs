@@ -12,6 +12,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use crate::tools::{output_of, remove, told};
+
 /// The packages, and the folder each is unpacked into.
 const BUILDS: [(&str, &str); 2] = [
     ("exim4-daemon-light", "exim-light"),
@@ -173,36 +175,6 @@ fn check_linking(program: &Path, directories: &BTreeSet<PathBuf>) -> Result<(), 
         return Ok(());
     }
     Err(format!("{}: {}", program.display(), missing.join(", ")))
-}
-
-/// Runs a program and gives what it prints; its complaint where it fails.
-fn output_of(command: &mut Command) -> Result<String, String> {
-    let words: Vec<_> = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
-    let line = words.join(" ");
-    let output = command
-        .env("LC_ALL", "C")
-        .output()
-        .map_err(|error| format!("{line}: {error}; the tests with a real MTA need Debian"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{line}: {}: {}", output.status, complaint.trim()))
-}
-
-fn remove(directory: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(told(directory, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn told(path: &Path, error: &std::io::Error) -> String {
-    format!("{}: {error}", path.display())
 }
 
 #[cfg(test)]

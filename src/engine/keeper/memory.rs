@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     clock::Timestamp,
+    engine::Ready,
     policy::{Known, PolicyDomain, Standing, StsStanding},
 };
 
@@ -23,7 +24,7 @@ pub(super) struct Remembered {
     /// The facts.
     pub(super) known: Known,
     /// What they came to when they were learned.
-    pub(super) standing: Standing,
+    pub(super) ready: Arc<Ready>,
     /// When the TXT record was last looked up.
     pub(super) looked_up_at: Timestamp,
     /// From when on it is to be looked up again.
@@ -45,11 +46,16 @@ impl Remembered {
     /// The standing for lack of a newer look; `None` where a policy expired or the store was not
     /// read, because then it is not known.
     pub(super) fn standing_at(&self, now: Timestamp) -> Option<Standing> {
-        let expired = match &self.standing.sts {
+        let expired = match &self.standing().sts {
             StsStanding::InForce { kept, .. } => !kept.holds_at(now),
             StsStanding::NotAnnounced | StsStanding::Unfetched(_) => !self.store_was_read,
         };
-        (!expired).then(|| self.standing.clone())
+        (!expired).then(|| self.standing().clone())
+    }
+
+    /// What the facts came to when they were learned.
+    pub(super) fn standing(&self) -> &Standing {
+        self.ready.standing()
     }
 }
 
@@ -88,24 +94,25 @@ impl Memory {
         }
     }
 
-    pub(super) fn recall(&self, domain: &PolicyDomain) -> Option<Arc<Remembered>> {
+    /// By name: lower case A-labels, as a domain has it.
+    pub(super) fn recall(&self, domain: &str) -> Option<Arc<Remembered>> {
         self.shard(domain)?.recall(domain)
     }
 
     pub(super) fn remember(&self, domain: &PolicyDomain, remembered: Arc<Remembered>) {
-        if let Some(mut shard) = self.shard(domain) {
+        if let Some(mut shard) = self.shard(domain.as_str()) {
             shard.remember(domain.clone(), remembered);
         }
     }
 
     pub(super) fn forget(&self, domain: &PolicyDomain) {
-        if let Some(mut shard) = self.shard(domain) {
+        if let Some(mut shard) = self.shard(domain.as_str()) {
             shard.young.remove(domain);
             shard.old.remove(domain);
         }
     }
 
-    fn shard(&self, domain: &PolicyDomain) -> Option<MutexGuard<'_, Generations>> {
+    fn shard(&self, domain: &str) -> Option<MutexGuard<'_, Generations>> {
         let number = usize::try_from(self.hasher.hash_one(domain) % SHARDS as u64).ok()?;
         // A panic of another thread while it held the lock leaves maps that are still whole.
         let shard = self.shards.get(number)?;
@@ -114,7 +121,7 @@ impl Memory {
 }
 
 impl Generations {
-    fn recall(&mut self, domain: &PolicyDomain) -> Option<Arc<Remembered>> {
+    fn recall(&mut self, domain: &str) -> Option<Arc<Remembered>> {
         if let Some(remembered) = self.young.get(domain) {
             return Some(Arc::clone(remembered));
         }
@@ -144,7 +151,7 @@ mod tests {
                 kept: None,
                 trouble: None,
             },
-            standing: Standing::without_policy(domain.clone()),
+            ready: Arc::new(Ready::new(Standing::without_policy(domain.clone()))),
             looked_up_at: Timestamp(100),
             stale_from: Timestamp(200),
             store_was_read: true,
@@ -164,7 +171,10 @@ mod tests {
         for number in 0..20_000 {
             let domain = domain(number);
             memory.remember(&domain, remembered(&domain));
-            assert!(memory.recall(&favourite).is_some(), "lost after {number}");
+            assert!(
+                memory.recall(favourite.as_str()).is_some(),
+                "lost after {number}"
+            );
         }
         let held = |shard: &Mutex<Generations>| {
             let shard = shard.lock().unwrap();
@@ -173,7 +183,7 @@ mod tests {
         let held: usize = memory.shards.iter().map(held).sum();
         assert!(held <= 1_600, "{held}");
         memory.forget(&favourite);
-        assert!(memory.recall(&favourite).is_none());
+        assert!(memory.recall(favourite.as_str()).is_none());
     }
 
     #[test]

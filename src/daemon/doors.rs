@@ -1,0 +1,74 @@
+//! The doors of the daemon: all of them are open before one of them is served, so that whoever
+//! connects is answered.
+
+use std::sync::Arc;
+
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{StartError, operator::Operator, parts::Parts};
+use crate::{
+    config::{Config, kind::file_mode},
+    ctl,
+    doors::{datagram::DatagramDoor, plugin_socket::PluginSocket, socketmap::Socketmap},
+    net::{
+        activation::Activated,
+        unix_socket::{Access, BoundSocket},
+    },
+    observe::Counters,
+};
+
+/// Open doors.
+pub(super) struct Doors {
+    plugin_socket: PluginSocket,
+    socketmap: Socketmap,
+    datagram_door: Option<DatagramDoor>,
+    control_socket: BoundSocket,
+}
+
+impl Doors {
+    /// Opens them all, with the sockets that systemd passed and those that are bound here.
+    ///
+    /// # Errors
+    /// When the operator must act first.
+    pub(super) fn open(
+        config: &Config,
+        activated: &mut Activated,
+        counters: &Arc<Counters>,
+    ) -> Result<Self, StartError> {
+        let plugin_socket =
+            PluginSocket::open(&config.plugin_socket, activated, Arc::clone(counters))?;
+        let socketmap = Socketmap::open(&config.socketmap, activated, Arc::clone(counters))?;
+        let datagram_door =
+            DatagramDoor::open(&config.tlsrpt_socket, activated, Arc::clone(counters))?;
+        let control = &config.control_socket;
+        let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
+        Ok(Self {
+            plugin_socket,
+            socketmap,
+            datagram_door,
+            control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
+        })
+    }
+
+    /// Serves them until `stopping` turns true. None ends before.
+    pub(super) fn serve(
+        self,
+        parts: &Parts,
+        operator: &Arc<Operator>,
+        stopping: &watch::Receiver<bool>,
+    ) -> JoinSet<()> {
+        let mut doors = JoinSet::new();
+        let hook = || Arc::clone(&parts.engine) as _;
+        doors.spawn(self.plugin_socket.serve(hook(), stopping.clone()));
+        doors.spawn(self.socketmap.serve(hook(), stopping.clone()));
+        if let Some(door) = self.datagram_door {
+            doors.spawn(door.serve(hook(), stopping.clone()));
+        }
+        doors.spawn(ctl::server::serve(
+            self.control_socket,
+            Arc::clone(operator) as _,
+            stopping.clone(),
+        ));
+        doors
+    }
+}
