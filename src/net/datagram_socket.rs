@@ -1,9 +1,9 @@
 //! A unix datagram socket to be told on, as Postfix tells outcomes through libtlsrpt: whoever may
 //! write to its file sends, and nobody is answered.
 //!
-//! The kernel keeps what was sent until it is read, `net.unix.max_dgram_qlen` datagrams at most, and
-//! the sender does not wait: what finds no room is lost. A socket that systemd holds goes on
-//! taking datagrams while no daemon runs.
+//! The kernel keeps what was sent until it is read, `net.unix.max_dgram_qlen` datagrams at most and
+//! no more than fits a sender's own buffer, and the sender does not wait: what finds no room is lost.
+//! A socket that systemd holds goes on taking datagrams while no daemon runs.
 
 use std::{os::unix::net::UnixDatagram, path::Path};
 

@@ -19,7 +19,8 @@ use super::{
 const RESTARTS: u64 = 10;
 const RESTARTS_OF_THE_TRIAL: u64 = 100;
 
-/// How many senders tell at once, as Postfix's smtp(8) processes do.
+/// How many senders tell at once, as Postfix's smtp(8) processes do. What waits is also charged to
+/// the sender's own buffer: of one alone the kernel keeps some 200, whatever the queue's length.
 const SENDERS: u64 = 8;
 
 /// What is told in a second in the trial, by all senders together.
