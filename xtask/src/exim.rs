@@ -12,7 +12,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::tools::{output_of, remove, told};
+use crate::tools::{no_arguments, output_of, remove, told, tools_directory};
 
 /// The packages, and the folder each is unpacked into.
 const BUILDS: [(&str, &str); 2] = [
@@ -31,22 +31,16 @@ const PACKAGES_MAX: usize = 100;
 
 /// `cargo xtask exim`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
-    if let Some(argument) = arguments.first() {
-        return Err(format!("{argument}: no arguments are taken"));
-    }
-    prepare(&super::target_directory()?)?;
+    no_arguments(arguments)?;
+    prepare(&tools_directory()?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Unpacks both builds below the target directory. What is there already is left as it is.
+/// Unpacks both builds into the directory of the tests' tools. What is there already is left as it is.
 ///
 /// # Errors
 /// The machine: it is no Debian, the packages cannot be had, or the disk is full. In words.
-pub(crate) fn prepare(target: &Path) -> Result<(), String> {
-    let tools = target.join("test-tools");
-    fs::create_dir_all(&tools).map_err(|error| told(&tools, &error))?;
-    // apt-get is given the folder as its working directory.
-    let tools = fs::canonicalize(&tools).map_err(|error| told(&tools, &error))?;
+pub(crate) fn prepare(tools: &Path) -> Result<(), String> {
     for (package, name) in BUILDS {
         let finished = tools.join(name);
         if finished.join(LIBRARY_DIRECTORIES).is_file() {

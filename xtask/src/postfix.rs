@@ -13,7 +13,7 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use crate::tools::{output_of, remove, told};
+use crate::tools::{no_arguments, output_of, remove, told, tools_directory};
 
 mod sources;
 
@@ -68,22 +68,16 @@ const POSTDROP_GROUP: u32 = 102;
 
 /// `cargo xtask postfix`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
-    if let Some(argument) = arguments.first() {
-        return Err(format!("{argument}: no arguments are taken"));
-    }
-    prepare(&super::target_directory()?)?;
+    no_arguments(arguments)?;
+    prepare(&tools_directory()?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fetches both below the target directory. What is there already is left as it is.
+/// Fetches both into the directory of the tests' tools. What is there already is left as it is.
 ///
 /// # Errors
 /// The machine: it is no Debian, no mirror has the packages, or the disk is full. In words.
-pub(crate) fn prepare(target: &Path) -> Result<(), String> {
-    let tools = target.join("test-tools");
-    fs::create_dir_all(&tools).map_err(|error| told(&tools, &error))?;
-    // apt-get is told of paths in a file, and they hold from the root on.
-    let tools = fs::canonicalize(&tools).map_err(|error| told(&tools, &error))?;
+pub(crate) fn prepare(tools: &Path) -> Result<(), String> {
     for release in &RELEASES {
         let name = format!("postfix-{}", release.version);
         let finished = tools.join(&name);
@@ -158,6 +152,8 @@ fn write_state(release: &Release, source: &Source, state: &Path) -> Result<(), S
         // The user that apt fetches as may not be allowed into the target directory.
         ("APT::Sandbox::User", String::new()),
         ("Acquire::Languages", "none".to_owned()),
+        // A mirror out of reach is an error at once.
+        ("APT::Update::Error-Mode", "any".to_owned()),
     ] {
         config.push_str(&format!("{option} \"{value}\";\n"));
     }

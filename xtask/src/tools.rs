@@ -25,9 +25,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// # Errors
 /// In words, when something is missing and cannot be installed.
 pub(crate) fn run_chore(arguments: &[String]) -> Result<ExitCode, String> {
-    if let Some(argument) = arguments.first() {
-        return Err(format!("{argument}: no arguments are taken"));
-    }
+    no_arguments(arguments)?;
     install(&root())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -53,10 +51,32 @@ pub(crate) fn install(root: &Path) -> Result<(), String> {
         arguments.extend(packages);
         apt_get(&arguments)?;
     }
-    let target = crate::target_directory()?;
-    crate::exim::prepare(&target)?;
-    crate::postfix::prepare(&target)?;
+    let directory = tools_directory()?;
+    crate::exim::prepare(&directory)?;
+    crate::postfix::prepare(&directory)?;
     crate::consumers::install(root)
+}
+
+/// The end of a chore that was given an argument and takes none.
+///
+/// # Errors
+/// When there is one.
+pub(crate) fn no_arguments(arguments: &[String]) -> Result<(), String> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(argument) => Err(format!("{argument}: no arguments are taken")),
+    }
+}
+
+/// `TARGET/test-tools`, where the tests look for real MTAs: made, and its path from the root on, because
+/// apt-get works in it and is told of it.
+///
+/// # Errors
+/// In words, when it cannot be made.
+pub(crate) fn tools_directory() -> Result<PathBuf, String> {
+    let tools = crate::target_directory()?.join("test-tools");
+    fs::create_dir_all(&tools).map_err(|error| told(&tools, &error))?;
+    fs::canonicalize(&tools).map_err(|error| told(&tools, &error))
 }
 
 /// Runs apt-get without questions.
