@@ -88,7 +88,9 @@ fn every_domain_comes_out_as_its_truth_says(
 
 /// Waits until nothing more is to be expected: every session of the truth is counted, told or inferred.
 fn settle(daemon: &Daemon<'_>, truths: &[&Case]) {
-    let expected: u64 = truths.iter().map(|case| case.sessions).sum();
+    // Where nobody asks for reports Postfix tells nothing, and nobody would read it.
+    let reported = truths.iter().filter(|case| case.report.is_some());
+    let expected: u64 = reported.map(|case| case.sessions).sum();
     let all_are_counted = comes_true(|| daemon.counted_in_all() >= expected);
     if !all_are_counted {
         for case in truths {
