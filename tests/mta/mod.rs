@@ -9,6 +9,7 @@ pub(crate) mod laboratory;
 pub(crate) mod namespace;
 pub(crate) mod postfix;
 pub(crate) mod stand_in;
+pub(crate) mod truth;
 pub(crate) mod world;
 
 use std::{
@@ -69,12 +70,17 @@ pub(crate) fn can_run(mta: &str, programs: &[&str], files: &[(&Path, &str)]) -> 
 }
 
 /// Looks again and again until it is so.
-pub(crate) fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, so: impl FnMut() -> bool) {
+    assert!(comes_true(so), "waited in vain: {what}");
+}
+
+/// Does it come true within half a minute?
+pub(crate) fn comes_true(mut so: impl FnMut() -> bool) -> bool {
     for _ in 0..600 {
         if so() {
-            return;
+            return true;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("waited in vain: {what}");
+    false
 }
