@@ -91,6 +91,7 @@ pub async fn run(
     let mut doors = doors.serve(&parts, &operator, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
+    workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
     tell_systemd(&[NotifyState::Ready]);

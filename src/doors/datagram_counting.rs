@@ -23,7 +23,8 @@ use crate::{
 /// on their way out.
 const REMEMBERED_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
-/// How often datagrams that are not understood are shown in the log, after the first of each kind.
+/// How often the log says that datagrams were dropped, and shows one that is not understood after the
+/// first of each kind.
 const SHOWN_EVERY: Duration = Duration::from_secs(60);
 
 /// What is told, and how often.
@@ -39,6 +40,7 @@ pub(super) struct Counting {
     /// Which piece this is, to tell what is due in it.
     piece: u64,
     sample: Sample,
+    losses: Losses,
 }
 
 impl Counting {
@@ -50,6 +52,7 @@ impl Counting {
             due: Vec::new(),
             piece: 0,
             sample: Sample::default(),
+            losses: Losses::default(),
         }
     }
 
@@ -58,6 +61,8 @@ impl Counting {
         let mut counted = None;
         while let Some(datagrams) = queue.take(counted.take()) {
             self.count(&datagrams);
+            self.losses
+                .say(self.counters.datagrams_dropped.value(), now());
             counted = Some(datagrams);
         }
     }
@@ -186,6 +191,31 @@ impl Known {
         } else {
             self.due = Some((piece, due.len()));
             due.push((Arc::clone(&self.told), 1));
+        }
+    }
+}
+
+/// What is said of datagrams that found no room. The thread that reads says nothing itself: a log may
+/// make it wait.
+#[derive(Debug, Default)]
+struct Losses {
+    said: u64,
+    last_said: Option<Instant>,
+}
+
+impl Losses {
+    fn say(&mut self, dropped: u64, now: Instant) {
+        let quiet = self
+            .last_said
+            .is_none_or(|last| now.duration_since(last) >= SHOWN_EVERY);
+        if dropped > self.said && quiet {
+            tracing::error!(
+                dropped = dropped - self.said,
+                "outcomes came faster than they could be counted and were dropped; \
+                 tlsrpt_socket.waiting_mib_max bounds how much may wait"
+            );
+            self.said = dropped;
+            self.last_said = Some(now);
         }
     }
 }

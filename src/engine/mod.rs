@@ -32,6 +32,7 @@ pub mod settle;
 
 mod doubts;
 mod last_answers;
+mod memory;
 mod ready;
 mod silent;
 mod told;

@@ -9,6 +9,12 @@ use std::sync::Arc;
 
 use crate::{policy::PolicyDomain, record::finding::DomainFindings};
 
+mod hosts;
+mod scout;
+mod wishes;
+
+pub use scout::{Scout, ScoutParts};
+
 /// Where the engine learns what the mail hosts of a domain are like.
 pub trait Findings: Send + Sync {
     /// Wishes for fresh findings: mail is going to this domain. Returns at once, and is called for
