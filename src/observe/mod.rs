@@ -124,7 +124,7 @@ counters! {
     probes,
     /// Of those, hosts that could not be reached.
     probes_unreached,
-    /// Domains not looked at because too many waited for it.
+    /// Questions whose domain was not looked at because too many waited for it.
     probe_domains_dropped,
     /// Sessions inferred because the MTA said nothing of them.
     sessions_inferred,

@@ -22,6 +22,7 @@ mod datagrams;
 mod days;
 mod host;
 mod life;
+mod looks;
 mod mail;
 mod restarts;
 mod scripted;
