@@ -163,17 +163,9 @@ fn unix_socket(
     }
     let mode = file_mode(&config.mode).map_err(SocketmapError::Mode)?;
     let access = Access::mode(mode).for_group(&config.group);
-    match BoundSocket::open_in_place(&config.path, &access, activated)? {
-        Place::Open(socket) => Ok(Some(socket)),
-        Place::NothingAbove(missing) => {
-            tracing::info!(
-                path = %config.path.display(),
-                missing = %missing.display(),
-                "the socketmap has no unix socket, for there is no Postfix"
-            );
-            Ok(None)
-        }
-    }
+    let place: Place<_> = BoundSocket::open_in_place(&config.path, &access, activated)?;
+    let default = SocketmapConfig::default().path;
+    Ok(place.or_say("socketmap.path", &config.path, &default))
 }
 
 async fn listen<L>(listener: L, desk: Arc<Desk>, shutdown: watch::Receiver<bool>)

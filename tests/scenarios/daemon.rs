@@ -18,10 +18,13 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod datagrams;
 mod days;
 mod host;
 mod life;
+mod looks;
 mod mail;
+mod restarts;
 mod scripted;
 mod socketmap;
 mod sockets;

@@ -3,12 +3,15 @@
 mod capi;
 mod consumers;
 mod daemon;
+mod datagram;
 mod deliver;
 mod demo;
 mod exim;
 mod in_process;
 mod plugin_socket;
 mod policy;
+mod postfix;
+mod probe;
 mod report;
 mod socketmap;
 mod store;
