@@ -7,6 +7,7 @@
 
 use std::{fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 /// Seconds since 1970-01-01T00:00:00Z.
@@ -125,17 +126,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place the time comes from"
-        )]
-        let now = std::time::SystemTime::now();
-        let seconds = now
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |elapsed| {
-                i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
-            });
-        Timestamp(seconds)
+        // To some milliseconds, which is enough, and costs a tenth of the exact time: it is asked for
+        // with every question.
+        Timestamp(clock_gettime(ClockId::RealtimeCoarse).tv_sec.max(0))
     }
 
     fn wait_until(&self, moment: Timestamp) -> BoxFuture<'_, ()> {

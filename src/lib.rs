@@ -42,6 +42,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod net;
 pub mod observe;
+mod quick_hash;
 
 #[cfg(feature = "demo")]
 pub mod demo;

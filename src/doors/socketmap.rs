@@ -5,7 +5,7 @@
 //! them, [`socketmap_request`](super::socketmap_request) reads what it asks, and
 //! [`socketmap_reply`] words the answer.
 
-use std::{hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustix::net::{SendFlags, send};
 use tokio::{
@@ -68,8 +68,6 @@ pub(super) struct Desk {
     pub(super) hook: Arc<dyn AsyncHook>,
     pub(super) counters: Arc<Counters>,
     pub(super) wordings: Wordings,
-    /// For the domains that a client has asked about.
-    pub(super) hasher: RandomState,
     /// How long a client may ask nothing, and how long it may take to read its replies.
     pub(super) idle: Duration,
     /// For one question.
@@ -126,7 +124,6 @@ impl Socketmap {
             hook,
             counters: self.counters,
             wordings: Wordings::default(),
-            hasher: RandomState::new(),
             idle: self.limits.idle,
             deadline: self.limits.deadline,
             clients: Arc::new(Semaphore::new(permits)),

@@ -32,9 +32,9 @@ use super::{
     socketmap::Desk,
     socketmap_reply::{TellsPostfix, misconfigured, not_found},
     socketmap_request::{self, MapName, REQUEST_OCTETS_MAX, UnknownMap},
-    socketmap_worded::{Places, Worded},
+    socketmap_worded::Worded,
 };
-use crate::hook::Answer;
+use crate::{hook::Answer, quick_hash::QuickHasher};
 
 /// What a client speaks on.
 pub(super) trait Stream: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static {}
@@ -62,8 +62,9 @@ pub(super) struct Client<S> {
     arrived: Vec<u8>,
     /// What has not been sent.
     replies: Vec<u8>,
-    /// The domains it has asked about, by their hashes.
-    asked: HashSet<u64, BuildHasherDefault<Places>>,
+    /// The domains it has asked about, by their hashes. Of two with one hash the second is not
+    /// counted, which is the safe side.
+    asked: HashSet<u64, BuildHasherDefault<QuickHasher>>,
     /// It has been told that it asks for a map that we do not have.
     misconfigured: bool,
 }
@@ -285,7 +286,7 @@ impl<S: Stream> Client<S> {
         }
         if let Some(asker) = worded.asker
             && self.asked.len() < DOMAINS_MAX
-            && self.asked.insert(self.desk.hasher.hash_one(domain))
+            && self.asked.insert(self.asked.hasher().hash_one(domain))
         {
             self.desk.hook.answered(answer, asker);
         }

@@ -8,10 +8,12 @@
 use std::{
     borrow::Borrow,
     collections::HashMap,
-    hash::{BuildHasher as _, Hash, RandomState},
+    hash::{BuildHasher as _, BuildHasherDefault, Hash},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use crate::quick_hash::QuickHasher;
 
 /// What is remembered of each key. It is recalled by the key, or by what the key borrows as and hashes
 /// like.
@@ -19,7 +21,6 @@ use std::{
 pub(super) struct Memory<K, V> {
     /// Several, so that deliveries at once do not wait for each other.
     shards: Vec<Mutex<Generations<K, V>>>,
-    hasher: RandomState,
 }
 
 #[derive(Debug)]
@@ -46,7 +47,6 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
         };
         Self {
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            hasher: RandomState::new(),
         }
     }
 
@@ -93,7 +93,9 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
     }
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<MutexGuard<'_, Generations<K, V>>> {
-        let number = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).ok()?;
+        // Who chooses names that share a shard makes room for others in the rest.
+        let hash = BuildHasherDefault::<QuickHasher>::default().hash_one(key);
+        let number = usize::try_from(hash % SHARDS as u64).ok()?;
         // A panic of another thread while it held the lock leaves maps that are still whole.
         let shard = self.shards.get(number)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))

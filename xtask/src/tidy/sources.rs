@@ -70,6 +70,7 @@ const OF_A_DOOR: &[&str] = &[
     "net::unix_socket",
     // What is asked, answered and told is made of these: values, and pure.
     "policy",
+    "quick_hash",
     "record::Failure",
     "record::told",
     "record::untrusted",
