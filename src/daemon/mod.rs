@@ -18,9 +18,13 @@ use crate::{
     clock::Clock,
     config::{Config, Loaded, kind::file_mode, load::load},
     ctl,
-    doors::plugin_socket::{PluginSocket, PluginSocketError},
+    doors::{
+        plugin_socket::{PluginSocket, PluginSocketError},
+        postfix_log::PostfixLog,
+    },
     net::unix_socket::{BoundSocket, SocketError},
     observe::log::LogControl,
+    report::Submitter,
 };
 
 mod open_files;
@@ -82,7 +86,10 @@ pub async fn run(
     ));
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
-    workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
+    workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
+    if let Some(log) = postfix_log(&loaded.config, &parts) {
+        workers.spawn(log.follow(stopping));
+    }
     tell_systemd(&[NotifyState::Ready]);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -130,6 +137,22 @@ pub async fn run(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What follows Postfix's log, where there is one.
+fn postfix_log(config: &Config, parts: &Parts) -> Option<PostfixLog> {
+    let config = &config.postfix_log;
+    if config.path.as_os_str().is_empty() {
+        return None;
+    }
+    let report_sender = parts.reports.submitter().map(Submitter::envelope_from);
+    Some(PostfixLog::new(
+        config,
+        report_sender,
+        Arc::clone(&parts.engine) as _,
+        Arc::clone(&parts.counters),
+        Arc::clone(&parts.clock),
+    ))
 }
 
 /// Reads the configuration again and takes up what can be changed while running; a file that is

@@ -9,6 +9,11 @@ pub mod in_process;
 pub mod plugin_answer;
 pub mod plugin_line;
 pub mod plugin_socket;
+pub mod postfix_line;
+pub mod postfix_log;
+pub mod postfix_log_sessions;
+pub mod postfix_log_told;
 
 mod line_reader;
 mod plugin_escape;
+mod recent;
