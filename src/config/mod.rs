@@ -449,7 +449,7 @@ impl Default for PluginSocketConfig {
 impl Default for SocketmapConfig {
     fn default() -> Self {
         Self {
-            path: "/run/sealpost/socketmap.sock".into(),
+            path: "/var/spool/postfix/sealpost/socketmap.sock".into(),
             mode: "0660".to_owned(),
             group: "postfix".to_owned(),
             listen: Vec::new(),

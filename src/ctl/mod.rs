@@ -26,6 +26,7 @@ mod report;
 mod screen;
 mod serve;
 mod sessions;
+mod setup;
 mod status;
 mod words;
 
@@ -68,6 +69,9 @@ enum Command {
     /// The configuration file: what is wrong with it, what can be set, what holds
     #[command(subcommand)]
     Config(config::Command),
+    /// What the installed MTA needs so that it goes by Sealpost
+    #[command(subcommand)]
+    Setup(setup::Command),
     /// The whole of it in a small Internet on this machine, without root and without network
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
@@ -103,6 +107,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
+        Command::Setup(command) => setup::run(command, &mut context),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options),
     };

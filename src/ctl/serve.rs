@@ -15,6 +15,7 @@ use crate::{
     clock::{Clock, LaboratoryClock, SystemClock},
     config::load::{DEFAULT_PATH, load},
     daemon,
+    net::activation::Activated,
     observe::log,
 };
 
@@ -48,11 +49,13 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     for warning in loaded.warnings(clock.now().day()) {
         tracing::warn!("{warning}");
     }
+    // Before the runtime, for that starts threads.
+    let activated = Activated::take().map_err(|error| Failure::Setup(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Internal(error.to_string()))?;
-    let ended = runtime.block_on(daemon::run(loaded, clock, &log));
+    let ended = runtime.block_on(daemon::run(loaded, clock, &log, activated));
     // Blocking work that hangs must not keep a stopped daemon alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ended.map_err(|error| Failure::Setup(error.to_string()))?;

@@ -64,7 +64,7 @@ pub async fn serve(
             }
         }
     }
-    // Whoever comes now is told by the system that nobody listens.
+    // Whoever comes now is told by the system that nobody listens, or waits where systemd does.
     drop(socket);
     let drained = timeout(DRAIN, async {
         while clients.join_next().await.is_some() {}

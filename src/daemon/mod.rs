@@ -1,7 +1,8 @@
 //! The daemon: starts the stages, joins them, and stops them in order.
 //!
-//! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, so that
-//! whoever connects is answered; then systemd hears that we are ready. Stop, the other way round: the
+//! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, each with
+//! systemd's socket or one of our own, so that whoever connects is answered; then systemd hears that
+//! we are ready. Stop, the other way round: the
 //! doors answer what they have and close, the courier finishes what is under way, the recorder writes
 //! what is in the journal.
 
@@ -16,22 +17,24 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{Config, Loaded, kind::file_mode, load::load},
-    ctl,
+    config::{Config, Loaded, load::load},
     doors::{
-        plugin_socket::{PluginSocket, PluginSocketError},
-        postfix_log::PostfixLog,
+        datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
     },
-    net::unix_socket::{BoundSocket, SocketError},
+    net::{
+        activation::{Activated, ActivationError},
+        unix_socket::SocketError,
+    },
     observe::log::LogControl,
-    report::Submitter,
 };
 
+mod doors;
 mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
 
+use doors::Doors;
 use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
 
@@ -45,9 +48,18 @@ pub enum StartError {
     /// The plugin socket cannot listen.
     #[error(transparent)]
     PluginSocket(#[from] PluginSocketError),
+    /// The socketmap cannot listen.
+    #[error(transparent)]
+    Socketmap(#[from] SocketmapError),
+    /// The socket for outcomes cannot be made.
+    #[error(transparent)]
+    DatagramDoor(#[from] DatagramDoorError),
     /// The control socket cannot listen.
     #[error("control_socket.path: {0}")]
     ControlSocket(#[from] SocketError),
+    /// systemd passed a socket that nothing is for.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The mode of the control socket is none.
     #[error("control_socket.mode: {0}")]
     ControlSocketMode(String),
@@ -56,7 +68,8 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM or SIGINT, on the sockets that systemd passed and those that it
+/// binds itself.
 ///
 /// # Errors
 /// When it cannot start.
@@ -64,32 +77,21 @@ pub async fn run(
     loaded: Loaded,
     clock: Arc<dyn Clock>,
     log: &LogControl,
+    mut activated: Activated,
 ) -> Result<(), StartError> {
     let mut signals = Signals::listen()?;
     open_files::raise_limit(&loaded.config);
     let started_at = clock.now();
     let mut parts = Parts::start(&loaded, clock)?;
-    let plugin_socket =
-        PluginSocket::bind(&loaded.config.plugin_socket, Arc::clone(&parts.counters))?;
-    let control = &loaded.config.control_socket;
-    let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
-    let control_socket = BoundSocket::bind(&control.path, mode)?;
+    let doors = Doors::open(&loaded.config, &mut activated, &parts.counters)?;
+    activated.leftover()?;
     let (stop, stopping) = watch::channel(false);
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 
-    let mut doors = JoinSet::new();
-    doors.spawn(plugin_socket.serve(Arc::clone(&parts.engine) as _, stopping.clone()));
-    doors.spawn(ctl::server::serve(
-        control_socket,
-        operator.clone(),
-        stopping.clone(),
-    ));
+    let mut doors = doors.serve(&parts, &operator, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
-    workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
-    if let Some(log) = postfix_log(&loaded.config, &parts) {
-        workers.spawn(log.follow(stopping));
-    }
+    workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
     tell_systemd(&[NotifyState::Ready]);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -137,22 +139,6 @@ pub async fn run(
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// What follows Postfix's log, where there is one.
-fn postfix_log(config: &Config, parts: &Parts) -> Option<PostfixLog> {
-    let config = &config.postfix_log;
-    if config.path.as_os_str().is_empty() {
-        return None;
-    }
-    let report_sender = parts.reports.submitter().map(Submitter::envelope_from);
-    Some(PostfixLog::new(
-        config,
-        report_sender,
-        Arc::clone(&parts.engine) as _,
-        Arc::clone(&parts.counters),
-        Arc::clone(&parts.clock),
-    ))
 }
 
 /// Reads the configuration again and takes up what can be changed while running; a file that is

@@ -1,7 +1,7 @@
 //! How many files the daemon may have open: each client, lookup, fetch and mail is one.
 //!
 //! Most systems start a daemon with a soft limit of 1,024, which is less than the clients of the
-//! plugin socket alone. At the limit no client is answered and no policy fetched, so the daemon
+//! socketmap alone. At the limit no client is answered and no policy fetched, so the daemon
 //! takes what the hard limit gives it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -33,8 +33,8 @@ pub(super) fn raise_limit(config: &Config) {
         tracing::warn!(
             limit,
             needed,
-            "too few files may be open for plugin_socket.clients_max: raise the hard limit \
-             (LimitNOFILE= of systemd)"
+            "too few files may be open for plugin_socket.clients_max and socketmap.clients_max: \
+             raise the hard limit (LimitNOFILE= of systemd)"
         );
     }
 }
@@ -42,6 +42,7 @@ pub(super) fn raise_limit(config: &Config) {
 fn files_needed(config: &Config) -> u64 {
     let needed = [
         config.plugin_socket.clients_max,
+        config.socketmap.clients_max,
         config.policy.fetches_max,
         config.deliver.concurrent_max,
         OTHER_FILES,

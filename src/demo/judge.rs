@@ -313,6 +313,7 @@ pub(super) mod tests {
     pub(in crate::demo) fn case() -> Case {
         Case {
             domain: "a.test".to_owned(),
+            u_label: None,
             policy: "enforce".to_owned(),
             story: "expired".to_owned(),
             delivered: Delivery::Deferred,
@@ -321,15 +322,19 @@ pub(super) mod tests {
             report: Some(Expected {
                 rua: "r@r.test".to_owned(),
                 policy_type: "sts".to_owned(),
+                policy_domain: None,
                 policy_string: vec!["version: STSv1".to_owned()],
                 success: 0,
                 failure: 1,
                 failures: vec![ExpectedFailure {
                     result_type: "certificate-expired".to_owned(),
                     mx: Some("mx.a.test".to_owned()),
+                    reason: None,
                     sessions: 1,
                 }],
             }),
+            more: Vec::new(),
+            otherwise: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! that name the field and a counter, lets no client's trouble reach another's, and at shutdown
 //! answers what it has received before it closes.
 
+pub mod datagram;
 pub mod in_process;
 pub mod plugin_answer;
 pub mod plugin_line;
@@ -13,7 +14,19 @@ pub mod postfix_line;
 pub mod postfix_log;
 pub mod postfix_log_sessions;
 pub mod postfix_log_told;
+pub mod socketmap;
+pub mod socketmap_reply;
+pub mod socketmap_request;
+pub mod tlsrpt_datagram;
 
+mod clients;
+mod datagram_counting;
+mod datagram_queue;
+mod datagram_reading;
 mod line_reader;
+mod netstring;
 mod plugin_escape;
 mod recent;
+mod socketmap_client;
+mod socketmap_worded;
+mod tlsrpt_failure;

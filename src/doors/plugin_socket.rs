@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    clients,
     line_reader::{Input, Lines},
     plugin_answer,
     plugin_line::{self, LineError, Request},
@@ -23,11 +24,13 @@ use super::{
 use crate::{
     config::{PluginSocketConfig, kind::file_mode},
     hook::AsyncHook,
-    net::unix_socket::{BoundSocket, SocketError},
+    net::activation::Activated,
+    net::unix_socket::{Access, BoundSocket, SocketError},
     observe::Counters,
 };
 
-/// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes and takes its file away.
+/// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes, and takes its file away if
+/// it made that.
 #[derive(Debug)]
 pub struct PluginSocket {
     socket: BoundSocket,
@@ -68,9 +71,21 @@ impl PluginSocket {
         config: &PluginSocketConfig,
         counters: Arc<Counters>,
     ) -> Result<Self, PluginSocketError> {
+        Self::open(config, &mut Activated::none(), counters)
+    }
+
+    /// As [`bind`](Self::bind), unless systemd passed the socket: that one is taken as it is.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn open(
+        config: &PluginSocketConfig,
+        activated: &mut Activated,
+        counters: Arc<Counters>,
+    ) -> Result<Self, PluginSocketError> {
         let mode = file_mode(&config.mode).map_err(PluginSocketError::Mode)?;
         Ok(Self {
-            socket: BoundSocket::bind(&config.path, mode)?,
+            socket: BoundSocket::open(&config.path, &Access::mode(mode), activated)?,
             limits: Limits {
                 allow_uids: config.allow_uids.clone(),
                 clients_max: config.clients_max,
@@ -82,7 +97,7 @@ impl PluginSocket {
     }
 
     /// Answers clients until `shutdown` turns true (or its sender is gone), then answers what has
-    /// been received, closes, and takes the socket's file away.
+    /// been received, closes, and takes the socket's file away if it made that.
     pub async fn serve(self, hook: Arc<dyn AsyncHook>, shutdown: watch::Receiver<bool>) {
         let Self {
             socket,
@@ -90,47 +105,15 @@ impl PluginSocket {
             counters,
         } = self;
         tracing::info!(path = %socket.path().display(), "the plugin socket is open");
-        let mut clients = JoinSet::new();
-        let mut stopping = shutdown.clone();
-        let accepting = async {
-            loop {
-                tokio::select! {
-                    accepted = socket.listener().accept() => match accepted {
-                        Ok((stream, _)) => admit(
-                            stream, &mut clients, &limits, &counters, &hook, &shutdown,
-                        ),
-                        Err(error) => {
-                            tracing::warn!(%error, "the plugin socket could not accept a client");
-                            // Out of file descriptors, as a rule: asking again at once would spin.
-                            tokio::time::sleep(Duration::from_millis(100)).await;
-                        }
-                    },
-                    Some(ended) = clients.join_next() => log_panic(&ended),
-                }
-            }
-        };
-        tokio::select! {
-            () = accepting => {}
-            _ = stopping.wait_for(|stop| *stop) => {}
-        }
-        // Whoever comes now is told by the system that nobody listens.
-        drop(socket);
-        let draining = async {
-            while let Some(ended) = clients.join_next().await {
-                log_panic(&ended);
-            }
-        };
-        // No question takes longer; a client that goes on asking must not hold the daemon up.
-        if timeout(limits.deadline, draining).await.is_err() {
-            tracing::warn!("clients of the plugin socket were cut off at shutdown");
-        }
+        clients::serve(
+            socket,
+            "the plugin socket",
+            limits.deadline,
+            &shutdown,
+            |stream, clients| admit(stream, clients, &limits, &counters, &hook, &shutdown),
+        )
+        .await;
         tracing::info!("the plugin socket is closed");
-    }
-}
-
-fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a client of the plugin socket was dropped by a defect");
     }
 }
 
@@ -143,9 +126,6 @@ fn admit(
     hook: &Arc<dyn AsyncHook>,
     shutdown: &watch::Receiver<bool>,
 ) {
-    while let Some(ended) = clients.try_join_next() {
-        log_panic(&ended);
-    }
     if let Err(problem) = may_speak(&stream, limits, clients.len()) {
         counters.plugin_clients_refused.count();
         tracing::warn!(%problem, "the plugin socket refused a client");
@@ -191,17 +171,6 @@ fn refuse(stream: UnixStream, problem: &str) {
     }
 }
 
-/// How long a client may take to read an answer once the daemon is stopping. One that reads
-/// nothing must not keep the daemon from ending, for meanwhile nobody answers the others.
-const TAKEN_WITHIN_AT_SHUTDOWN: Duration = Duration::from_secs(1);
-
-/// Waits until the shutdown has been on for so long.
-async fn stopped_for(how_long: Duration, shutdown: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is a shutdown as well.
-    let _stopping = shutdown.wait_for(|stop| *stop).await.is_ok();
-    tokio::time::sleep(how_long).await;
-}
-
 /// One client's side of the conversation.
 struct Client {
     lines: Lines,
@@ -239,10 +208,8 @@ impl Client {
             answer.push('\n');
             let taken = tokio::select! {
                 biased;
-                written = timeout(self.limits.idle, writer.write_all(answer.as_bytes())) => {
-                    matches!(written, Ok(Ok(())))
-                }
-                () = stopped_for(TAKEN_WITHIN_AT_SHUTDOWN, &mut shutdown) => false,
+                written = writer.write_all(answer.as_bytes()) => written.is_ok(),
+                () = clients::out_of_patience(self.limits.idle, &mut shutdown) => false,
             };
             if !taken {
                 tracing::debug!("a client of the plugin socket did not take its answer");

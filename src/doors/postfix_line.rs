@@ -111,6 +111,13 @@ pub enum Said<'a> {
         /// The mail host.
         mx: &'a str,
     },
+    /// Postfix 3.10 and later has told libtlsrpt of a session.
+    Reported {
+        /// With whom.
+        peer: Peer<'a>,
+        /// What it told.
+        reported: Reported,
+    },
     /// There was no connection.
     NotConnected {
         /// With whom.
@@ -149,6 +156,15 @@ pub enum Trust {
     Trusted,
     /// It satisfies the policy that Postfix went by, name and all.
     Verified,
+}
+
+/// What Postfix has told libtlsrpt of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reported {
+    /// That STARTTLS was not offered, or refused.
+    WithoutTls,
+    /// Anything else.
+    Other,
 }
 
 /// Whether a connection is a new one.
@@ -221,6 +237,7 @@ fn smtp(message: &str) -> Option<Said<'_>> {
     }
     tls_up(message)
         .or_else(|| certificate(message))
+        .or_else(|| reported(message))
         .or_else(|| {
             let (peer, words) = Peer::before(message.strip_prefix("SSL_connect error to ")?, ": ")?;
             Some(Said::HandshakeFailed { peer, words })
@@ -287,6 +304,21 @@ fn tls_up(message: &str) -> Option<Said<'_>> {
         trust,
         connection,
     })
+}
+
+/// `TLSRPT: status=failure, domain=example.org, receiving_mx=mx.example.org[192.0.2.1], failure_type=...`
+fn reported(message: &str) -> Option<Said<'_>> {
+    let (_status, rest) = message
+        .strip_prefix("TLSRPT: status=")?
+        .split_once(", domain=")?;
+    let (_domain, rest) = rest.split_once(", receiving_mx=")?;
+    let (peer, rest) = Peer::read(rest)?;
+    let reported = if rest.starts_with(", failure_type=starttls_not_supported") {
+        Reported::WithoutTls
+    } else {
+        Reported::Other
+    };
+    Some(Said::Reported { peer, reported })
 }
 
 /// What the check of a certificate says.

@@ -17,7 +17,7 @@
 use std::{collections::VecDeque, net::IpAddr};
 
 use super::{
-    postfix_line::{Connection, Delivery, LogLine, Peer, Process, Said, TlsUsed, Trust},
+    postfix_line::{Connection, Delivery, LogLine, Peer, Process, Reported, Said, TlsUsed, Trust},
     recent::Recent,
 };
 use crate::clock::Timestamp;
@@ -217,6 +217,10 @@ impl LogSessions {
                 let attempts = &mut self.talk(&line.process).attempts;
                 attempts.passed_over(mx, State::NoSession, now);
             }
+            Said::Reported { peer, reported } => {
+                let attempts = &mut self.talk(&line.process).attempts;
+                attempts.reported(peer, *reported, now);
+            }
             Said::NotConnected { .. } => {}
             Said::PassedOver { queue_id, reason } => {
                 let talk = self.talk(&line.process);
@@ -315,7 +319,8 @@ impl LogSessions {
             State::HandshakeFailed => How::HandshakeFailed(attempt.words),
             State::LostInStartTls => How::LostInStartTls,
             State::NotOffered => How::NotOffered,
-            State::Refused => How::Refused,
+            // Postfix 3.11 tells of a refusal that it did not mind.
+            State::Refused | State::Reported(Reported::WithoutTls) => How::Refused,
             State::InTheClear(used) => {
                 certain = used == Some(TlsUsed::Clear);
                 How::InTheClear
@@ -328,7 +333,7 @@ impl LogSessions {
                 domain = named.or(domain);
                 How::TlsaLookupFailed
             }
-            State::Opening | State::NoSession => return,
+            State::Opening | State::Reported(Reported::Other) | State::NoSession => return,
         };
         let Some(domain) = domain else {
             return;

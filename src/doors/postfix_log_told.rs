@@ -19,6 +19,9 @@ pub const IN_THE_CLEAR: &str = "in-the-clear";
 /// The reason code of a mail host that was passed over for its TLSA records.
 pub const TLSA_LOOKUP_FAILED: &str = "tlsa-lookup-failed";
 
+/// The reason code of a certificate that no TLSA record matches.
+pub const DANE_NO_MATCH: &str = "dane-no-match";
+
 /// Whether a session that went like this is to be told: all are, or those only that Postfix does not
 /// tell through libtlsrpt.
 #[must_use]
@@ -36,8 +39,17 @@ pub const fn is_wanted(how: &How, take: PostfixLogTake) -> bool {
 
 /// Tells the hook of a session.
 pub fn tell(hook: &dyn AsyncHook, session: &LogSession) {
-    if session.how == How::TlsaLookupFailed {
-        if let Some(told) = tlsa_lookup_failed(session) {
+    // What failed by a mail host's TLSA records did not fail by the domain's own policy.
+    let of_tlsa = match &session.how {
+        How::TlsaLookupFailed => Some((ResultType::DnssecInvalid, TLSA_LOOKUP_FAILED)),
+        // OpenSSL's "no matching DANE TLSA records".
+        How::NotVerified(words) if words.contains("DANE TLSA") => {
+            Some((ResultType::ValidationFailure, DANE_NO_MATCH))
+        }
+        _ => None,
+    };
+    if let Some((result, reason)) = of_tlsa {
+        if let Some(told) = told_of_tlsa(session, result, reason) {
             hook.told(&told, 1);
         }
         return;
@@ -82,14 +94,16 @@ fn with_words<'a>(facts: Facts<'a>, words: &'a str) -> Facts<'a> {
     }
 }
 
-/// A mail host's TLSA records are its own policy; `None` where a name of the log is no name.
+/// A session under the TLSA records of its mail host, which the log does not have; `None` where a name
+/// of the log is no name.
 // RFC 8460 s1.1: the policy domain of TLSA records is the TLSA base domain, here the MX host's name.
-fn tlsa_lookup_failed(session: &LogSession) -> Option<Told> {
+fn told_of_tlsa(session: &LogSession, result: ResultType, reason: &str) -> Option<Told> {
     let domain: PolicyDomain = session.domain.parse().ok()?;
     let base: PolicyDomain = session.mx.as_ref()?.parse().ok()?;
     let failure = Failure {
         mx: Some(base.to_string()),
-        ..Failure::of_policy(ResultType::DnssecInvalid, TLSA_LOOKUP_FAILED)
+        receiving_ip: session.receiving_ip,
+        ..Failure::of_policy(result, reason)
     };
     let policy = AppliedPolicy {
         policy_type: PolicyType::Tlsa,

@@ -1,11 +1,16 @@
 //! The only outgoing sockets: DNS, HTTPS and SMTP, each behind a trait where a stage waits for it;
-//! and how a unix socket is listened on.
+//! and how the sockets that others come to are had: from systemd, or bound by ourselves.
 //! Everything that arrives here is hostile: bounded in size, count and time.
 
+pub mod activation;
 pub mod address_guard;
+pub mod datagram_socket;
 pub mod dns;
+mod group;
 pub mod hickory;
 pub mod https;
 pub mod policy_host;
 pub mod smtp;
+mod socket_file;
+pub mod tcp_socket;
 pub mod unix_socket;

@@ -1,61 +1,90 @@
-//! A unix socket to listen on: born with its file mode, taken over from a dead daemon, never from a
-//! living one, and removed at the end.
+//! A unix stream socket to listen on: taken over from systemd, or born with its file mode, taken
+//! over from a dead daemon, never from a living one, and removed at the end.
 
-use std::{
-    io::{self, ErrorKind},
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::net, path::Path};
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::SocketType;
 use tokio::net::UnixListener;
 
-/// Why a socket could not be made. All are for the operator.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SocketError {
-    /// Another process answers there.
-    #[error("another process listens on {}", .0.display())]
-    InUse(PathBuf),
-    /// The path has something else on it.
-    #[error("{} exists and is not a socket; it was left alone", .0.display())]
-    NotASocket(PathBuf),
-    /// A system call failed.
-    #[error("cannot {action} {}: {source}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
+use super::{
+    activation::Activated,
+    socket_file::{self, SocketFile, problem},
+};
 
-/// A socket that listens. Dropped, it takes its file away and closes.
+pub use super::socket_file::{Access, Place, SocketError};
+
+/// How many clients may wait to be accepted; the kernel's `net.core.somaxconn` may allow fewer.
+const LISTEN_QUEUE: i32 = 1_024;
+
+/// A socket that listens. Dropped, it closes, and takes its file away if it made that.
 #[derive(Debug)]
 pub struct BoundSocket {
+    // The file goes before the listener, so that a new daemon can bind while the last answers leave.
+    file: SocketFile,
     listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode: only what we made is removed.
-    identity: (u64, u64),
 }
 
 impl BoundSocket {
+    /// The socket at `path`: systemd's, if it passed one, as it is; else one of our own, as
+    /// [`bind`](Self::bind) makes it. Must be called inside a tokio runtime. Clients can connect
+    /// from now on.
+    ///
+    /// # Errors
+    /// When the path is taken, or the system refuses.
+    pub fn open(
+        path: &Path,
+        access: &Access,
+        activated: &mut Activated,
+    ) -> Result<Self, SocketError> {
+        match activated.unix_listener(path) {
+            Some(listener) => Self::listening(listener, SocketFile::inherited(path)),
+            None => Self::bind(path, access),
+        }
+    }
+
+    /// As [`open`](Self::open), but of the directories only the socket's own is made.
+    ///
+    /// # Errors
+    /// When the path is taken, or the system refuses.
+    pub fn open_in_place(
+        path: &Path,
+        access: &Access,
+        activated: &mut Activated,
+    ) -> Result<Place<Self>, SocketError> {
+        if let Some(listener) = activated.unix_listener(path) {
+            return Self::listening(listener, SocketFile::inherited(path)).map(Place::Open);
+        }
+        match socket_file::make_own_directory(path)? {
+            Some(missing) => Ok(Place::NothingAbove(missing)),
+            None => Self::bind(path, access).map(Place::Open),
+        }
+    }
+
     /// Makes the socket, and its directory where that is missing. A socket that nobody listens on,
     /// as a killed daemon leaves behind, is replaced. Must be called inside a tokio runtime.
     /// Clients can connect from now on.
     ///
     /// # Errors
     /// When the path is taken, or the system refuses.
-    pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
+    pub fn bind(path: &Path, access: &Access) -> Result<Self, SocketError> {
         let directory = path.parent().filter(|parent| parent != &Path::new(""));
         if let Some(directory) = directory {
-            std::fs::create_dir_all(directory)
+            fs::create_dir_all(directory)
                 .map_err(|error| problem("make the directory", directory, error))?;
         }
-        make_way(path)?;
-        listen(path, mode)
+        let (socket, file) = socket_file::bind(SocketType::STREAM, path, access)?;
+        rustix::net::listen(&socket, LISTEN_QUEUE)
+            .map_err(|error| problem("listen on", path, error.into()))?;
+        Self::listening(socket.into(), file)
+    }
+
+    fn listening(listener: net::UnixListener, file: SocketFile) -> Result<Self, SocketError> {
+        // systemd passes blocking sockets.
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| UnixListener::from_std(listener))
+            .map_err(|error| problem("listen on", file.path(), error))?;
+        Ok(Self { file, listener })
     }
 
     /// What to accept connections from.
@@ -67,112 +96,118 @@ impl BoundSocket {
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for BoundSocket {
-    // The file goes before the listener, so that a new daemon can bind while the last answers leave.
-    fn drop(&mut self) {
-        let still_ours = std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|file| (file.dev(), file.ino()) == self.identity);
-        if still_ours && let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the socket's file stays behind");
-        }
-    }
-}
-
-/// How many clients may wait to be accepted; the kernel's `net.core.somaxconn` may allow fewer.
-const LISTEN_QUEUE: i32 = 1_024;
-
-/// Removes a socket that nobody listens on.
-fn make_way(path: &Path) -> Result<(), SocketError> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(problem("look at", path, error)),
-        Ok(file) if !file.file_type().is_socket() => {
-            return Err(SocketError::NotASocket(path.to_owned()));
-        }
-        Ok(_) => {}
-    }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(SocketError::InUse(path.to_owned())),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| problem("replace", path, error))
-        }
-        // Its queue is full: somebody is there, and busy.
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Err(SocketError::InUse(path.to_owned()))
-        }
-        Err(error) => Err(problem("see whether anybody listens on", path, error)),
-    }
-}
-
-/// Binds and listens. At no moment is the file open to more users than `mode` lets in.
-fn listen(path: &Path, mode: u32) -> Result<BoundSocket, SocketError> {
-    let refused = |action| move |error: rustix::io::Errno| problem(action, path, error.into());
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )
-    .map_err(refused("make a socket for"))?;
-    // Linux gives the file the mode of the socket, so it is born closed to others.
-    rustix::fs::fchmod(&socket, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
-        .map_err(refused("close to others"))?;
-    let address = SocketAddrUnix::new(path).map_err(refused("use the path"))?;
-    rustix::net::bind(&socket, &address).map_err(refused("bind"))?;
-    let file = std::fs::symlink_metadata(path).map_err(|error| problem("look at", path, error))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(|error| problem("set the mode of", path, error))?;
-    rustix::net::listen(&socket, LISTEN_QUEUE).map_err(refused("listen on"))?;
-    let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))
-        .map_err(|error| problem("listen on", path, error))?;
-    Ok(BoundSocket {
-        listener,
-        path: path.to_owned(),
-        identity: (file.dev(), file.ino()),
-    })
-}
-
-fn problem(action: &'static str, path: &Path, source: io::Error) -> SocketError {
-    SocketError::Io {
-        action,
-        path: path.to_owned(),
-        source,
+        self.file.path()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::{fs::MetadataExt as _, fs::PermissionsExt as _, net};
+
     use super::*;
+
+    fn refused(path: &Path) -> String {
+        let refused = BoundSocket::bind(path, &Access::mode(0o600)).unwrap_err();
+        refused.to_string()
+    }
 
     #[tokio::test]
     async fn a_dead_socket_is_taken_over_and_a_living_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/test.sock");
-        let first = BoundSocket::bind(&path, 0o640).unwrap();
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        let first = BoundSocket::bind(&path, &Access::mode(0o640)).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
-        assert_eq!(
-            BoundSocket::bind(&path, 0o600).unwrap_err().to_string(),
-            format!("another process listens on {}", path.display())
-        );
+        let in_use = format!("another process listens on {}", path.display());
+        assert_eq!(refused(&path), in_use);
         drop(first);
         assert!(!path.exists());
         // A std listener leaves its file behind, as a killed daemon does.
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        drop(net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        drop(BoundSocket::bind(&path, 0o600).unwrap());
-        std::fs::write(&path, "mine").unwrap();
+        drop(BoundSocket::bind(&path, &Access::mode(0o600)).unwrap());
+        // A living socket of another type.
+        let other = net::UnixDatagram::bind(&path).unwrap();
+        assert_eq!(refused(&path), in_use);
+        drop(other);
+        drop(BoundSocket::bind(&path, &Access::mode(0o600)).unwrap());
+        fs::write(&path, "mine").unwrap();
         assert_eq!(
-            BoundSocket::bind(&path, 0o600).unwrap_err().to_string(),
+            refused(&path),
             format!(
                 "{} exists and is not a socket; it was left alone",
                 path.display()
             )
         );
-        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[tokio::test]
+    async fn the_file_gets_its_group_and_one_that_is_missing_stops_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.sock");
+        let own = fs::metadata(directory.path()).unwrap().gid();
+        // Only root can give a file to any group.
+        let given = if own == 0 { 4_711 } else { own };
+        for (group, expected) in [
+            (given.to_string(), given),
+            (String::new(), own),
+            ("no-such-group".to_owned(), own),
+        ] {
+            let access = Access::mode(0o660).for_group(&group);
+            let socket = BoundSocket::bind(&path, &access).unwrap();
+            let file = fs::metadata(&path).unwrap();
+            assert_eq!(file.gid(), expected, "{group}");
+            assert_eq!(file.mode() & 0o777, 0o660);
+            drop(socket);
+        }
+    }
+
+    #[tokio::test]
+    async fn its_own_directory_is_made_and_none_above_where_that_is_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = directory.path().join("spool");
+        let path = queue.join("sealpost/socketmap.sock");
+        let open =
+            || BoundSocket::open_in_place(&path, &Access::mode(0o660), &mut Activated::none());
+        match open().unwrap() {
+            Place::NothingAbove(missing) => assert_eq!(missing, queue),
+            Place::Open(_) => panic!("it was made in {}", queue.display()),
+        }
+        assert!(
+            open()
+                .unwrap()
+                .or_say("socketmap.path", &path, &path)
+                .is_none()
+        );
+        fs::create_dir(&queue).unwrap();
+        let socket = open().unwrap().or_say("socketmap.path", &path, &path);
+        assert!(path.exists());
+        let mode = fs::metadata(queue.join("sealpost")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        drop(socket);
+    }
+
+    #[tokio::test]
+    async fn systemds_socket_is_used_as_it_is_and_its_file_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.sock");
+        let systemd = net::UnixListener::bind(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o606)).unwrap();
+        let passed = systemd.try_clone().unwrap();
+        let mut activated = Activated::of([passed.into()]).unwrap();
+        let access = Access::mode(0o600).for_group("4711");
+        let socket = BoundSocket::open(&path, &access, &mut activated).unwrap();
+        activated.leftover().unwrap();
+        let file = fs::metadata(&path).unwrap();
+        assert_eq!(file.mode() & 0o777, 0o606);
+        assert_ne!(file.gid(), 4_711);
+        let client = net::UnixStream::connect(&path).unwrap();
+        socket.listener().accept().await.unwrap();
+        drop((socket, client));
+        assert!(path.exists());
+        // Who comes between two daemons waits.
+        net::UnixStream::connect(&path).unwrap();
+        systemd.accept().unwrap();
     }
 }

@@ -82,7 +82,7 @@ counters! {
     plugin_lines_malformed,
     /// Policy questions on the socketmap.
     socketmap_queries,
-    /// Of those, answered with `TEMP`: the mail waits.
+    /// Of those, answered with `TEMP` or `PERM`: the mail waits.
     socketmap_deferred,
     /// Requests on the socketmap that were not understood; the client is let go.
     socketmap_malformed,
@@ -92,8 +92,32 @@ counters! {
     datagrams,
     /// Of those, dropped because too much waited to be counted.
     datagrams_dropped,
-    /// Of those, not understood; `sealpost status` has them by kind.
+    /// Of those, not understood; by kind in the next ones.
     datagrams_malformed,
+    /// Longer than 212,992 octets.
+    datagrams_malformed_too_large,
+    /// A name or a policy is not UTF-8.
+    datagrams_malformed_not_utf8,
+    /// Not JSON.
+    datagrams_malformed_not_json,
+    /// JSON of another shape.
+    datagrams_malformed_shape,
+    /// Without a recipient domain, or with one that is none.
+    datagrams_malformed_domain,
+    /// Without a policy.
+    datagrams_malformed_no_policies,
+    /// With a policy domain that is no domain name.
+    datagrams_malformed_policy_domain,
+    /// With a policy type that is not known.
+    datagrams_malformed_policy_type,
+    /// With a final result that is not known.
+    datagrams_malformed_final_result,
+    /// With a failure code that is not known.
+    datagrams_malformed_failure_code,
+    /// With more policies, failures or lines than a delivery can have.
+    datagrams_malformed_too_many,
+    /// Datagrams of another version than 1: what version 1 has is read and counted.
+    datagrams_other_version,
     /// Lines of Postfix's log that told something.
     postfix_log_lines,
     /// Lines of Postfix's log that were too long to be read.

@@ -11,12 +11,13 @@ use std::{
 
 use sealpost::{
     ctl::{protocol::REQUEST_OCTETS_MAX, server},
-    net::unix_socket::BoundSocket,
+    net::unix_socket::{Access, BoundSocket},
 };
 use tokio::sync::watch;
 
 use scripted::Scripted;
 
+mod activation;
 mod days;
 mod host;
 mod life;
@@ -45,7 +46,7 @@ impl Daemon {
         let (stop, stopped) = watch::channel(false);
         let socket = {
             let _inside = runtime.enter();
-            BoundSocket::bind(&directory.path().join("control.sock"), 0o600).unwrap()
+            BoundSocket::bind(&directory.path().join("control.sock"), &Access::mode(0o600)).unwrap()
         };
         let serving = runtime.spawn(server::serve(socket, Arc::new(Scripted), stopped));
         Self {

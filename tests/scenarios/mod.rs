@@ -11,3 +11,4 @@ mod plugin_socket;
 mod policy;
 mod report;
 mod store;
+mod systemd;

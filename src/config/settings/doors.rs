@@ -67,9 +67,12 @@ pub(super) const SOCKETMAP: Section = Section {
         first(
             "path",
             Kind::OptionalSocket,
-            "\"/run/sealpost/socketmap.sock\"",
+            "\"/var/spool/postfix/sealpost/socketmap.sock\"",
             "",
-            "Where the unix socket is. Empty: there is none.",
+            "Where the unix socket is: below Postfix's queue directory, where Postfix finds \
+                 it in its chroot too. Its directory is made where that is missing, but not the \
+                 directory above it: where Postfix has no queue directory the socket is not \
+                 opened, and the log says so. Empty: there is none.",
         ),
         first(
             "mode",

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, net::IpAddr};
 
 use super::{
-    super::postfix_line::{Connection, Delivery, Peer, Reason, TlsUsed, Trust},
+    super::postfix_line::{Connection, Delivery, Peer, Reason, Reported, TlsUsed, Trust},
     cut, server,
 };
 use crate::clock::Timestamp;
@@ -29,6 +29,8 @@ pub(super) struct Attempt {
 pub(super) enum State {
     /// The certificate was found wanting; whether TLS came up is not said yet.
     Opening,
+    /// Postfix told libtlsrpt of it, and what it was is not said yet.
+    Reported(Reported),
     /// TLS is up.
     Established(Trust),
     /// TLS is up, and the certificate does not do.
@@ -69,13 +71,19 @@ impl Attempts {
 
     /// TLS came up with the server, or failed.
     pub(super) fn comes_to(&mut self, peer: &Peer<'_>, state: State, now: Timestamp) {
-        let opening = self
-            .pending
-            .back_mut()
-            .filter(|last| last.state == State::Opening && last.is(peer));
+        let opening = self.pending.back_mut().filter(|last| {
+            matches!(last.state, State::Opening | State::Reported(_)) && last.is(peer)
+        });
         match opening {
             Some(attempt) => attempt.state = state,
             None => self.push(Some(peer), state, String::new(), now),
+        }
+    }
+
+    /// Postfix has told libtlsrpt how it went with the server.
+    pub(super) fn reported(&mut self, peer: &Peer<'_>, reported: Reported, now: Timestamp) {
+        if !self.pending.iter().any(|one| one.is(peer)) {
+            self.push(Some(peer), State::Reported(reported), String::new(), now);
         }
     }
 
@@ -130,11 +138,14 @@ impl Attempts {
             Reason::LostInStartTls(peer) => self.comes_to(&peer, State::LostInStartTls, now),
             Reason::HandshakeFailed => {
                 self.settles(relay, State::HandshakeFailed, now, |state| {
-                    *state == State::HandshakeFailed
+                    matches!(state, State::HandshakeFailed | State::Reported(_))
                 });
             }
             Reason::NotVerified => self.settles(relay, State::NotVerified, now, |state| {
-                matches!(state, State::Established(_) | State::Opening)
+                matches!(
+                    state,
+                    State::Established(_) | State::Opening | State::Reported(_)
+                )
             }),
             Reason::TlsaLookupFailed(mx) => {
                 let lookup = |one: &Attempt| matches!(one.state, State::TlsaLookupFailed(_));

@@ -7,8 +7,9 @@ use std::{fmt, sync::Arc};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, date_time_ymd,
 };
+use ring::digest::{SHA256, digest};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -59,6 +60,9 @@ pub enum Flaw {
 #[derive(Clone)]
 pub struct Leaf {
     certificate: CertificateDer<'static>,
+    certificate_pem: String,
+    private_key_pem: String,
+    public_key_sha256: [u8; 32],
     server_config: Arc<ServerConfig>,
 }
 
@@ -73,6 +77,19 @@ impl Leaf {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.certificate
+    }
+
+    /// The certificate and its private key (PKCS #8), PEM, one behind the other: what a mail server
+    /// of the test's own is given.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        format!("{}{}", self.certificate_pem, self.private_key_pem)
+    }
+
+    /// The SHA-256 of its `SubjectPublicKeyInfo`: what a TLSA record `3 1 1` holds.
+    #[must_use]
+    pub fn public_key_sha256(&self) -> [u8; 32] {
+        self.public_key_sha256
     }
 
     /// The setting of a TLS server (1.2 and 1.3) that shows this certificate whatever SNI says.
@@ -129,7 +146,7 @@ impl Authority {
             Flaw::SelfSigned => {
                 let key = KeyPair::generate()?;
                 let certificate = parameters.self_signed(&key)?;
-                return leaf(certificate.der().clone(), &key);
+                return leaf(&certificate, &key);
             }
         }
         self.trusted.sign(&parameters)
@@ -159,7 +176,7 @@ impl Root {
     fn sign(&self, parameters: &CertificateParams) -> Result<Leaf, AuthorityError> {
         let key = KeyPair::generate()?;
         let certificate = parameters.signed_by(&key, &self.issuer)?;
-        leaf(certificate.der().clone(), &key)
+        leaf(&certificate, &key)
     }
 }
 
@@ -185,15 +202,24 @@ fn set_wide_validity(parameters: &mut CertificateParams) {
     parameters.not_after = date_time_ymd(4096, 1, 1);
 }
 
-fn leaf(certificate: CertificateDer<'static>, key: &KeyPair) -> Result<Leaf, AuthorityError> {
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+fn leaf(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<Leaf, AuthorityError> {
+    let der = certificate.der().clone();
+    let private_key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut public_key_sha256 = [0; 32];
+    let computed = digest(&SHA256, &key.subject_public_key_info());
+    for (octet, computed) in public_key_sha256.iter_mut().zip(computed.as_ref()) {
+        *octet = *computed;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let server_config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)?;
+        .with_single_cert(vec![der.clone()], private_key)?;
     Ok(Leaf {
-        certificate,
+        certificate: der,
+        certificate_pem: certificate.pem(),
+        private_key_pem: key.serialize_pem(),
+        public_key_sha256,
         server_config: Arc::new(server_config),
     })
 }
@@ -248,6 +274,27 @@ mod tests {
         assert_eq!(verify(&authority, &leaf, "mx.a.test"), Ok(()));
         assert_eq!(verify(&authority, &leaf, "mx.b.test"), Ok(()));
         assert!(verify(&authority, &leaf, "mx.c.test").is_err());
+    }
+
+    #[test]
+    fn the_key_that_a_record_names_is_the_one_in_the_certificate() {
+        let authority = Authority::new().unwrap();
+        let leaf = authority.issue(&["mx.a.test"]).unwrap();
+        // ecPublicKey, prime256v1, and a BIT STRING: how every such key begins in DER.
+        let header = [
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+            0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ];
+        let der = leaf.der();
+        let start = der
+            .windows(header.len())
+            .position(|window| window == header)
+            .unwrap();
+        let computed = digest(&SHA256, &der[start..start + header.len() + 65]);
+        assert_eq!(leaf.public_key_sha256(), computed.as_ref());
+        let pem = leaf.pem();
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"), "{pem}");
+        assert!(pem.contains("-----BEGIN PRIVATE KEY-----"), "{pem}");
     }
 
     #[test]

@@ -1,22 +1,55 @@
 //! The recipient domains of the small Internet: what each publishes, how its mail hosts behave, and so
 //! how mail to it must end and what its report must say. The truth is known by construction, not by
 //! asking anyone.
+//!
+//! There are two sets: sixteen domains for the demo and any MTA, and the domains that real Postfix is
+//! held to.
 
-use std::fmt;
+mod blueprint;
+mod dane;
+mod demo;
+mod postfix;
+mod words;
+
+use std::{fmt, iter};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{authority::Flaw, mx::MxBehaviour};
+pub(crate) use blueprint::{
+    Blueprint, Dnssec, MailHost, Place, Preferences, Publishes, Rua, TlsaOf, TlsaPlan, policy_lines,
+};
 
 /// The mailbox that reports go to.
 pub(crate) const RUA: &str = "tlsrpt@reports.test";
 
-/// One recipient domain and its truth. One message is sent to it.
+/// Which recipient domains there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cases {
+    /// The sixteen of the demo: MTA-STS, no DANE.
+    #[default]
+    Demo,
+    /// Those that real Postfix is held to: MTA-STS and DANE, and what only shows with a real MTA.
+    Postfix,
+}
+
+impl Cases {
+    pub(crate) fn blueprints(self) -> Vec<Blueprint> {
+        match self {
+            Self::Demo => demo::blueprints(),
+            Self::Postfix => postfix::blueprints(),
+        }
+    }
+}
+
+/// One recipient domain and its truth. One message is sent to it, and its delivery is tried once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
-    /// The recipient domain.
+    /// The recipient domain, in lower-case ASCII (an A-label where it is not).
     pub domain: String,
-    /// What it publishes, in a few words: `enforce`, `testing`, `no policy`.
+    /// The domain as people write it, where that is not ASCII: `bücher.test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u_label: Option<String>,
+    /// What it publishes, in a few words: `enforce`, `testing`, `no policy`, `DANE`.
     pub policy: String,
     /// What is the matter with it.
     pub story: String,
@@ -26,15 +59,22 @@ pub struct Case {
     pub mx: Option<String>,
     /// How many TLS sessions the sender must count, good and bad.
     pub sessions: u64,
-    /// What its report must say; none where it asks for no reports.
+    /// What its report must say in the one element of its `policies`, or in the first; none where it
+    /// asks for no reports, or where there was no session.
     pub report: Option<Expected>,
+    /// What the other elements must say, in no order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Expected>,
+    /// Where chance decides (two mail hosts of equal preference): the other way that it may end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<Box<Self>>,
 }
 
 impl Case {
     /// The result types its report must hold, sorted, each once.
     #[must_use]
     pub fn result_types(&self) -> Vec<String> {
-        let failures = self.report.iter().flat_map(|report| &report.failures);
+        let failures = self.elements().flat_map(|element| &element.failures);
         let mut types: Vec<String> = failures
             .map(|failure| failure.result_type.clone())
             .collect();
@@ -42,13 +82,28 @@ impl Case {
         types.dedup();
         types
     }
+
+    /// What every element of its report's `policies` must say, in no order; nothing where there must be
+    /// no report.
+    pub fn elements(&self) -> impl Iterator<Item = &Expected> {
+        self.report.iter().chain(&self.more)
+    }
+
+    /// The truth, given which mail host has the message: this, or [`otherwise`](Self::otherwise). This
+    /// where neither fits.
+    #[must_use]
+    pub fn as_taken_by(&self, mx: Option<&str>) -> &Self {
+        iter::successors(Some(self), |case| case.otherwise.as_deref())
+            .find(|case| case.mx.as_deref() == mx)
+            .unwrap_or(self)
+    }
 }
 
 /// How a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
-    /// Delivered over TLS with a certificate that was demanded and verified.
+    /// Delivered over TLS with a certificate that was demanded and verified, by whichever policy.
     TlsVerified,
     /// Delivered over TLS, and nothing was demanded of the certificate.
     Tls,
@@ -69,14 +124,18 @@ impl fmt::Display for Delivery {
     }
 }
 
-/// What the one element of a report's `policies` must say after one message.
+/// What one element of a report's `policies` must say after one message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// Where the report must arrive.
     pub rua: String,
     /// `policy-type`.
     pub policy_type: String,
-    /// `policy-string`, the lines of the policy document; empty where there is none or it was not had.
+    /// `policy-domain` where it is not the recipient domain: under `tlsa` it is the mail host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_domain: Option<String>,
+    /// `policy-string`: the lines of the policy document, or the TLSA records, sorted; empty where
+    /// there is none or it was not had.
     pub policy_string: Vec<String>,
     /// `total-successful-session-count`.
     pub success: u64,
@@ -93,386 +152,126 @@ pub struct ExpectedFailure {
     pub result_type: String,
     /// `receiving-mx-hostname`; none where it was the policy that failed.
     pub mx: Option<String>,
+    /// `failure-reason-code`, without what stands before it to say where the knowledge comes from
+    /// (`policy:`, `probe:`); none where the truth does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// `failed-session-count`.
     pub sessions: u64,
 }
 
-/// How a domain is set up, and what must come of it.
-pub(crate) struct Blueprint {
-    pub(crate) domain: &'static str,
-    pub(crate) story: &'static str,
-    pub(crate) publishes: Publishes,
-    pub(crate) mail_hosts: Vec<MailHost>,
-    pub(crate) rua: Rua,
-    pub(crate) delivered: Delivery,
-    /// The name of the mail host that must have the message.
-    pub(crate) taken_by: Option<&'static str>,
-    pub(crate) success: u64,
-    /// Result type and mail host.
-    pub(crate) failures: Vec<(&'static str, Option<&'static str>)>,
-}
-
-/// What a domain publishes by MTA-STS.
-#[derive(Clone, Copy)]
-pub(crate) enum Publishes {
-    /// Nothing.
-    Nothing,
-    /// A policy of this mode for these MX patterns.
-    Policy(&'static str, &'static [&'static str]),
-    /// A record, and a policy host that nobody can connect to.
-    HostDown,
-    /// A record, and a policy host whose certificate is for another name.
-    HostCertificateWrong,
-    /// A record, and a policy host that serves a web page instead.
-    HostTalksRubbish,
-}
-
-impl Publishes {
-    fn words(self) -> String {
-        match self {
-            Self::Nothing => "no policy".to_owned(),
-            Self::Policy(mode, _) => mode.to_owned(),
-            Self::HostDown => "host down".to_owned(),
-            Self::HostCertificateWrong => "host's certificate bad".to_owned(),
-            Self::HostTalksRubbish => "host serves rubbish".to_owned(),
-        }
-    }
-
-    /// The document, line by line; empty where none is served.
-    pub(crate) fn document(self) -> Vec<String> {
-        let Self::Policy(mode, patterns) = self else {
-            return Vec::new();
-        };
-        let mut lines = vec!["version: STSv1".to_owned(), format!("mode: {mode}")];
-        lines.extend(patterns.iter().map(|pattern| format!("mx: {pattern}")));
-        lines.push("max_age: 604800".to_owned());
-        lines
-    }
-
-    fn policy_type(self) -> &'static str {
-        match self {
-            // OURS: mode none is reported as no-policy-found.
-            Self::Nothing | Self::Policy("none", _) => "no-policy-found",
-            _ => "sts",
-        }
-    }
-}
-
-/// A mail host of a domain, in the order of preference.
-#[derive(Clone, Copy)]
-pub(crate) struct MailHost {
-    pub(crate) name: &'static str,
-    pub(crate) flaw: Option<Flaw>,
-    pub(crate) behaviour: MxBehaviour,
-}
-
-/// Does a domain ask for reports?
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rua {
-    Asks,
-    AsksNot,
-}
-
-impl Blueprint {
-    pub(crate) fn case(&self) -> Case {
-        let failures: Vec<ExpectedFailure> = self
-            .failures
-            .iter()
-            .map(|(result_type, mx)| ExpectedFailure {
-                result_type: (*result_type).to_owned(),
-                mx: mx.map(str::to_owned),
-                sessions: 1,
-            })
-            .collect();
-        let policy_type = self.publishes.policy_type();
-        Case {
-            domain: self.domain.to_owned(),
-            policy: self.publishes.words(),
-            story: self.story.to_owned(),
-            delivered: self.delivered,
-            mx: self.taken_by.map(str::to_owned),
-            sessions: failures.iter().map(|failure| failure.sessions).sum::<u64>() + self.success,
-            report: (self.rua == Rua::Asks).then(|| Expected {
-                rua: RUA.to_owned(),
-                policy_type: policy_type.to_owned(),
-                policy_string: if policy_type == "sts" {
-                    self.publishes.document()
-                } else {
-                    Vec::new()
-                },
-                success: self.success,
-                failure: failures.iter().map(|failure| failure.sessions).sum(),
-                failures,
-            }),
-        }
-    }
-}
-
-const fn good(name: &'static str) -> MailHost {
-    MailHost {
-        name,
-        flaw: None,
-        behaviour: MxBehaviour::Correct,
-    }
-}
-
-const fn flawed(name: &'static str, flaw: Flaw) -> MailHost {
-    MailHost {
-        name,
-        flaw: Some(flaw),
-        behaviour: MxBehaviour::Correct,
-    }
-}
-
-/// A domain whose one good mail host takes the message over verified TLS.
-fn verified(
-    domain: &'static str,
-    story: &'static str,
-    mx: &'static str,
-    patterns: &'static [&'static str],
-) -> Blueprint {
-    Blueprint {
-        domain,
-        story,
-        publishes: Publishes::Policy("enforce", patterns),
-        mail_hosts: vec![good(mx)],
-        rua: Rua::Asks,
-        delivered: Delivery::TlsVerified,
-        taken_by: Some(mx),
-        success: 1,
-        failures: Vec::new(),
-    }
-}
-
-/// An `enforce` domain whose one mail host is not good enough.
-fn refused(
-    domain: &'static str,
-    story: &'static str,
-    host: MailHost,
-    patterns: &'static [&'static str],
-    result_type: &'static str,
-) -> Blueprint {
-    Blueprint {
-        domain,
-        story,
-        publishes: Publishes::Policy("enforce", patterns),
-        mail_hosts: vec![host],
-        rua: Rua::Asks,
-        delivered: Delivery::Deferred,
-        taken_by: None,
-        success: 0,
-        failures: vec![(result_type, Some(host.name))],
-    }
-}
-
-/// A domain without a policy that binds the sender, and a mail host that speaks TLS.
-fn opportunistic(
-    domain: &'static str,
-    story: &'static str,
-    publishes: Publishes,
-    mx: &'static str,
-    policy_failure: Option<&'static str>,
-) -> Blueprint {
-    Blueprint {
-        domain,
-        story,
-        publishes,
-        mail_hosts: vec![good(mx)],
-        rua: Rua::Asks,
-        delivered: Delivery::Tls,
-        taken_by: Some(mx),
-        success: u64::from(policy_failure.is_none()),
-        failures: policy_failure
-            .map(|failure| (failure, None))
-            .into_iter()
-            .collect(),
-    }
-}
-
-/// Every case, in the order of the demo's table.
-pub(crate) fn blueprints() -> Vec<Blueprint> {
-    let mut all = vec![verified(
-        "correct.test",
-        "nothing is wrong",
-        "mx.correct.test",
-        &["mx.correct.test"],
-    )];
-    all.extend(bad_mail_hosts());
-    all.extend(bad_policy_hosts());
-    all.extend([
-        Blueprint {
-            publishes: Publishes::Policy("testing", &["mx.testing.test"]),
-            delivered: Delivery::Tls,
-            taken_by: Some("mx.testing.test"),
-            ..refused(
-                "testing.test",
-                "testing mode, and the MX certificate has expired",
-                flawed("mx.testing.test", Flaw::Expired),
-                &[],
-                "certificate-expired",
-            )
-        },
-        opportunistic(
-            "none.test",
-            "the policy says none",
-            Publishes::Policy("none", &[]),
-            "mx.none.test",
-            None,
-        ),
-        opportunistic(
-            "no-policy.test",
-            "nothing is published",
-            Publishes::Nothing,
-            "mx.no-policy.test",
-            None,
-        ),
-        Blueprint {
-            mail_hosts: vec![
-                flawed("mx1.two-mx.test", Flaw::Expired),
-                good("mx2.two-mx.test"),
-            ],
-            failures: vec![("certificate-expired", Some("mx1.two-mx.test"))],
-            ..verified(
-                "two-mx.test",
-                "the first of two MX has an expired certificate",
-                "mx2.two-mx.test",
-                &["mx1.two-mx.test", "mx2.two-mx.test"],
-            )
-        },
-        verified(
-            "wildcard.test",
-            "the policy names its MX by a wildcard",
-            "mail.wildcard.test",
-            &["*.wildcard.test"],
-        ),
-        Blueprint {
-            rua: Rua::AsksNot,
-            ..verified(
-                "no-rua.test",
-                "nobody asks for a report",
-                "mx.no-rua.test",
-                &["mx.no-rua.test"],
-            )
-        },
-    ]);
-    all
-}
-
-fn bad_mail_hosts() -> Vec<Blueprint> {
-    vec![
-        refused(
-            "expired.test",
-            "the MX certificate has expired",
-            flawed("mx.expired.test", Flaw::Expired),
-            &["mx.expired.test"],
-            "certificate-expired",
-        ),
-        refused(
-            "self-signed.test",
-            "the MX certificate is self-signed",
-            flawed("mx.self-signed.test", Flaw::SelfSigned),
-            &["mx.self-signed.test"],
-            "certificate-not-trusted",
-        ),
-        refused(
-            "wrong-name.test",
-            "the MX certificate is for another name",
-            flawed("mx.wrong-name.test", Flaw::WrongName),
-            &["mx.wrong-name.test"],
-            "certificate-host-mismatch",
-        ),
-        refused(
-            "unknown-ca.test",
-            "the MX certificate is from an unknown CA",
-            flawed("mx.unknown-ca.test", Flaw::UnknownAuthority),
-            &["mx.unknown-ca.test"],
-            "certificate-not-trusted",
-        ),
-        refused(
-            "no-starttls.test",
-            "the MX offers no STARTTLS",
-            MailHost {
-                behaviour: MxBehaviour::NoStartTls,
-                ..good("mx.no-starttls.test")
-            },
-            &["mx.no-starttls.test"],
-            "starttls-not-supported",
-        ),
-        refused(
-            "other-mx.test",
-            "the MX is not one that the policy names",
-            good("mx.elsewhere.test"),
-            &["mx.other-mx.test"],
-            "validation-failure",
-        ),
-    ]
-}
-
-fn bad_policy_hosts() -> Vec<Blueprint> {
-    vec![
-        opportunistic(
-            "policy-down.test",
-            "nobody listens at the policy host",
-            Publishes::HostDown,
-            "mx.policy-down.test",
-            Some("sts-policy-fetch-error"),
-        ),
-        opportunistic(
-            "policy-certificate.test",
-            "the policy host's certificate is for another name",
-            Publishes::HostCertificateWrong,
-            "mx.policy-certificate.test",
-            Some("sts-webpki-invalid"),
-        ),
-        opportunistic(
-            "policy-rubbish.test",
-            "the policy host serves a web page",
-            Publishes::HostTalksRubbish,
-            "mx.policy-rubbish.test",
-            Some("sts-policy-invalid"),
-        ),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::Tlsa;
+
+    fn all(cases: Cases) -> Vec<Case> {
+        let blueprints = cases.blueprints();
+        let hosts = blueprints
+            .iter()
+            .flat_map(|blueprint| &blueprint.mail_hosts);
+        let records: BTreeMap<_, _> = hosts
+            .map(|host| (host.name.to_owned(), vec![Tlsa::of_no_key()]))
+            .collect();
+        blueprints
+            .iter()
+            .map(|blueprint| blueprint.case(&records))
+            .collect()
+    }
 
     #[test]
     fn every_case_is_told_apart_and_hangs_together() {
-        let blueprints = blueprints();
-        assert_eq!(blueprints.len(), 16);
-        let domains: BTreeSet<_> = blueprints
-            .iter()
-            .map(|blueprint| blueprint.domain)
-            .collect();
-        assert_eq!(domains.len(), blueprints.len());
-        for blueprint in &blueprints {
-            let case = blueprint.case();
-            let deferred = case.delivered == Delivery::Deferred;
-            assert_eq!(deferred, case.mx.is_none(), "{}", case.domain);
-            if let Some(report) = &case.report {
-                assert!(report.success + report.failure > 0, "{}", case.domain);
+        for cases in [Cases::Demo, Cases::Postfix] {
+            let all = all(cases);
+            let domains: BTreeSet<_> = all.iter().map(|case| &case.domain).collect();
+            assert_eq!(domains.len(), all.len());
+            let others = all.iter().filter_map(|case| case.otherwise.as_deref());
+            for case in all.iter().chain(others) {
+                let deferred = case.delivered == Delivery::Deferred;
+                assert_eq!(deferred, case.mx.is_none(), "{}", case.domain);
+                let mut sessions = 0;
+                for element in case.elements() {
+                    let details = element.failures.iter().map(|failure| failure.sessions);
+                    assert_eq!(details.sum::<u64>(), element.failure, "{}", case.domain);
+                    assert!(element.success + element.failure > 0, "{}", case.domain);
+                    sessions += element.success + element.failure;
+                }
+                if case.report.is_some() {
+                    assert_eq!(sessions, case.sessions, "{}", case.domain);
+                }
             }
         }
-        let silent: Vec<Case> = blueprints
-            .iter()
-            .map(Blueprint::case)
-            .filter(|case| case.report.is_none())
-            .collect();
+    }
+
+    #[test]
+    fn mail_hosts_have_each_their_own_name_and_are_their_domains() {
+        for cases in [Cases::Demo, Cases::Postfix] {
+            let mut names = BTreeSet::new();
+            for blueprint in cases.blueprints() {
+                let of_domain: Vec<_> = blueprint.mail_hosts.iter().map(|host| host.name).collect();
+                for outcome in blueprint.otherwise.iter().chain([&blueprint.outcome]) {
+                    let taken_by = outcome.taken_by.iter();
+                    let failures = outcome.sessions.iter().flat_map(|one| &one.failures);
+                    for mx in taken_by.chain(failures.filter_map(|one| one.mx.as_ref())) {
+                        assert!(of_domain.contains(mx), "{}: {mx}", blueprint.domain);
+                    }
+                }
+                for name in of_domain {
+                    assert!(names.insert(name), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_demo_has_sixteen_and_one_of_them_asks_for_no_report() {
+        let all = all(Cases::Demo);
+        assert_eq!(all.len(), 16);
+        let silent: Vec<_> = all.iter().filter(|case| case.report.is_none()).collect();
         assert_eq!(silent.len(), 1);
         assert_eq!(silent[0].domain, "no-rua.test");
     }
 
     #[test]
     fn the_truth_is_written_as_the_demo_prints_it() {
-        let case = blueprints()[1].case();
-        let json = serde_json::to_value(&case).unwrap();
-        assert_eq!(json["delivered"], "deferred");
-        assert_eq!(json["report"]["failures"][0]["mx"], "mx.expired.test");
+        let case = &all(Cases::Demo)[1];
+        let json = serde_json::to_value(case).unwrap();
+        let report = serde_json::json!({
+            "rua": RUA,
+            "policy_type": "sts",
+            "policy_string": ["version: STSv1", "mode: enforce", "mx: mx.expired.test",
+                "max_age: 604800"],
+            "success": 0,
+            "failure": 1,
+            "failures": [
+                {"result_type": "certificate-expired", "mx": "mx.expired.test", "sessions": 1},
+            ],
+        });
+        let expected = serde_json::json!({
+            "domain": "expired.test",
+            "policy": "enforce",
+            "story": "the MX certificate has expired",
+            "delivered": "deferred",
+            "mx": null,
+            "sessions": 1,
+            "report": report,
+        });
+        assert_eq!(json, expected);
         assert_eq!(case.result_types(), ["certificate-expired"]);
-        assert_eq!(serde_json::from_value::<Case>(json).unwrap(), case);
+        assert_eq!(serde_json::from_value::<Case>(json).unwrap(), *case);
+    }
+
+    #[test]
+    fn chance_is_told_by_who_has_the_message() {
+        let all = all(Cases::Postfix);
+        let case = all.iter().find(|case| case.otherwise.is_some()).unwrap();
+        let other = case.otherwise.as_deref().unwrap();
+        assert_eq!(case.as_taken_by(case.mx.as_deref()), case);
+        assert_eq!(case.as_taken_by(other.mx.as_deref()), other);
+        assert_eq!(case.as_taken_by(None), case);
+        let json = serde_json::to_value(case).unwrap();
+        assert_eq!(serde_json::from_value::<Case>(json).unwrap(), *case);
     }
 }

@@ -3,22 +3,23 @@
 //! It stands in for the recursive resolver a mail host asks: it has the records it was given, follows
 //! CNAMEs within them, and says of every other name that it does not exist. It speaks UDP and TCP on
 //! the same port, and what it holds can be changed while it runs.
+//!
+//! Nothing in it is signed. A mail host does not look at signatures but trusts its resolver, which
+//! says by one bit of the answer that it has found them good (RFC 7672 s2.1.1): this one says so of the
+//! zones it was told are signed.
+
+mod records;
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
-    str::FromStr as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use hickory_proto::{
-    op::{Header, HeaderCounts, Metadata, ResponseCode},
-    rr::{
-        Name, RData, Record, RecordType,
-        rdata::{A, AAAA, CNAME, MX, SOA, TXT},
-    },
+    op::{Edns, Header, HeaderCounts, Metadata, ResponseCode},
+    rr::{Name, RData, Record, rdata::SOA},
 };
 use hickory_server::{
     Server,
@@ -28,10 +29,11 @@ use hickory_server::{
 };
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::shared::{PORT_ATTEMPTS_MAX, canonical, hold};
-
-/// How many CNAMEs in a row are followed.
-const CNAMES_MAX: usize = 16;
+use self::records::{NameData, Records, Reply};
+use crate::{
+    shared::{PORT_ATTEMPTS_MAX, canonical, hold},
+    tlsa::Tlsa,
+};
 
 /// How long answers may be kept, unless the test sets another time.
 const TIME_TO_LIVE_SECONDS_DEFAULT: u32 = 60;
@@ -82,10 +84,9 @@ impl DnsServer {
     pub async fn start_at(address: SocketAddr) -> io::Result<Self> {
         let (udp, tcp) = bind(address).await?;
         let address = udp.local_addr()?;
-        let state = Arc::new(Mutex::new(State {
-            time_to_live_seconds: TIME_TO_LIVE_SECONDS_DEFAULT,
-            ..State::default()
-        }));
+        let mut state = State::default();
+        state.records.time_to_live_seconds = TIME_TO_LIVE_SECONDS_DEFAULT;
+        let state = Arc::new(Mutex::new(state));
         let mut server = Server::new(Handler {
             state: Arc::clone(&state),
         });
@@ -135,6 +136,28 @@ impl DnsServer {
         self.change(name, |data| data.addresses = addresses.to_vec());
     }
 
+    /// Gives a name (`_25._tcp.mx.example.test`) these TLSA records. Takes away those it had.
+    pub fn set_tlsa(&self, name: &str, records: &[Tlsa]) {
+        self.change(name, |data| data.tlsa = records.to_vec());
+    }
+
+    /// From now on a zone is signed: of this name and of all below it, of what they have and of what
+    /// they have not, the answer says that it is authentic, if the question wants to know.
+    pub fn sign(&self, zone: &str) {
+        hold(&self.state)
+            .records
+            .signed_zones
+            .insert(canonical(zone));
+    }
+
+    /// From now on a zone is not signed.
+    pub fn unsign(&self, zone: &str) {
+        hold(&self.state)
+            .records
+            .signed_zones
+            .remove(&canonical(zone));
+    }
+
     /// Makes a name an alias of another. Whatever else it has is not shown while it is one.
     pub fn set_cname(&self, name: &str, target: &str) {
         self.change(name, |data| data.cname = Some(target.to_owned()));
@@ -142,7 +165,7 @@ impl DnsServer {
 
     /// Takes away all that a name has, faults included. It then does not exist.
     pub fn remove(&self, name: &str) {
-        hold(&self.state).names.remove(&canonical(name));
+        hold(&self.state).records.names.remove(&canonical(name));
     }
 
     /// Makes a name misbehave.
@@ -157,7 +180,7 @@ impl DnsServer {
 
     /// How long answers given from now on may be kept.
     pub fn set_time_to_live_seconds(&self, seconds: u32) {
-        hold(&self.state).time_to_live_seconds = seconds;
+        hold(&self.state).records.time_to_live_seconds = seconds;
     }
 
     /// Every question asked so far, in order.
@@ -184,8 +207,14 @@ impl DnsServer {
 
     fn change(&self, name: &str, change: impl FnOnce(&mut NameData)) {
         let mut state = hold(&self.state);
-        change(state.names.entry(canonical(name)).or_default());
+        change(state.records.names.entry(canonical(name)).or_default());
     }
+}
+
+#[derive(Default)]
+struct State {
+    records: Records,
+    questions: Vec<Question>,
 }
 
 /// UDP and TCP on the same port.
@@ -207,142 +236,6 @@ async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     Err(named(last_error))
 }
 
-#[derive(Default)]
-struct State {
-    names: BTreeMap<String, NameData>,
-    time_to_live_seconds: u32,
-    questions: Vec<Question>,
-}
-
-/// What one name has.
-#[derive(Clone, Default)]
-struct NameData {
-    txt: Vec<Vec<Vec<u8>>>,
-    mx: Vec<(u16, String)>,
-    addresses: Vec<IpAddr>,
-    cname: Option<String>,
-    fault: Option<DnsFault>,
-}
-
-/// What is sent back.
-enum Reply {
-    Records {
-        code: ResponseCode,
-        answers: Vec<Record>,
-        time_to_live_seconds: u32,
-    },
-    Code(ResponseCode),
-    Silence,
-}
-
-impl State {
-    fn reply(&self, name: &Name, kind: RecordType) -> Reply {
-        let mut answers = Vec::new();
-        let mut owner = name.clone();
-        for _ in 0..=CNAMES_MAX {
-            let key = canonical(&owner.to_ascii());
-            let Some(data) = self.names.get(&key) else {
-                let code = if self.has_descendants(&key) {
-                    ResponseCode::NoError
-                } else {
-                    ResponseCode::NXDomain
-                };
-                return self.records(code, answers);
-            };
-            match data.fault {
-                Some(DnsFault::ServFail) => return Reply::Code(ResponseCode::ServFail),
-                Some(DnsFault::Refused) => return Reply::Code(ResponseCode::Refused),
-                Some(DnsFault::Silence) => return Reply::Silence,
-                None => {}
-            }
-            let Ok(found) = data.of_type(kind) else {
-                return Reply::Code(ResponseCode::ServFail);
-            };
-            for value in found.values {
-                let seconds = self.time_to_live_seconds;
-                answers.push(Record::from_rdata(owner.clone(), seconds, value));
-            }
-            match found.continues_at {
-                Some(target) => owner = target,
-                None => return self.records(ResponseCode::NoError, answers),
-            }
-        }
-        Reply::Code(ResponseCode::ServFail)
-    }
-
-    fn records(&self, code: ResponseCode, answers: Vec<Record>) -> Reply {
-        Reply::Records {
-            code,
-            answers,
-            time_to_live_seconds: self.time_to_live_seconds,
-        }
-    }
-
-    /// A name below which others exist does exist, though it has nothing (RFC 8020).
-    fn has_descendants(&self, key: &str) -> bool {
-        let suffix = format!(".{key}");
-        self.names.keys().any(|name| name.ends_with(&suffix))
-    }
-}
-
-/// What one name has of one type.
-struct Found {
-    values: Vec<RData>,
-    /// The CNAME's target.
-    continues_at: Option<Name>,
-}
-
-impl NameData {
-    fn of_type(&self, kind: RecordType) -> Result<Found, hickory_proto::ProtoError> {
-        if let Some(target) = &self.cname {
-            let target = Name::from_str(&rooted(target))?;
-            return Ok(Found {
-                values: vec![RData::CNAME(CNAME(target.clone()))],
-                continues_at: (kind != RecordType::CNAME).then_some(target),
-            });
-        }
-        let mut values = Vec::new();
-        match kind {
-            RecordType::TXT => {
-                for strings in &self.txt {
-                    let strings = strings.iter().map(Vec::as_slice).collect();
-                    values.push(RData::TXT(TXT::from_bytes(strings)));
-                }
-            }
-            RecordType::MX => {
-                for (preference, host) in &self.mx {
-                    let host = Name::from_str(&rooted(host))?;
-                    values.push(RData::MX(MX::new(*preference, host)));
-                }
-            }
-            RecordType::A | RecordType::AAAA => {
-                for address in &self.addresses {
-                    match (address, kind) {
-                        (IpAddr::V4(address), RecordType::A) => values.push(RData::A(A(*address))),
-                        (IpAddr::V6(address), RecordType::AAAA) => {
-                            values.push(RData::AAAA(AAAA(*address)));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-        Ok(Found {
-            values,
-            continues_at: None,
-        })
-    }
-}
-
-fn rooted(name: &str) -> String {
-    if name.ends_with('.') {
-        name.to_owned()
-    } else {
-        format!("{name}.")
-    }
-}
-
 struct Handler {
     state: Arc<Mutex<State>>,
 }
@@ -354,22 +247,16 @@ impl RequestHandler for Handler {
         request: &Request,
         mut response: R,
     ) -> ResponseInfo {
-        let reply = match request.queries.queries() {
-            [query] => {
-                let name = Name::from(query.name());
-                let kind = query.query_type();
-                let mut state = hold(&self.state);
-                state.questions.push(Question {
-                    name: canonical(&name.to_ascii()),
-                    kind: kind.to_string(),
-                });
-                state.reply(&name, kind)
-            }
-            _ => Reply::Code(ResponseCode::FormErr),
+        let edns = request.edns.as_ref().map(edns_of_answer);
+        let reply = if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+            // RFC 6891 s6.1.3: a version that is not known here.
+            Reply::Code(ResponseCode::BADVERS)
+        } else {
+            self.reply(request)
         };
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.recursion_available = true;
-        let builder = MessageResponseBuilder::from_message_request(request);
+        let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
         let sent = match reply {
             Reply::Silence => None,
             Reply::Code(code) => {
@@ -381,8 +268,10 @@ impl RequestHandler for Handler {
                 code,
                 answers,
                 time_to_live_seconds,
+                authentic,
             } => {
                 metadata.response_code = code;
+                metadata.authentic_data = authentic && wants_to_know(request);
                 let start_of_authority = answers
                     .is_empty()
                     .then(|| start_of_authority(time_to_live_seconds));
@@ -399,6 +288,37 @@ impl RequestHandler for Handler {
     }
 }
 
+impl Handler {
+    fn reply(&self, request: &Request) -> Reply {
+        let [query] = request.queries.queries() else {
+            return Reply::Code(ResponseCode::FormErr);
+        };
+        let name = Name::from(query.name());
+        let kind = query.query_type();
+        let mut state = hold(&self.state);
+        state.questions.push(Question {
+            name: canonical(&name.to_ascii()),
+            kind: kind.to_string(),
+        });
+        state.records.reply(&name, kind)
+    }
+}
+
+/// RFC 6891 s6.1.1: EDNS in the question is answered with EDNS, and without it there is none. The
+/// answer over UDP may be as large as the client takes.
+fn edns_of_answer(asked: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_dnssec_ok(asked.flags().dnssec_ok)
+        .set_max_payload(asked.max_payload());
+    edns
+}
+
+/// RFC 6840 s5.8: an answer is said to be authentic only where the question has the DO or AD bit.
+fn wants_to_know(request: &Request) -> bool {
+    let dnssec_ok = |edns: &Edns| edns.flags().dnssec_ok;
+    request.metadata.authentic_data || request.edns.as_ref().is_some_and(dnssec_ok)
+}
+
 /// Goes with an answer that holds nothing, and says how long that may be believed (RFC 2308 s3).
 fn start_of_authority(seconds: u32) -> Record {
     let data = SOA::new(Name::root(), Name::root(), 1, 3600, 600, 86_400, seconds);
@@ -407,8 +327,11 @@ fn start_of_authority(seconds: u32) -> Record {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr as _;
+
     use hickory_proto::{
         op::{Message, Query},
+        rr::RecordType,
         serialize::binary::BinEncodable as _,
     };
     use tokio::{
@@ -416,21 +339,27 @@ mod tests {
         net::TcpStream,
     };
 
-    use super::*;
+    use super::{records::rooted, *};
 
-    fn query(name: &str, kind: RecordType) -> Vec<u8> {
+    fn question(name: &str, kind: RecordType) -> Message {
         let mut message = Message::query();
         message.add_query(Query::query(Name::from_str(&rooted(name)).unwrap(), kind));
         message.metadata.recursion_desired = true;
-        message.to_bytes().unwrap()
+        message
+    }
+
+    fn query(name: &str, kind: RecordType) -> Vec<u8> {
+        question(name, kind).to_bytes().unwrap()
     }
 
     async fn over_udp(server: &DnsServer, name: &str, kind: RecordType) -> Message {
+        ask(server, &question(name, kind)).await
+    }
+
+    async fn ask(server: &DnsServer, question: &Message) -> Message {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket
-            .send_to(&query(name, kind), server.address())
-            .await
-            .unwrap();
+        let question = question.to_bytes().unwrap();
+        socket.send_to(&question, server.address()).await.unwrap();
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer).await.unwrap();
         Message::from_vec(&buffer[..length]).unwrap()
@@ -555,6 +484,78 @@ mod tests {
             panic!("no TXT");
         };
         assert_eq!(txt.txt_data.concat(), text.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_signed_zone_is_authentic_to_whoever_wants_to_know() {
+        let server = DnsServer::start().await.unwrap();
+        server.sign("signed.test");
+        server.set_mx("signed.test", &[(10, "mx.signed.test")]);
+        let record = Tlsa::unusable();
+        server.set_tlsa("_25._tcp.mx.signed.test", std::slice::from_ref(&record));
+        server.set_cname("out.signed.test", "notsigned.test");
+        server.set_mx("notsigned.test", &[(10, "mx.signed.test")]);
+        server.set_txt("broken.signed.test", &["x"]);
+        server.fail("broken.signed.test", DnsFault::ServFail);
+        for (name, kind, expected) in [
+            ("Signed.test", RecordType::MX, true),
+            ("_25._tcp.mx.signed.test", RecordType::TLSA, true),
+            // That there is nothing is signed too.
+            ("mx.signed.test", RecordType::A, true),
+            ("nowhere.signed.test", RecordType::A, true),
+            ("out.signed.test", RecordType::MX, false),
+            ("notsigned.test", RecordType::MX, false),
+            ("broken.signed.test", RecordType::TXT, false),
+        ] {
+            let plain = question(name, kind);
+            let answer = ask(&server, &plain).await;
+            assert!(!answer.metadata.authentic_data, "{name}");
+            assert!(answer.edns.is_none(), "{name}");
+
+            let mut asks_by_ad = plain.clone();
+            asks_by_ad.metadata.authentic_data = true;
+            let answer = ask(&server, &asks_by_ad).await;
+            assert_eq!(answer.metadata.authentic_data, expected, "{name}");
+
+            let mut asks_by_do = plain;
+            let mut edns = Edns::new();
+            edns.set_dnssec_ok(true).set_max_payload(1_232);
+            asks_by_do.edns = Some(edns);
+            let answer = ask(&server, &asks_by_do).await;
+            assert_eq!(answer.metadata.authentic_data, expected, "{name}");
+            let edns = answer.edns.unwrap();
+            assert!(edns.flags().dnssec_ok, "{name}");
+        }
+        let answer = over_udp(&server, "_25._tcp.mx.signed.test", RecordType::TLSA).await;
+        let RData::TLSA(data) = &answer.answers[0].data else {
+            panic!("no TLSA");
+        };
+        assert_eq!(*data, record.rdata());
+
+        server.unsign("signed.test");
+        let mut asks = question("signed.test", RecordType::MX);
+        asks.metadata.authentic_data = true;
+        assert!(!ask(&server, &asks).await.metadata.authentic_data);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_more_gets_more_over_udp() {
+        let server = DnsServer::start().await.unwrap();
+        server.set_txt("long.test", &[&"x".repeat(1_000)]);
+        let mut edns = Edns::new();
+        edns.set_max_payload(4_096);
+        let mut asks = question("long.test", RecordType::TXT);
+        asks.edns = Some(edns.clone());
+        let answer = ask(&server, &asks).await;
+        assert!(!answer.metadata.truncation);
+        assert_eq!(answer.answers.len(), 1);
+
+        edns.set_version(1);
+        asks.edns = Some(edns);
+        let answer = ask(&server, &asks).await;
+        // BADVERS; 16 has another name where there is TSIG.
+        assert_eq!(u16::from(answer.metadata.response_code), 16);
+        assert_eq!(answer.edns.unwrap().version(), 0);
     }
 
     #[tokio::test]

@@ -3,32 +3,27 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr},
 };
 
 use crate::{
-    authority::{Authority, AuthorityError, Flaw, Leaf},
-    cases::{Blueprint, Case, Publishes, RUA, Rua, blueprints},
+    authority::{Authority, AuthorityError},
+    cases::{Blueprint, Case, Cases, Place, RUA, policy_lines},
     dkim::{self, DkimError, Pass},
     dns::DnsServer,
     inbox::Inbox,
     keys::{DkimKey, KeyError},
     message::Message,
-    mx::{MxBehaviour, MxHost, MxHosts},
-    policy_host::{Answer, PolicyHost, PolicyHosts},
+    mx::MxHosts,
+    policy_host::{PolicyHost, PolicyHosts},
+    publish::{
+        INBOX_HOST, SERVICE_ADDRESS, document, mail_hosts, policy_host, publish_id, publish_inbox,
+        publish_mail, publish_policy, tlsa_records,
+    },
 };
 
 /// The domain that sends mail and signs reports.
 const SENDER_DOMAIN: &str = "sender.test";
-
-/// The mail host of the mailbox that reports go to.
-const INBOX_HOST: &str = "mx.reports.test";
-
-/// Where DNS and policy hosts are.
-const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
-
-/// Where nobody listens.
-const EMPTY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 66, 1);
 
 /// The ports everything listens on. Zero is a port of the operating system's choice, and the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +34,18 @@ pub struct Ports {
     pub https: u16,
     /// Mail hosts, each on its own address; 25 there.
     pub smtp: u16,
+}
+
+/// What is to be put up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// Where everything listens.
+    pub ports: Ports,
+    /// Which recipient domains there are.
+    pub cases: Cases,
+    /// The address, which the machine must have, of mail hosts that have no other. Where there is
+    /// none, the cases that need one are left out.
+    pub ipv6: Option<Ipv6Addr>,
 }
 
 /// The small Internet would not start.
@@ -81,22 +88,35 @@ pub struct Internet {
 }
 
 impl Internet {
-    /// Starts all of it.
+    /// Starts all of it, with the cases of the demo.
     ///
     /// # Errors
     /// A port is taken, or the machine gives no random numbers.
     pub async fn start(ports: Ports) -> Result<Self, InternetError> {
+        let setup = Setup {
+            ports,
+            ..Setup::default()
+        };
+        Self::start_with(setup).await
+    }
+
+    /// Starts all of it.
+    ///
+    /// # Errors
+    /// A port is taken, the machine has not the IPv6 address, or it gives no random numbers.
+    pub async fn start_with(setup: Setup) -> Result<Self, InternetError> {
         let authority = Authority::new()?;
-        let blueprints = blueprints();
-        let dns = DnsServer::start_at(service_address(ports.dns)).await?;
-        let policy_hosts = PolicyHosts::start_at(service_address(ports.https)).await?;
-        let mail_hosts = mail_hosts(&authority, &blueprints)?;
+        let blueprints = blueprints(setup);
+        let dns = DnsServer::start_at(service_address(setup.ports.dns)).await?;
+        let policy_hosts = PolicyHosts::start_at(service_address(setup.ports.https)).await?;
+        let mail_hosts = mail_hosts(&authority, &blueprints, setup.ipv6)?;
         for host in &mail_hosts {
             dns.set_addresses(&host.name, &[host.address]);
         }
-        let mx_hosts = MxHosts::start(ports.smtp, mail_hosts).await?;
+        let records = tlsa_records(&blueprints, &mail_hosts);
+        let mx_hosts = MxHosts::start(setup.ports.smtp, mail_hosts).await?;
         for blueprint in &blueprints {
-            publish_mail(&dns, blueprint);
+            publish_mail(&dns, blueprint, &records, mx_hosts.port());
             publish_policy(&dns, &policy_hosts, &authority, blueprint)?;
         }
         publish_inbox(&dns);
@@ -104,13 +124,43 @@ impl Internet {
         publish_sender(&dns, &selectors);
         Ok(Self {
             inbox: Inbox::of(&mx_hosts, RUA),
-            cases: blueprints.iter().map(Blueprint::case).collect(),
+            cases: blueprints
+                .iter()
+                .map(|blueprint| blueprint.case(&records))
+                .collect(),
             authority,
             dns,
             policy_hosts,
             mx_hosts,
             selectors,
         })
+    }
+
+    /// From now on a domain has this policy, and its record this id. A domain that had none has a
+    /// policy host with a good certificate then.
+    ///
+    /// # Errors
+    /// The domain is no DNS name.
+    pub fn set_policy(
+        &self,
+        domain: &str,
+        mode: &str,
+        patterns: &[&str],
+        id: &str,
+    ) -> Result<(), AuthorityError> {
+        let host = policy_host(domain);
+        let answer = document(&policy_lines(mode, patterns));
+        let certificate = self.authority.issue(&[&host])?;
+        self.policy_hosts.set(
+            &host,
+            PolicyHost {
+                certificate,
+                answer,
+            },
+        );
+        self.dns.set_addresses(&host, &[SERVICE_ADDRESS.into()]);
+        publish_id(&self.dns, domain, id);
+        Ok(())
     }
 
     /// Every case with its truth.
@@ -168,94 +218,16 @@ fn service_address(port: u16) -> SocketAddr {
     SocketAddr::from((SERVICE_ADDRESS, port))
 }
 
-/// Each on its own address, 127.0.25.1 and on.
-fn mail_hosts(
-    authority: &Authority,
-    blueprints: &[Blueprint],
-) -> Result<Vec<MxHost>, AuthorityError> {
-    let of_cases = blueprints
-        .iter()
-        .flat_map(|blueprint| &blueprint.mail_hosts)
-        .map(|host| (host.name, host.flaw, host.behaviour));
-    let all = of_cases.chain([(INBOX_HOST, None, MxBehaviour::Correct)]);
-    all.zip(1..=u8::MAX)
-        .map(|((name, flaw, behaviour), last)| {
-            Ok(MxHost {
-                name: name.to_owned(),
-                address: IpAddr::from([127, 0, 25, last]),
-                certificate: certificate(authority, name, flaw)?,
-                behaviour,
-            })
-        })
-        .collect()
-}
-
-fn certificate(
-    authority: &Authority,
-    name: &str,
-    flaw: Option<Flaw>,
-) -> Result<Leaf, AuthorityError> {
-    match flaw {
-        Some(flaw) => authority.issue_flawed(&[name], flaw),
-        None => authority.issue(&[name]),
+/// The domains of the set that can be put up.
+fn blueprints(setup: Setup) -> Vec<Blueprint> {
+    let mut all = setup.cases.blueprints();
+    if setup.ipv6.is_none() {
+        all.retain(|blueprint| {
+            let mut hosts = blueprint.mail_hosts.iter();
+            hosts.all(|host| host.place != Place::Ipv6Only)
+        });
     }
-}
-
-fn publish_mail(dns: &DnsServer, blueprint: &Blueprint) {
-    let hosts: Vec<(u16, &str)> = (1..)
-        .map(|place: u16| place.saturating_mul(10))
-        .zip(blueprint.mail_hosts.iter().map(|host| host.name))
-        .collect();
-    dns.set_mx(blueprint.domain, &hosts);
-    if blueprint.rua == Rua::Asks {
-        dns.set_txt(
-            &format!("_smtp._tls.{}", blueprint.domain),
-            &[&format!("v=TLSRPTv1; rua=mailto:{RUA}")],
-        );
-    }
-}
-
-fn publish_policy(
-    dns: &DnsServer,
-    policy_hosts: &PolicyHosts,
-    authority: &Authority,
-    blueprint: &Blueprint,
-) -> Result<(), AuthorityError> {
-    let host = format!("mta-sts.{}", blueprint.domain);
-    let (flaw, answer) = match blueprint.publishes {
-        Publishes::Nothing => return Ok(()),
-        Publishes::HostDown => (None, None),
-        Publishes::HostCertificateWrong => (Some(Flaw::WrongName), Some(Answer::rubbish())),
-        Publishes::HostTalksRubbish => (None, Some(Answer::rubbish())),
-        Publishes::Policy(..) => {
-            let lines = blueprint.publishes.document();
-            (None, Some(Answer::document(&(lines.join("\r\n") + "\r\n"))))
-        }
-    };
-    dns.set_txt(
-        &format!("_mta-sts.{}", blueprint.domain),
-        &["v=STSv1; id=20260101T000000;"],
-    );
-    let Some(answer) = answer else {
-        dns.set_addresses(&host, &[EMPTY_ADDRESS.into()]);
-        return Ok(());
-    };
-    dns.set_addresses(&host, &[SERVICE_ADDRESS.into()]);
-    let certificate = certificate(authority, &host, flaw)?;
-    policy_hosts.set(
-        &host,
-        PolicyHost {
-            certificate,
-            answer,
-        },
-    );
-    Ok(())
-}
-
-fn publish_inbox(dns: &DnsServer) {
-    if let Some((_, domain)) = RUA.split_once('@') {
-        dns.set_mx(domain, &[(10, INBOX_HOST)]);
-    }
+    all
 }
 
 fn publish_sender(dns: &DnsServer, selectors: &[Selector]) {
@@ -285,7 +257,14 @@ fn key_name(selector: &Selector) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::ServerName;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
     use super::*;
+    use crate::tlsa::Tlsa;
 
     #[tokio::test]
     async fn it_starts_twice_without_root_and_gets_in_nobodys_way() {
@@ -298,6 +277,79 @@ mod tests {
                 assert!(one.mx_hosts.address_of(mx).is_some(), "{mx}");
             }
         }
+    }
+
+    fn postfix(ipv6: Option<Ipv6Addr>) -> Setup {
+        Setup {
+            cases: Cases::Postfix,
+            ipv6,
+            ..Setup::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_case_says_of_tlsa_is_what_the_mail_host_shows() {
+        let internet = Internet::start_with(postfix(None)).await.unwrap();
+        let of = |domain: &str| {
+            let mut cases = internet.cases().iter();
+            cases.find(|case| case.domain == domain).unwrap()
+        };
+        let certificate = internet.mx_hosts.certificate_of("mx.dane-ok.test").unwrap();
+        let report = of("dane-ok.test").report.as_ref().unwrap();
+        assert_eq!(report.policy_type, "tlsa");
+        assert_eq!(report.policy_domain.as_deref(), Some("mx.dane-ok.test"));
+        let record = Tlsa::of_key(&certificate).to_string();
+        assert_eq!(report.policy_string, [record]);
+
+        let report = of("dane-bad.test").report.as_ref().unwrap();
+        assert_eq!(report.policy_string.len(), 2);
+        assert!(report.policy_string.is_sorted());
+        let two = of("dane-twomx.test");
+        assert_eq!((two.sessions, two.elements().count()), (2, 2));
+        let none = of("dane-bogus.test").report.as_ref().unwrap();
+        assert!(none.policy_string.is_empty());
+        let down = of("down.test");
+        assert_eq!((down.sessions, &down.report), (0, &None));
+        assert_eq!(internet.mx_hosts.address_of("mx.down.test"), None);
+    }
+
+    #[tokio::test]
+    async fn cases_that_need_ipv6_are_there_where_there_is_an_address() {
+        let without = Internet::start_with(postfix(None)).await.unwrap();
+        let has = |cases: &[Case]| cases.iter().any(|case| case.domain == "ipv6.test");
+        assert!(!has(without.cases()));
+        let with: Vec<_> = blueprints(postfix(Some(Ipv6Addr::LOCALHOST)));
+        assert_eq!(with.len(), without.cases().len() + 1);
+        // No machine has an address of this block (RFC 6666).
+        let foreign = "100::1".parse().unwrap();
+        let error = Internet::start_with(postfix(Some(foreign))).await.err();
+        let words = error.unwrap().to_string();
+        assert!(words.contains("[100::1]"), "{words}");
+    }
+
+    async fn served(internet: &Internet, host: &str) -> String {
+        let stream = TcpStream::connect(internet.policy_hosts.address());
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        let client = internet.authority.client();
+        let mut stream = client.connect(name, stream.await.unwrap()).await.unwrap();
+        let request = "GET /.well-known/mta-sts.txt HTTP/1.1\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
+    }
+
+    #[tokio::test]
+    async fn a_policy_can_be_changed_while_it_runs() {
+        let internet = Internet::start(Ports::default()).await.unwrap();
+        let set = internet.set_policy("new.test", "enforce", &["mx.new.test"], "2");
+        set.unwrap();
+        let policy = served(&internet, "mta-sts.new.test").await;
+        assert!(
+            policy.ends_with("\r\nmode: enforce\r\nmx: mx.new.test\r\nmax_age: 604800\r\n"),
+            "{policy}"
+        );
+        assert!(internet.set_policy("é", "none", &[], "3").is_err());
     }
 
     #[tokio::test]

@@ -4,12 +4,12 @@
 //! be told to misbehave: the resolver ([`DnsServer`]), the hosts that serve MTA-STS policies
 //! ([`PolicyHosts`]), the mail hosts ([`MxHosts`]) and the mailbox that reports arrive in ([`Inbox`]).
 //! [`Authority`] issues good and bad certificates for them. [`Internet`] puts them together into the
-//! cases of the demo and of the tests with real MTAs, each with its truth by construction.
+//! [`Cases`] of the demo and of the tests with real MTAs, each with its truth by construction.
 //!
 //! The kit knows nothing of Sealpost: what it says of a report or a signature is a second opinion.
 //!
-//! Everything listens on 127.0.0.0/8, on a port of the operating system's choice unless the caller
-//! names one, and stops when it is dropped.
+//! Everything listens on 127.0.0.0/8 (and one mail host on an IPv6 address, where it is told one), on a
+//! port of the operating system's choice unless the caller names one, and stops when it is dropped.
 
 // Who can be trusted.
 mod authority;
@@ -19,6 +19,7 @@ mod keys;
 // Who can be asked.
 mod dns;
 mod policy_host;
+mod tlsa;
 
 // Who takes mail, and what came of it.
 mod inbox;
@@ -33,16 +34,18 @@ mod mutation;
 // All together.
 mod cases;
 mod internet;
+mod publish;
 
 mod shared;
 
 pub use authority::{Authority, AuthorityError, Flaw, Leaf};
-pub use cases::{Case, Delivery, Expected, ExpectedFailure};
+pub use cases::{Case, Cases, Delivery, Expected, ExpectedFailure};
 pub use dns::{DnsFault, DnsServer, Question};
 pub use inbox::{Inbox, ReportMail, ReportMailError};
-pub use internet::{Internet, InternetError, Ports, Selector};
+pub use internet::{Internet, InternetError, Ports, Selector, Setup};
 pub use keys::{DkimKey, KeyError};
 pub use message::{Message, SmtpSession};
 pub use mutation::mutations;
 pub use mx::{MxBehaviour, MxHost, MxHosts};
 pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};
+pub use tlsa::{Tlsa, TlsaError};

@@ -47,6 +47,32 @@ pub struct SmtpSession {
     pub commands: Vec<String>,
 }
 
+impl SmtpSession {
+    /// What the client called itself at last; none where it never did.
+    #[must_use]
+    pub fn helo(&self) -> Option<&str> {
+        self.commands
+            .iter()
+            .rev()
+            .filter_map(|line| line.split_once(' '))
+            .find(|(verb, _)| {
+                verb.eq_ignore_ascii_case("EHLO") || verb.eq_ignore_ascii_case("HELO")
+            })
+            .map(|(_, name)| name.trim())
+    }
+
+    /// Did the client offer a message? One that only looks at STARTTLS does not, and neither does one
+    /// that finds the certificate not good enough.
+    #[must_use]
+    pub fn offers_mail(&self) -> bool {
+        let mut verbs = self
+            .commands
+            .iter()
+            .filter_map(|line| line.split(' ').next());
+        verbs.any(|verb| verb.eq_ignore_ascii_case("MAIL"))
+    }
+}
+
 /// All of it. Shared by the mail hosts that write it and the views that read it.
 #[derive(Clone, Debug)]
 pub(crate) struct MailLog {
@@ -116,5 +142,28 @@ impl MailLog {
             .wait_for(|entries| found(entries).len() >= count)
             .await;
         enough.map(|entries| found(&entries)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_offers_mail_is_told_from_who_only_looks() {
+        let session = |commands: &[&str]| SmtpSession {
+            mx: "mx.a.test".to_owned(),
+            client: IpAddr::from([127, 0, 0, 1]),
+            sni: None,
+            tls: false,
+            commands: commands.iter().map(|line| (*line).to_owned()).collect(),
+        };
+        let looks = session(&["ehlo probe.test ", "STARTTLS", "QUIT"]);
+        assert_eq!(looks.helo(), Some("probe.test"));
+        assert!(!looks.offers_mail());
+        let offers = session(&["EHLO a.test", "STARTTLS", "HELO b.test", "mail FROM:<>"]);
+        assert_eq!(offers.helo(), Some("b.test"));
+        assert!(offers.offers_mail());
+        assert_eq!(session(&["EHLO"]).helo(), None);
     }
 }

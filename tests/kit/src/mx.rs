@@ -49,6 +49,9 @@ pub struct MxHost {
 pub enum MxBehaviour {
     /// It offers STARTTLS and takes every message, over TLS or not.
     Correct,
+    /// It does all that, and its EHLO reply is several thousand octets long; STARTTLS is near the
+    /// front.
+    BigEhlo,
     /// It does not offer STARTTLS.
     NoStartTls,
     /// It offers STARTTLS and answers it with 454.
@@ -106,6 +109,14 @@ impl MxHosts {
         hold(&self.hosts)
             .get(&canonical(name))
             .map(|host| SocketAddr::new(host.address, self.port))
+    }
+
+    /// The certificate that a host shows.
+    #[must_use]
+    pub fn certificate_of(&self, name: &str) -> Option<Leaf> {
+        hold(&self.hosts)
+            .get(&canonical(name))
+            .map(|host| host.certificate.clone())
     }
 
     /// Changes what a host does from the next connection on. Does nothing where there is none of
@@ -356,6 +367,13 @@ mod tests {
         let reply = say(&mut stream, "EHLO x\r\n").await;
         assert!(!reply.contains("STARTTLS"), "{reply}");
         assert!(say(&mut stream, "STARTTLS\r\n").await.starts_with("502 "));
+
+        hosts.set_behaviour("mx.a.test", MxBehaviour::BigEhlo);
+        let mut stream = connect(&hosts, "mx.a.test").await;
+        let reply = say(&mut stream, "EHLO x\r\n").await;
+        assert!(reply.len() > 2_048, "{}", reply.len());
+        assert!(reply.lines().all(|line| line.len() <= 510), "{reply}");
+        assert!(reply[..200].contains("250-STARTTLS\r\n"), "{reply}");
 
         hosts.set_behaviour("mx.a.test", MxBehaviour::RefusesStartTls);
         let mut stream = connect(&hosts, "mx.a.test").await;

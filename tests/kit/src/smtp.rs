@@ -17,6 +17,10 @@ const LINE_BYTES_MAX: u64 = 4_096;
 /// The largest message, as announced by SIZE (RFC 1870).
 const MESSAGE_BYTES_MAX: usize = 20_000_000;
 
+/// How much longer a long EHLO reply is: more than MTAs keep of one.
+const BIG_EHLO_LINES: usize = 40;
+const BIG_EHLO_LINE_BYTES: usize = 60;
+
 /// What is to be done after the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -146,6 +150,10 @@ impl Conversation {
         if !self.tls && self.behaviour != MxBehaviour::NoStartTls {
             // Not last, so that a client that reads only the first or last line is found out.
             lines.insert(2, "STARTTLS".to_owned());
+        }
+        if self.behaviour == MxBehaviour::BigEhlo {
+            let filler = "x".repeat(BIG_EHLO_LINE_BYTES);
+            lines.extend((1..=BIG_EHLO_LINES).map(|number| format!("X-{number:03} {filler}")));
         }
         let last = lines.len().saturating_sub(1);
         lines

@@ -4,9 +4,12 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    os::unix::{
-        fs::PermissionsExt as _,
-        net::{UnixDatagram, UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt as _,
+            net::{UnixDatagram, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -178,31 +181,78 @@ impl Host {
     /// Starts it by another command, a shell's `exec` say.
     #[track_caller]
     pub(super) fn start_as(&self, mut command: Command) -> Daemon {
+        let lines = self.log_file();
+        command
+            .stdin(Stdio::null())
+            .stdout(lines.try_clone().unwrap())
+            .stderr(lines);
+        self.start_by(command)
+    }
+
+    /// Starts it by a command whose input and output are seen to.
+    #[track_caller]
+    fn start_by(&self, mut command: Command) -> Daemon {
         let notify = self.file("notify");
         if notify.exists() {
             fs::remove_file(&notify).unwrap();
         }
         let systemd = UnixDatagram::bind(&notify).unwrap();
-        let log = self.file("log");
-        let lines = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
-        let child = command
-            .env("NOTIFY_SOCKET", &notify)
-            .stdin(Stdio::null())
-            .stdout(lines.try_clone().unwrap())
-            .stderr(lines)
-            .spawn()
-            .unwrap();
+        let child = command.env("NOTIFY_SOCKET", &notify).spawn().unwrap();
         let mut daemon = Daemon {
             child,
             systemd,
-            log,
+            log: self.file("log"),
         };
         daemon.wait_until_told("READY=1");
         daemon
+    }
+
+    /// Starts the daemon as systemd does that holds these sockets (sd_listen_fds(3)).
+    #[track_caller]
+    pub(super) fn start_activated(&self, passed: Vec<OwnedFd>) -> Daemon {
+        self.write_config();
+        self.start_by(self.activated(passed))
+    }
+
+    /// `sealpost serve` with two or three files passed to it. They travel as standard input, output
+    /// and error of a shell, which knows their numbers and its own.
+    fn activated(&self, passed: Vec<OwnedFd>) -> Command {
+        drop(self.log_file());
+        let serve = self.serve();
+        let mut command = Command::new("sh");
+        let script = "export LISTEN_PID=$$\n\
+                      exec \"$@\" 3<&0 4<&1 5<&2 0</dev/null 1>>\"$LOG\" 2>&1";
+        command.args(["-c", script, "sh"]);
+        command.arg(serve.get_program()).args(serve.get_args());
+        command.env("LOG", self.file("log"));
+        command.env("LISTEN_FDS", passed.len().to_string());
+        let mut passed = passed.into_iter();
+        command.stdin(passed.next().unwrap());
+        command.stdout(passed.next().unwrap());
+        // What is not counted in LISTEN_FDS is none of the daemon's business.
+        command.stderr(passed.next().map_or_else(Stdio::null, Stdio::from));
+        assert!(passed.next().is_none(), "a shell has no more to carry it");
+        command
+    }
+
+    /// As [`start_activated`](Self::start_activated) where it is not to come up. How it ended, and
+    /// its last words.
+    #[track_caller]
+    pub(super) fn start_activated_in_vain(&self, passed: Vec<OwnedFd>) -> (ExitStatus, String) {
+        self.write_config();
+        let mut command = self.activated(passed);
+        let mut daemon = Waited(command.env_remove("NOTIFY_SOCKET").spawn().unwrap());
+        until("a daemon that cannot start ends", || {
+            daemon.0.try_wait().unwrap()
+        });
+        let said = self.log().lines().last().unwrap_or_default().to_owned();
+        (daemon.0.wait().unwrap(), said)
+    }
+
+    fn log_file(&self) -> fs::File {
+        let mut options = fs::OpenOptions::new();
+        let opened = options.create(true).append(true).open(self.file("log"));
+        opened.unwrap()
     }
 
     /// Runs `sealpost serve` where it is not to come up.

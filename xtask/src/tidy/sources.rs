@@ -63,7 +63,16 @@ const OF_A_DOOR: &[&str] = &[
     "doors",
     "hook",
     "observe",
+    // The sockets that others come to.
+    "net::activation",
+    "net::datagram_socket",
+    "net::tcp_socket",
     "net::unix_socket",
+    // What is asked, answered and told is made of these: values, and pure.
+    "policy",
+    "record::Failure",
+    "record::told",
+    "record::untrusted",
 ];
 
 pub(super) fn check(tree: &Tree, complaints: &mut Vec<Complaint>) {

@@ -1,0 +1,235 @@
+//! Runs `postconf`, Postfix's own reader and writer of its configuration. Nothing else touches
+//! Postfix's files.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use super::postfix::{Postfix, SmtpService};
+
+/// `postconf`, and which of several Postfix instances it speaks of.
+#[derive(Clone, Debug)]
+pub(super) struct Postconf {
+    program: PathBuf,
+    config_directory: Option<PathBuf>,
+}
+
+/// Why `postconf` did not do what it was asked. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PostconfError {
+    /// There is none, or it cannot be run.
+    #[error("{program} cannot be run: {source}; is Postfix installed on this host?")]
+    Start {
+        /// The program.
+        program: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// It refused.
+    #[error("postconf {arguments}: {said}")]
+    Refused {
+        /// What it was asked.
+        arguments: String,
+        /// Its words.
+        said: String,
+    },
+}
+
+/// What is read of `main.cf`.
+const PARAMETERS: &[&str] = &[
+    "mail_version",
+    "queue_directory",
+    "maillog_file",
+    "relayhost",
+    "sender_dependent_default_transport_maps",
+    "smtp_dns_support_level",
+    "smtp_tls_CAfile",
+    "smtp_tls_CApath",
+    "smtp_tls_enforce_sts_mx_patterns",
+    "smtp_tls_loglevel",
+    "smtp_tls_policy_maps",
+    "smtp_tls_security_level",
+    "smtp_tlsrpt_enable",
+    "smtp_tlsrpt_skip_reused_handshakes",
+    "smtp_tlsrpt_socket_name",
+    "tls_append_default_CA",
+];
+
+impl Postconf {
+    /// The `postconf` of this name or path, for the instance configured in this directory.
+    pub(super) const fn new(program: PathBuf, config_directory: Option<PathBuf>) -> Self {
+        Self {
+            program,
+            config_directory,
+        }
+    }
+
+    /// The installed Postfix.
+    pub(super) fn read(&self) -> Result<Postfix, PostconfError> {
+        let entries = entries(&self.ask(&["-M"])?);
+        let overrides = assignments(&self.ask(&["-P"])?);
+        let services = entries
+            .iter()
+            .filter(|entry| entry.command == "smtp")
+            .map(|entry| SmtpService {
+                name: entry.name.clone(),
+                chrooted: entry.chrooted,
+                overrides: of_service(&overrides, &entry.name),
+            })
+            .collect();
+        Ok(Postfix {
+            parameters: self.values(PARAMETERS)?,
+            services,
+            entries: entries.into_iter().map(|entry| entry.name).collect(),
+        })
+    }
+
+    /// What holds for these parameters; those that the release does not know are left out.
+    fn values(&self, names: &[&str]) -> Result<BTreeMap<String, String>, PostconfError> {
+        Ok(assignments(&self.ask(names)?))
+    }
+
+    /// What `main.cf` itself sets, defaults left out.
+    pub(super) fn set_in_main(&self, name: &str) -> Result<Option<String>, PostconfError> {
+        Ok(assignments(&self.ask(&["-n"])?).remove(name))
+    }
+
+    /// Sets a parameter in `main.cf`.
+    pub(super) fn set(&self, name: &str, value: &str) -> Result<(), PostconfError> {
+        self.ask(&["-e", &format!("{name}={value}")]).map(drop)
+    }
+
+    /// Takes a parameter out of `main.cf`.
+    pub(super) fn unset(&self, name: &str) -> Result<(), PostconfError> {
+        self.ask(&["-X", name]).map(drop)
+    }
+
+    /// Adds an entry to `master.cf`.
+    pub(super) fn add_service(&self, name: &str, entry: &str) -> Result<(), PostconfError> {
+        self.ask(&["-M", "-e", &format!("{name}={entry}")])
+            .map(drop)
+    }
+
+    /// The entry of `master.cf` of this name, as one line with single blanks.
+    pub(super) fn service(&self, name: &str) -> Result<Option<String>, PostconfError> {
+        let said = self.ask(&["-M"])?;
+        let found = said.lines().find(|line| {
+            let mut words = line.split_ascii_whitespace();
+            matches!((words.next(), words.next()), (Some(service), Some(kind))
+                if format!("{service}/{kind}") == name)
+        });
+        Ok(found.map(one_blank))
+    }
+
+    /// Takes an entry out of `master.cf`.
+    pub(super) fn remove_service(&self, name: &str) -> Result<(), PostconfError> {
+        self.ask(&["-M", "-X", name]).map(drop)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String, PostconfError> {
+        let mut command = Command::new(&self.program);
+        if let Some(directory) = &self.config_directory {
+            command.arg("-c").arg(directory);
+        }
+        let output = command
+            .args(arguments)
+            .output()
+            .map_err(|source| PostconfError::Start {
+                program: self.program.display().to_string(),
+                source,
+            })?;
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = output;
+        if !status.success() {
+            return Err(PostconfError::Refused {
+                arguments: arguments.join(" "),
+                said: String::from_utf8_lossy(&stderr).trim().to_owned(),
+            });
+        }
+        Ok(String::from_utf8_lossy(&stdout).into_owned())
+    }
+}
+
+/// A line of words with one blank between them.
+pub(super) fn one_blank(line: &str) -> String {
+    line.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `name = value` lines.
+fn assignments(said: &str) -> BTreeMap<String, String> {
+    said.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
+/// An entry of `master.cf`.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    chrooted: bool,
+    command: String,
+}
+
+// master(5): service type private unpriv chroot wakeup maxproc command; chroot is "n" by default
+// since Postfix 3.0.
+fn entries(said: &str) -> Vec<Entry> {
+    said.lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            Some(Entry {
+                name: format!("{}/{}", words.first()?, words.get(1)?),
+                chrooted: *words.get(4)? == "y",
+                command: (*words.get(7)?).to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Of `smtp/unix/parameter = value` lines those of one service.
+fn of_service(overrides: &BTreeMap<String, String>, service: &str) -> Vec<(String, String)> {
+    overrides
+        .iter()
+        .filter_map(|(name, value)| {
+            let parameter = name.strip_prefix(service)?.strip_prefix('/')?;
+            Some((parameter.to_owned(), value.clone()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postconf_says_is_read() {
+        let said = "smtp       inet  n       -       y       -       -       smtpd\n\
+                    smtp       unix  -       -       y       -       -       smtp\n\
+                    relay      unix  -       -       -       -       -       smtp -o x=y\n\
+                    \n";
+        let entries = entries(said);
+        let names: Vec<(&str, bool, &str)> = entries
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.chrooted, entry.command.as_str()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("smtp/inet", true, "smtpd"),
+                ("smtp/unix", true, "smtp"),
+                ("relay/unix", false, "smtp"),
+            ]
+        );
+        let overrides = assignments("relay/unix/syslog_name = a=b\nrelay2/unix/x = 1\n");
+        assert_eq!(
+            of_service(&overrides, "relay/unix"),
+            [("syslog_name".to_owned(), "a=b".to_owned())]
+        );
+        assert_eq!(one_blank(" a \t b  c\n"), "a b c");
+    }
+}

@@ -1,0 +1,90 @@
+//! The doors of the daemon: all of them are open before one of them is served, so that whoever
+//! connects is answered.
+
+use std::sync::Arc;
+
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{StartError, operator::Operator, parts::Parts};
+use crate::{
+    config::{Config, PostfixLogConfig, kind::file_mode},
+    ctl,
+    doors::{
+        datagram::DatagramDoor, plugin_socket::PluginSocket, postfix_log::PostfixLog,
+        socketmap::Socketmap,
+    },
+    net::{
+        activation::Activated,
+        unix_socket::{Access, BoundSocket},
+    },
+    observe::Counters,
+    report::Submitter,
+};
+
+/// Open doors.
+pub(super) struct Doors {
+    plugin_socket: PluginSocket,
+    socketmap: Socketmap,
+    datagram_door: Option<DatagramDoor>,
+    postfix_log: PostfixLogConfig,
+    control_socket: BoundSocket,
+}
+
+impl Doors {
+    /// Opens them all, with the sockets that systemd passed and those that are bound here.
+    ///
+    /// # Errors
+    /// When the operator must act first.
+    pub(super) fn open(
+        config: &Config,
+        activated: &mut Activated,
+        counters: &Arc<Counters>,
+    ) -> Result<Self, StartError> {
+        let plugin_socket =
+            PluginSocket::open(&config.plugin_socket, activated, Arc::clone(counters))?;
+        let socketmap = Socketmap::open(&config.socketmap, activated, Arc::clone(counters))?;
+        let datagram_door =
+            DatagramDoor::open(&config.tlsrpt_socket, activated, Arc::clone(counters))?;
+        let control = &config.control_socket;
+        let mode = file_mode(&control.mode).map_err(StartError::ControlSocketMode)?;
+        Ok(Self {
+            plugin_socket,
+            socketmap,
+            datagram_door,
+            postfix_log: config.postfix_log.clone(),
+            control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
+        })
+    }
+
+    /// Serves them until `stopping` turns true. None ends before.
+    pub(super) fn serve(
+        self,
+        parts: &Parts,
+        operator: &Arc<Operator>,
+        stopping: &watch::Receiver<bool>,
+    ) -> JoinSet<()> {
+        let mut doors = JoinSet::new();
+        let hook = || Arc::clone(&parts.engine) as _;
+        doors.spawn(self.plugin_socket.serve(hook(), stopping.clone()));
+        doors.spawn(self.socketmap.serve(hook(), stopping.clone()));
+        if let Some(door) = self.datagram_door {
+            doors.spawn(door.serve(hook(), stopping.clone()));
+        }
+        if !self.postfix_log.path.as_os_str().is_empty() {
+            let log = PostfixLog::new(
+                &self.postfix_log,
+                parts.reports.submitter().map(Submitter::envelope_from),
+                hook(),
+                Arc::clone(&parts.counters),
+                Arc::clone(&parts.clock),
+            );
+            doors.spawn(log.follow(stopping.clone()));
+        }
+        doors.spawn(ctl::server::serve(
+            self.control_socket,
+            Arc::clone(operator) as _,
+            stopping.clone(),
+        ));
+        doors
+    }
+}
