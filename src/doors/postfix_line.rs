@@ -360,17 +360,18 @@ fn master(message: &str) -> Option<Said<'_>> {
         .then_some(Said::Started)
 }
 
-/// `4gXyZ1abcdz1: `: hexadecimal digits, or digits and consonants (`enable_long_queue_ids`). No word
-/// that Postfix's other lines begin with looks like it.
+/// `6A3259B2607: `, or `4gXyZ16bcdfz1Xq: ` with `enable_long_queue_ids`: ten digits and consonants for
+/// the time, a `z`, more of them for the file.
 fn with_queue_id(message: &str) -> Option<(&str, &str)> {
     let (id, words) = message.split_once(": ")?;
     let short = id
         .bytes()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'));
-    let long = id.bytes().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            && !matches!(byte.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u')
-    });
+    let vowel = |byte: u8| matches!(byte.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u');
+    let long = id.bytes().nth(10) == Some(b'z')
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() && !vowel(byte));
     ((5..=32).contains(&id.len()) && (short || long)).then_some((id, words))
 }
 

@@ -55,6 +55,8 @@ pub struct PostfixLog {
     path: PathBuf,
     reader: Reader,
     open: Option<OpenLog>,
+    /// The file that was there when we started, and where it ended.
+    before: Option<((u64, u64), u64)>,
     /// The trouble that was logged last, so that it is logged once.
     trouble: String,
 }
@@ -85,8 +87,8 @@ enum Counting {
 }
 
 impl PostfixLog {
-    /// Follows the file of this configuration. `report_sender` is the envelope sender of our own report
-    /// mail, which is not counted.
+    /// Follows the file of this configuration: what is written to it from now on is counted.
+    /// `report_sender` is the envelope sender of our own report mail, which is not.
     #[must_use]
     pub fn new(
         config: &PostfixLogConfig,
@@ -105,6 +107,9 @@ impl PostfixLog {
                 sessions: LogSessions::new(report_sender),
             },
             open: None,
+            before: std::fs::metadata(&config.path)
+                .ok()
+                .map(|found| (identity(&found), found.len())),
             trouble: String::new(),
         }
     }
@@ -135,12 +140,15 @@ impl PostfixLog {
         }
     }
 
-    /// Opens the file where it is, and takes note of its end without counting it.
+    /// Opens the file where it is, and takes note of what was there before us without counting it.
     async fn begin(&mut self) -> io::Result<()> {
         let Some(mut log) = OpenLog::open(&self.path).await? else {
             return Ok(());
         };
-        let end = log.file.metadata().await?.len();
+        let (_, end) = self
+            .before
+            .filter(|(identity, _)| *identity == log.identity)
+            .unwrap_or_default();
         let from = end.saturating_sub(BEFORE_BYTES_MAX);
         log.position = log.file.seek(SeekFrom::Start(from)).await?;
         // The first line is most likely cut in two, and then it is understood as none.

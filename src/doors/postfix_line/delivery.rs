@@ -54,6 +54,10 @@ pub(super) fn read<'a>(queue_id: &'a str, text: &'a str) -> Option<Delivery<'a>>
     for _ in 0..FIELDS_MAX {
         if let Some(status) = rest.strip_prefix("status=") {
             let (status, said) = status.split_once(" (")?;
+            // Without the quotes (`info_log_addr_form = internal`) all up to here may be made up.
+            if said.contains(">, relay=") {
+                return None;
+            }
             delivery.reason = match status {
                 "sent" | "deliverable" => Reason::Talked(delivery.relay),
                 _ => reason::read(said.strip_suffix(')').unwrap_or(said)),
