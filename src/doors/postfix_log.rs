@@ -48,7 +48,7 @@ const CHUNK_BYTES: usize = 65_536;
 const BEFORE_BYTES_MAX: u64 = 1_048_576;
 
 /// How long the last lines may take when the daemon stops.
-const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(3);
 
 /// A follower of Postfix's log.
 pub struct PostfixLog {
@@ -109,6 +109,7 @@ impl PostfixLog {
             open: None,
             before: std::fs::metadata(&config.path)
                 .ok()
+                .filter(std::fs::Metadata::is_file)
                 .map(|found| (identity(&found), found.len())),
             trouble: String::new(),
         }

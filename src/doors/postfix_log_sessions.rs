@@ -251,8 +251,11 @@ impl LogSessions {
             .report_sender
             .as_ref()
             .is_some_and(|ours| ours.eq_ignore_ascii_case(sender));
+        let message = message(process, queue_id);
         if ours {
-            self.reports.of(message(process, queue_id));
+            self.reports.of(message);
+        } else {
+            self.reports.remove(&message);
         }
     }
 

@@ -9,6 +9,7 @@ mod exim;
 mod in_process;
 mod plugin_socket;
 mod policy;
+mod postfix_log;
 mod report;
 mod store;
 mod systemd;
