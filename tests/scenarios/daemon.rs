@@ -22,6 +22,7 @@ mod days;
 mod host;
 mod life;
 mod mail;
+mod postfix_log;
 mod scripted;
 mod sockets;
 mod trouble;
