@@ -9,13 +9,15 @@
 //! server's reply. So a line is read from the left by its structure, and what stands behind the words
 //! of another is never searched for ours. Whoever can write to the log itself can say anything.
 
-use std::net::IpAddr;
-
 mod delivery;
+mod peer;
 mod reason;
 
 pub use delivery::{Delivery, TlsUsed};
+pub use peer::Peer;
 pub use reason::Reason;
+
+use peer::{host, next_hop_name};
 
 /// The longest line that is read, in octets. Postfix cuts its own at a third of it.
 pub const LINE_BYTES_MAX: usize = 16_384;
@@ -134,17 +136,6 @@ pub enum Said<'a> {
     Delivery(Delivery<'a>),
 }
 
-/// A server that was connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Peer<'a> {
-    /// The mail host, as the MX record or the next hop names it.
-    pub host: &'a str,
-    /// Its address.
-    pub address: IpAddr,
-    /// The port; Postfix leaves it out in some lines.
-    pub port: Option<u16>,
-}
-
 /// What a certificate was worth to Postfix. What was checked depends on its level for the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
@@ -193,6 +184,9 @@ pub fn parse(line: &str) -> Option<LogLine<'_>> {
 /// How many words may stand before the process: a priority, date, time, zone, machine.
 const HEADER_WORDS_MAX: usize = 8;
 
+/// The longest of them is a machine's name.
+const HEADER_WORD_BYTES_MAX: usize = 300;
+
 /// The process that speaks, and its words. The first word that ends in a colon is the process: what
 /// another program quotes of Postfix comes after its own name.
 fn header(line: &str) -> Option<(Process<'_>, &str)> {
@@ -200,6 +194,9 @@ fn header(line: &str) -> Option<(Process<'_>, &str)> {
     let mut machine = "";
     for _ in 0..HEADER_WORDS_MAX {
         let (word, after) = rest.trim_start_matches(' ').split_once(' ')?;
+        if word.len() > HEADER_WORD_BYTES_MAX {
+            return None;
+        }
         if let Some(name) = word.strip_suffix(':') {
             let process = process(name, machine)?;
             return Some((process, after.trim_start_matches(' ')));
@@ -368,62 +365,11 @@ fn with_queue_id(message: &str) -> Option<(&str, &str)> {
         .bytes()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'));
     let vowel = |byte: u8| matches!(byte.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u');
-    let long = id.bytes().nth(10) == Some(b'z')
+    let long = id.as_bytes().get(10) == Some(&b'z')
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() && !vowel(byte));
     ((5..=32).contains(&id.len()) && (short || long)).then_some((id, words))
-}
-
-impl<'a> Peer<'a> {
-    /// `mx.example.org[192.0.2.1]:25` or without the port, and what follows.
-    fn read(text: &'a str) -> Option<(Self, &'a str)> {
-        let (name, rest) = text.split_once('[')?;
-        let (address, rest) = rest.split_once(']')?;
-        let (port, rest) = match rest.strip_prefix(':') {
-            Some(after) if after.starts_with(|first: char| first.is_ascii_digit()) => {
-                let end = after.find(|one: char| !one.is_ascii_digit());
-                let (port, rest) = after.split_at_checked(end.unwrap_or(after.len()))?;
-                (Some(port.parse().ok()?), rest)
-            }
-            _ => (None, rest),
-        };
-        let peer = Self {
-            host: host(name)?,
-            address: address.parse().ok()?,
-            port,
-        };
-        Some((peer, rest))
-    }
-
-    /// A peer, and what stands behind `end`.
-    fn before(text: &'a str, end: &str) -> Option<(Self, &'a str)> {
-        let (peer, rest) = Self::read(text)?;
-        Some((peer, rest.strip_prefix(end)?))
-    }
-
-    /// The whole text is a peer; a socket's path or `none` is not.
-    fn whole(text: &'a str) -> Option<Self> {
-        let (peer, rest) = Self::read(text)?;
-        rest.is_empty().then_some(peer)
-    }
-}
-
-/// A name as Postfix's own check of names lets it through, or an address in its place.
-fn host(name: &str) -> Option<&str> {
-    let fits = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':') || byte >= 0x80
-    };
-    ((1..=255).contains(&name.len()) && name.bytes().all(fits)).then_some(name)
-}
-
-/// The name of a next hop: `example.org`, `[relay.example]:587`.
-fn next_hop_name(text: &str) -> Option<&str> {
-    let name = match text.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']')?.0,
-        None => text.split_once(':').map_or(text, |(name, _)| name),
-    };
-    host(name)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //! the log itself: until such a line has come, sessions that seem to be in the clear are held back, and
 //! are believed only if it comes soon.
 
-use std::{collections::VecDeque, net::IpAddr};
+use std::net::IpAddr;
 
 use super::{
     postfix_line::{Connection, Delivery, LogLine, Peer, Process, Reported, Said, TlsUsed, Trust},
@@ -23,8 +23,10 @@ use super::{
 use crate::clock::Timestamp;
 
 mod attempts;
+mod instance;
 
 use attempts::{Attempt, Attempts, State};
+use instance::Instance;
 
 /// A session that the log tells of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,55 +103,6 @@ struct Talk {
     queue_id: String,
 }
 
-/// What is known of one instance's log.
-#[derive(Debug, Default)]
-struct Instance {
-    /// It says when TLS is up.
-    tells_of_tls: bool,
-    /// It has roots to check certificates with.
-    has_roots: bool,
-    /// Sessions in the clear since it last said that TLS was up.
-    clear_since: u32,
-    /// Sessions in the clear that are believed if it says that TLS is up.
-    held: VecDeque<LogSession>,
-    /// The operator has heard of that.
-    doubted: bool,
-}
-
-impl Instance {
-    /// So many sessions in the clear in a row, and we no longer believe that it says when TLS is up.
-    const CLEAR_IN_A_ROW_MAX: u32 = 200;
-    const HELD_MAX: usize = 256;
-    const HELD_SECONDS: i64 = 600;
-    /// So many held back, and the operator hears of it.
-    const HELD_OF_DOUBT: usize = 50;
-
-    /// TLS is up, and it says so: what was held back is believed.
-    fn tls_up(&mut self, trust: Trust, now: Timestamp, sessions: &mut Vec<LogSession>) {
-        self.tells_of_tls = true;
-        self.has_roots |= trust == Trust::Trusted;
-        self.clear_since = 0;
-        let recent = |one: &LogSession| now.seconds_since(one.at) <= Self::HELD_SECONDS;
-        sessions.extend(self.held.drain(..).filter(recent));
-    }
-
-    /// Gives a session that seems to be in the clear, if it can be believed.
-    fn seems_clear(&mut self, session: LogSession) -> Option<LogSession> {
-        self.clear_since = self.clear_since.saturating_add(1);
-        if self.clear_since > Self::CLEAR_IN_A_ROW_MAX {
-            self.tells_of_tls = false;
-        }
-        if self.tells_of_tls {
-            return Some(session);
-        }
-        if self.held.len() == Self::HELD_MAX {
-            self.held.pop_front();
-        }
-        self.held.push_back(session);
-        None
-    }
-}
-
 impl LogSessions {
     /// Nothing seen yet. Mail from `report_sender`, the envelope sender of our own report mail, is not
     /// counted.
@@ -175,7 +128,7 @@ impl LogSessions {
             Said::Queued { queue_id, sender } => self.queued(&line.process, queue_id, sender),
             Said::Removed { queue_id } => self.reports.remove(&message(&line.process, queue_id)),
             Said::CertificateTrouble { peer, words } => {
-                self.trouble(&line.process, peer, words, now)
+                self.trouble(&line.process, peer, words, now);
             }
             // "Look for details earlier in the log."
             Said::ResumedUntrusted { peer } => {
@@ -235,9 +188,7 @@ impl LogSessions {
     /// What was taken so far served to know where the log stands: sessions that are held back from then
     /// are not counted any more.
     pub fn counting_begins(&mut self) {
-        self.instances
-            .values_mut()
-            .for_each(|instance| instance.held.clear());
+        self.instances.values_mut().for_each(Instance::forget_held);
     }
 
     /// An instance whose sessions all seem to be in the clear, so that its log most likely does not say
@@ -310,7 +261,7 @@ impl LogSessions {
             State::Established(Trust::Verified) => How::Verified,
             // OURS: without a root that anything chains to, nothing is trusted, and that is ours to
             // mend (G9).
-            State::Established(Trust::Untrusted) if instance.has_roots => How::Untrusted,
+            State::Established(Trust::Untrusted) if instance.has_roots() => How::Untrusted,
             State::Established(_) => How::Established,
             State::NotVerified if attempt.words.is_empty() => {
                 let earlier = attempt
@@ -353,8 +304,7 @@ impl LogSessions {
         } else {
             let instance = self.instance(process);
             sessions.extend(instance.seems_clear(session));
-            if instance.held.len() == Instance::HELD_OF_DOUBT && !instance.doubted {
-                instance.doubted = true;
+            if instance.begins_to_be_doubted() {
                 self.doubt = Some(process.instance.to_owned());
             }
         }

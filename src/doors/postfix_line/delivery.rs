@@ -1,6 +1,6 @@
 //! What became of one recipient of a message: the line with `to=`.
 
-use super::{Connection, Peer, Reason, host, reason};
+use super::{Connection, Peer, Reason, peer::host, reason};
 
 /// What became of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]

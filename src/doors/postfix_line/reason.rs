@@ -2,7 +2,7 @@
 //!
 //! Postfix's own words come first, the server's after them. Only the first are looked at.
 
-use super::Peer;
+use super::peer::{Peer, host};
 
 /// Why a server would not do, or that it was talked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,9 @@ fn tls(words: &str) -> Option<Reason<'_>> {
         "Server certificate not verified" => return Some(Reason::NotVerified),
         _ => {}
     }
-    if let Some(host) = words.strip_prefix("TLSA lookup error for ") {
-        let (host, _port) = host.rsplit_once(':')?;
-        return super::host(host).map(Reason::TlsaLookupFailed);
+    if let Some(mx) = words.strip_prefix("TLSA lookup error for ") {
+        let (mx, _port) = mx.rsplit_once(':')?;
+        return host(mx).map(Reason::TlsaLookupFailed);
     }
     if let Some(words) = words.strip_prefix("TLS is required, but ") {
         if let Some(peer) = words.strip_prefix("was not offered by host ") {

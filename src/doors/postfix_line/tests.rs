@@ -156,6 +156,10 @@ fn what_is_said_of_tls() {
         "Trusted TLS connection established to 192.0.2.1[192.0.2.1]:2525: TLSv1.2 with cipher X",
         "Trusted New 192.0.2.1[192.0.2.1]:2525",
     );
+}
+
+#[test]
+fn what_is_said_of_a_certificate() {
     for (message, words) in [
         (
             "server certificate verification failed for mx.example.org[192.0.2.1]:25: certificate \
@@ -194,6 +198,10 @@ fn what_is_said_of_tls() {
             &format!("trouble mx.example.org[192.0.2.1]:25: {words}"),
         );
     }
+}
+
+#[test]
+fn what_is_said_of_a_handshake_and_of_what_went_before() {
     check(
         "SSL_connect error to mx.example.org[192.0.2.1]:25: -1",
         "failed mx.example.org[192.0.2.1]:25: -1",
@@ -366,6 +374,10 @@ fn why_a_server_would_not_do() {
             &format!("6A3259B2607 passed over: {expected}"),
         );
     }
+}
+
+#[test]
+fn d4_a_connection_lost_before_tls_could_be_spoken_of_is_no_session() {
     // RFC 8460 s4.3.4: a connection that failed before TLS could be spoken of is no session.
     for words in [
         "lost connection with mx.example.org[192.0.2.1] while performing the EHLO handshake",
