@@ -11,7 +11,7 @@ use sealpost::{
     },
     hook::overrides::Overrides,
     net::{
-        dns::{Answer, Dns, DnsError, Mx, Security},
+        dns::{Answer, Dns, DnsError, Mx, Security, Tlsa},
         https::{FetchError, PolicyHost},
     },
     observe::Counters,
@@ -20,11 +20,13 @@ use sealpost::{
     store::{MemoryStore, Store},
 };
 
-/// The engine, and the journal's other end.
-pub(crate) fn engine(sessions_max: usize) -> (Engine, JournalReader) {
+/// The engine, and both ends of its journal.
+pub(crate) fn engine(
+    sessions_max: usize,
+    counters: &Arc<Counters>,
+) -> (Engine, Journal, JournalReader) {
     let clock = StoppedClock::at(SystemClock.now());
-    let counters = Arc::new(Counters::default());
-    let (journal, reader) = Journal::new(sessions_max, Arc::clone(&counters));
+    let (journal, reader) = Journal::new(sessions_max, Arc::clone(counters));
     let world = Arc::new(World);
     let keeper = Keeper::new(KeeperParts {
         dns: Arc::clone(&world) as _,
@@ -32,23 +34,21 @@ pub(crate) fn engine(sessions_max: usize) -> (Engine, JournalReader) {
         store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
         clock: Arc::new(clock.clone()),
         journal: journal.clone(),
-        counters: Arc::clone(&counters),
+        counters: Arc::clone(counters),
         config: PolicyConfig::default(),
     });
     let settings = EngineSettings {
         overrides: Overrides::default(),
         when_unknown: WhenUnknown::Defer,
     };
-    (
-        Engine::new(
-            Arc::new(keeper),
-            journal,
-            Arc::new(clock),
-            counters,
-            settings,
-        ),
-        reader,
-    )
+    let engine = Engine::new(
+        Arc::new(keeper),
+        journal.clone(),
+        Arc::new(clock),
+        Arc::clone(counters),
+        settings,
+    );
+    (engine, journal, reader)
 }
 
 /// Every domain publishes the same kind of policy.
@@ -74,6 +74,12 @@ impl Dns for World {
         &'a self,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Answer<std::net::IpAddr>, DnsError>> {
+        Box::pin(std::future::ready(Err(DnsError::BadName {
+            name: name.to_owned(),
+        })))
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
         Box::pin(std::future::ready(Err(DnsError::BadName {
             name: name.to_owned(),
         })))

@@ -344,6 +344,8 @@ wire! {
         pub kept: Option<PolicyView>,
         /// The MX hosts.
         pub mx: MxFinding,
+        /// What Postfix and sendmail would be told on the socketmap, for each map name.
+        pub socketmap: Vec<SocketmapReply>,
         /// The TXT record `_smtp._tls`.
         pub rua: RuaFinding,
         /// What would happen.
@@ -406,6 +408,14 @@ wire! {
         pub audit: bool,
         /// Why.
         pub reason: String,
+    }
+
+    /// What would be told on the socketmap.
+    struct SocketmapReply {
+        /// The map name that is asked.
+        pub map: String,
+        /// The reply: `OK` and the policy, `NOTFOUND`, or `TEMP` and why the mail must wait.
+        pub reply: String,
     }
 
     /// The TXT record `_smtp._tls`.

@@ -9,10 +9,18 @@
 use std::{
     collections::HashMap,
     mem,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use crate::policy::{Fingerprint, PolicyDomain, Standing};
+use sealpost_plugin_api::Requirement;
+
+use crate::{
+    hook::Answer,
+    policy::{Fingerprint, PolicyDomain, Standing},
+};
 
 /// How many policies one generation holds.
 const GENERATION_POLICIES_MAX: usize = 50_000;
@@ -21,6 +29,8 @@ const GENERATION_POLICIES_MAX: usize = 50_000;
 #[derive(Debug, Default)]
 pub struct Answers {
     generations: Mutex<Generations>,
+    /// How often one was dropped.
+    dropped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +50,7 @@ impl Answers {
             .unwrap_or_else(PoisonError::into_inner);
         if generations.young.len() >= GENERATION_POLICIES_MAX {
             generations.old = mem::take(&mut generations.young);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         // Policies that could not be had share a name, and why they could not is reported: the newest
         // reason counts. Otherwise there is nothing to be copied.
@@ -47,6 +58,22 @@ impl Answers {
             generations.young.insert(name, standing.clone());
         }
         name.to_string()
+    }
+
+    /// An answer that carries the name of what it is made from.
+    #[must_use]
+    pub fn answer(&self, requirement: Requirement, standing: &Standing) -> Answer {
+        Answer {
+            requirement: requirement.under_policy(self.give(standing)),
+            applied: Some(Arc::clone(standing.applied())),
+        }
+    }
+
+    /// A number that changes when something is forgotten. What was given before the last change may
+    /// be forgotten at the next one, unless it is given again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// The policy of this name, if it is remembered and is the domain's.

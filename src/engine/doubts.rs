@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::policy::PolicyDomain;
@@ -17,7 +20,11 @@ const DOMAINS_MAX: usize = 10_000;
 
 /// The domains in doubt.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(Mutex<HashSet<PolicyDomain>>);
+pub(super) struct Doubts {
+    domains: Mutex<HashSet<PolicyDomain>>,
+    /// How many there are, to be seen without waiting. As a rule there are none.
+    number: AtomicUsize,
+}
 
 impl Doubts {
     /// A session failed under this domain's policy.
@@ -25,15 +32,24 @@ impl Doubts {
         let mut domains = self.domains();
         if domains.len() < DOMAINS_MAX {
             domains.insert(domain.clone());
+            self.number.store(domains.len(), Ordering::Release);
         }
+    }
+
+    /// Is the domain of this name, lower case A-labels, in doubt? It stays so.
+    pub(super) fn hold(&self, domain: &str) -> bool {
+        self.number.load(Ordering::Acquire) > 0 && self.domains().contains(domain)
     }
 
     /// Is the domain in doubt? From now on it is not.
     pub(super) fn settle(&self, domain: &PolicyDomain) -> bool {
-        self.domains().remove(domain)
+        let mut domains = self.domains();
+        let was_in_doubt = domains.remove(domain);
+        self.number.store(domains.len(), Ordering::Release);
+        was_in_doubt
     }
 
     fn domains(&self) -> MutexGuard<'_, HashSet<PolicyDomain>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.domains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,21 +20,32 @@ use crate::{
     observe::Counters,
     policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
     record::{
-        SessionRecord, Source, Verdict,
-        evaluate::evaluate,
-        journal::Journal,
-        told::{Ending, Told},
+        SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, told::Told,
         untrusted::harmless,
     },
 };
 
 pub mod answers;
+pub mod findings;
 pub mod keeper;
+pub mod settle;
 
 mod doubts;
+mod last_answers;
+mod memory;
+mod ready;
+mod silent;
+mod told;
+mod waiting;
 
 use answers::Answers;
 use doubts::Doubts;
+use last_answers::LastAnswers;
+use settle::Looks;
+use silent::Pending;
+use waiting::Waiting;
+
+pub use ready::Ready;
 
 /// Where the engine learns what holds for a domain. [`keeper`] is the real one.
 pub trait PolicySource: Send + Sync {
@@ -44,6 +55,12 @@ pub trait PolicySource: Send + Sync {
 
     /// What holds as far as it is known without waiting: an unexpired kept policy.
     fn known(&self, domain: &PolicyDomain) -> Option<Standing>;
+
+    /// What holds for the domain of this name, lower case A-labels, where that may be told without
+    /// asking anybody. Returns at once; where nothing is given, [`standing`](Self::standing) tells.
+    fn fresh(&self, _domain: &str) -> Option<Arc<Ready>> {
+        None
+    }
 
     /// Asks the DNS, past every cache, whether the policy has changed, and follows it (B30).
     /// Bounded in how often it asks.
@@ -62,6 +79,10 @@ impl PolicySource for keeper::Keeper {
 
     fn known(&self, domain: &PolicyDomain) -> Option<Standing> {
         Self::known(self, domain)
+    }
+
+    fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
+        Self::fresh(self, domain)
     }
 
     fn recheck<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
@@ -91,6 +112,10 @@ pub struct Engine {
     settings: ArcSwap<EngineSettings>,
     answers: Answers,
     doubts: Doubts,
+    looks: Looks,
+    last_answers: LastAnswers,
+    waiting: Waiting,
+    pending: Pending,
 }
 
 impl Engine {
@@ -112,7 +137,17 @@ impl Engine {
             settings,
             answers: Answers::default(),
             doubts: Doubts::default(),
+            looks: Looks::default(),
+            last_answers: LastAnswers::default(),
+            waiting: Waiting::default(),
+            pending: Pending::default(),
         }
+    }
+
+    /// The same, with another source of what an MTA does not tell. Without this nothing is found out.
+    #[must_use]
+    pub fn with_looks(self, looks: Looks) -> Self {
+        Self { looks, ..self }
     }
 
     /// Takes new settings, from the next question on.
@@ -135,9 +170,7 @@ impl Engine {
         };
         let overridden = self.override_for(&domain);
         if overridden == Some(OverrideMode::Off) {
-            let standing = Standing::without_policy(domain);
-            let requirement = decide::decide(&standing, None, overridden).requirement;
-            return self.given(requirement, &standing);
+            return self.turned_off(domain);
         }
         // One deadline for all that the question waits for.
         let mut deadline = pin!(tokio::time::sleep(query.deadline));
@@ -187,15 +220,14 @@ impl Engine {
                 sessions: 1,
             });
         }
-        self.given(decision.requirement, &standing)
+        self.answers.answer(decision.requirement, &standing)
     }
 
-    /// The answer that carries the name of the policy it was made from.
-    fn given(&self, requirement: Requirement, standing: &Standing) -> Answer {
-        Answer {
-            requirement: requirement.under_policy(self.answers.give(standing)),
-            applied: Some(Arc::clone(standing.applied())),
-        }
+    /// The answer for a domain that the operator applies no policies to.
+    fn turned_off(&self, domain: PolicyDomain) -> Answer {
+        let standing = Standing::without_policy(domain);
+        let decision = decide::decide(&standing, None, Some(OverrideMode::Off));
+        self.answers.answer(decision.requirement, &standing)
     }
 
     /// What holds for the domain, or what is known of it when the deadline passes or nothing newer
@@ -263,27 +295,41 @@ impl Engine {
 
 impl AsyncHook for Engine {
     fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
-        Box::pin(async move { Arc::new(self.answer(query).await) })
+        Box::pin(async move {
+            match self.policy_at_once(&query) {
+                Some(answer) => answer,
+                None => Arc::new(self.answer(query).await),
+            }
+        })
     }
 
-    fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
-        None
+    // As `answer` does it for a domain that is fresh and not in doubt. A name of another form than
+    // ours finds nothing here, and the other way the answer.
+    fn policy_at_once(&self, query: &Query<'_>) -> Option<Arc<Answer>> {
+        if query.mx.is_some() {
+            return None;
+        }
+        let settings = self.settings.load();
+        let today = self.clock.now().day();
+        let overridden = settings.overrides.mode_by_name(query.domain, today);
+        let answer = if overridden == Some(OverrideMode::Off) {
+            Arc::new(self.turned_off(query.domain.parse().ok()?))
+        } else if self.doubts.hold(query.domain) {
+            return None;
+        } else {
+            let ready = self.policies.fresh(query.domain)?;
+            ready.answer(overridden, &self.answers)?
+        };
+        self.counters.policy_queries.count();
+        Some(answer)
     }
 
-    fn answered(&self, _answer: &Arc<Answer>, _asker: Asker) {}
+    fn answered(&self, answer: &Arc<Answer>, asker: Asker) {
+        self.take_answer(answer, asker);
+    }
 
     fn told(&self, told: &Told, sessions: u32) {
-        self.journal.push(SessionRecord {
-            at: self.clock.now(),
-            domain: told.domain.clone(),
-            policy: Arc::clone(&told.policy),
-            source: Source::Mta,
-            verdict: match &told.ending {
-                Ending::Success => Verdict::Success,
-                Ending::Failure(failures) => Verdict::Failure(failures.clone()),
-            },
-            sessions,
-        });
+        self.take_told(told, sessions);
     }
 
     fn session(&self, session: &Session<'_>) {
@@ -331,6 +377,8 @@ mod tests {
     struct Fake {
         now: Mutex<Option<Standing>>,
         newer: Mutex<Option<Standing>>,
+        /// What may be told without a lookup.
+        ready: Mutex<Option<Arc<Ready>>>,
         never: bool,
         /// Lookups say that nothing can be told.
         busy: AtomicBool,
@@ -353,6 +401,11 @@ mod tests {
 
         fn known(&self, _domain: &PolicyDomain) -> Option<Standing> {
             self.now.lock().unwrap().clone()
+        }
+
+        fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
+            let ready = self.ready.lock().unwrap().clone()?;
+            (ready.standing().domain.as_str() == domain).then_some(ready)
         }
 
         fn recheck<'a>(&'a self, _domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
@@ -385,6 +438,7 @@ mod tests {
         let source = Arc::new(Fake {
             now: Mutex::new(now),
             newer: Mutex::new(None),
+            ready: Mutex::new(None),
             never,
             busy: AtomicBool::default(),
             rechecks: AtomicUsize::default(),
@@ -478,6 +532,73 @@ mod tests {
         assert_eq!(answer.level, Level::May);
         ask(&bench, "example.org", Some("mx.example.org")).await;
         assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_at_once_is_the_same_and_given_only_while_it_holds() {
+        let testing = standing(Mode::Testing, "mx1.example.org");
+        let bench = engine(Some(testing.clone()), Overrides::default(), false);
+        let query = Query::new("example.org").with_deadline(Duration::from_millis(20));
+        let at_once = || bench.engine.policy_at_once(&query);
+        assert_eq!(at_once(), None, "nothing is fresh");
+        let slow = bench.engine.policy(query).await;
+        *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(testing)));
+        let quick = at_once().unwrap();
+        assert_eq!(quick, slow);
+        assert!(Arc::ptr_eq(&quick, &at_once().unwrap()));
+        assert!(Arc::ptr_eq(&quick, &bench.engine.policy(query).await));
+        assert_eq!(bench.counters.policy_queries.value(), 4);
+        // About an MX host, and under another name, nothing is said so.
+        let of_mx = query.with_mx("mx1.example.org");
+        assert_eq!(bench.engine.policy_at_once(&of_mx), None);
+        for name in ["Example.org", "example.org.", "[192.0.2.1]", ""] {
+            assert_eq!(bench.engine.policy_at_once(&Query::new(name)), None);
+        }
+        // What the operator changes counts from the next question on, and until its last day.
+        let until = bench.engine.clock.now().day();
+        for (mode, until, expected) in [
+            (OverrideMode::Enforce, None, "enforced by the operator"),
+            (OverrideMode::Audit, None, "is only reported"),
+            (OverrideMode::Off, None, "turned policies off"),
+            (
+                OverrideMode::Enforce,
+                Some(until.previous()),
+                "is only reported",
+            ),
+        ] {
+            let domain = "example.org".parse().unwrap();
+            let overrides = [Override {
+                domain,
+                mode,
+                until,
+            }]
+            .into_iter()
+            .collect();
+            bench.engine.reload(EngineSettings {
+                overrides,
+                when_unknown: WhenUnknown::Defer,
+            });
+            let quick = at_once().unwrap();
+            let reason = &quick.requirement.reason;
+            assert!(reason.contains(expected), "{reason}");
+            assert_eq!(quick, bench.engine.policy(query).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn b30_a_domain_in_doubt_is_not_answered_at_once() {
+        let enforce = standing(Mode::Enforce, "mx1.example.org");
+        let bench = engine(Some(enforce.clone()), Overrides::default(), false);
+        *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(enforce)));
+        let query = Query::new("example.org").with_deadline(Duration::from_millis(20));
+        assert!(bench.engine.policy_at_once(&query).is_some());
+        let facts = Facts::new(StartTls::NotOffered);
+        let session = Session::new("example.org", Outcome::Facts(facts));
+        bench.engine.session(&session.with_mx("mx1.example.org"));
+        assert_eq!(bench.engine.policy_at_once(&query), None);
+        bench.engine.policy(query).await;
+        assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
+        assert!(bench.engine.policy_at_once(&query).is_some());
     }
 
     #[tokio::test]

@@ -17,6 +17,12 @@ impl Overrides {
     /// override says nothing of its subdomains, as a parent's policy does not (RFC 8461 s3.4).
     #[must_use]
     pub fn mode(&self, domain: &PolicyDomain, today: UtcDay) -> Option<OverrideMode> {
+        self.mode_by_name(domain.as_str(), today)
+    }
+
+    /// The same for the domain of this name, lower case A-labels.
+    #[must_use]
+    pub fn mode_by_name(&self, domain: &str, today: UtcDay) -> Option<OverrideMode> {
         let found = self.0.get(domain)?;
         found
             .until

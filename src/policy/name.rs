@@ -1,6 +1,6 @@
 //! Host and domain names: normalised once, where they enter, and never compared in another form.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use crate::observe::printable::excerpt;
 
@@ -76,6 +76,13 @@ macro_rules! name {
             /// The name as lower case A-labels without a trailing dot.
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// A map by name can be asked with text: only text that is a name already finds one.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -18,12 +18,16 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod datagrams;
 mod days;
 mod host;
 mod life;
+mod looks;
 mod mail;
 mod postfix_log;
+mod restarts;
 mod scripted;
+mod socketmap;
 mod sockets;
 mod trouble;
 
@@ -163,6 +167,7 @@ fn every_command_shows_what_the_daemon_answers() {
                 "Policy    failed: https://mta-sts.example.org/.well-known/mta-sts.txt \
                  (sts-policy-fetch-error: HTTP status 404)",
                 "10  mx.example.net  refuse  outside the policy",
+                "Postfix   is told on the socketmap\n  QUERY: mx\\r\\n\\u{1b}[2J",
                 "No host may be used.",
             ],
         ),
@@ -496,6 +501,8 @@ fn a_domain_is_checked_without_a_daemon() {
                 "  mode: enforce",
                 "verify",
                 "goes over TLS with a valid certificate",
+                "  QUERY: OK secure match=",
+                "  QUERYwithTLSRPT: OK secure match=",
             ][..],
         ),
         (
@@ -510,7 +517,11 @@ fn a_domain_is_checked_without_a_daemon() {
         ),
         ("policy-certificate.test", 0, &["sts-webpki-invalid"]),
         ("policy-rubbish.test", 0, &["sts-policy-invalid"]),
-        ("no-policy.test", 0, &["The domain announces no policy."]),
+        (
+            "no-policy.test",
+            0,
+            &["The domain announces no policy.", "  QUERY: NOTFOUND\n"],
+        ),
         (
             "other-mx.test",
             1,

@@ -3,13 +3,17 @@
 mod capi;
 mod consumers;
 mod daemon;
+mod datagram;
 mod deliver;
 mod demo;
 mod exim;
 mod in_process;
 mod plugin_socket;
 mod policy;
+mod postfix;
 mod postfix_log;
+mod probe;
 mod report;
+mod socketmap;
 mod store;
 mod systemd;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
 
-use super::verdict::{judge, outcome};
+use super::verdict::{judge, outcome, socketmap};
 use crate::{
     clock::Timestamp,
     config::{Config, Override},
@@ -84,6 +84,7 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
             .kept
             .as_ref()
             .map(|kept| PolicyView::of(domain, kept, means.trouble.as_ref(), means.now)),
+        socketmap: socketmap(&standing, mode),
         record,
         mx,
         rua,

@@ -12,7 +12,7 @@ use super::{
     policy::policy_as_text,
     protocol::Request,
     screen::{Table, set_in, shown},
-    wire::{CheckResult, DocumentFinding, MxFinding, RecordFinding, RuaFinding},
+    wire::{CheckResult, DocumentFinding, MxFinding, RecordFinding, RuaFinding, SocketmapReply},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -123,6 +123,7 @@ fn as_text(result: &CheckResult) -> String {
         let _ = write!(text, "Kept\n{}", set_in(&policy_as_text(kept)));
     }
     rua_as_text(&mut text, &result.rua);
+    socketmap_as_text(&mut text, &result.socketmap);
     mx_as_text(&mut text, &result.mx);
     let _ = writeln!(text, "\n{}", shown(&result.outcome.text));
     text
@@ -172,6 +173,20 @@ fn rua_as_text(text: &mut String, rua: &RuaFinding) {
     }
     for each in &rua.skipped {
         let _ = writeln!(text, "  passed over: {}", shown(each));
+    }
+}
+
+/// Of a longer reply no more is shown; `--json` has all of it.
+const REPLY_CHARACTERS_MAX: usize = 2_000;
+
+fn socketmap_as_text(text: &mut String, replies: &[SocketmapReply]) {
+    let _ = writeln!(text, "Postfix   is told on the socketmap");
+    for each in replies {
+        let reply = match each.reply.char_indices().nth(REPLY_CHARACTERS_MAX) {
+            Some((end, _)) => format!("{}...", each.reply.get(..end).unwrap_or_default()),
+            None => each.reply.clone(),
+        };
+        let _ = writeln!(text, "  {}: {}", shown(&each.map), shown(reply.trim_end()));
     }
 }
 

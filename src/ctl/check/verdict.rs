@@ -1,14 +1,17 @@
 //! What a standing comes to: for one MX host, and for the mail as a whole.
 
+use std::sync::Arc;
+
 use sealpost_plugin_api::Level;
 
 use crate::{
     config::OverrideMode,
     ctl::{
         screen::counted,
-        wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding},
+        wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding, SocketmapReply},
     },
-    hook::decide::decide,
+    doors::{socketmap_reply::reply, socketmap_request::MapName},
+    hook::{Answer, decide::decide},
     policy::{Announcement, MxHost, Standing, StsStanding},
 };
 
@@ -27,6 +30,22 @@ pub(super) fn judge(
         audit: requirement.audit,
         reason: requirement.reason,
     }
+}
+
+/// What Postfix would be told of the domain: the words of the socketmap's own door.
+pub(super) fn socketmap(
+    standing: &Standing,
+    overridden: Option<OverrideMode>,
+) -> Vec<SocketmapReply> {
+    let answer = Answer {
+        requirement: decide(standing, None, overridden).requirement,
+        applied: Some(Arc::clone(standing.applied())),
+    };
+    let told = |map: MapName| SocketmapReply {
+        map: map.name().to_owned(),
+        reply: reply(&answer, map).text,
+    };
+    MapName::ALL.into_iter().map(told).collect()
 }
 
 const fn level_word(level: &Level) -> &'static str {

@@ -194,6 +194,10 @@ impl Operator {
                 self.counters.sessions_dropped_disk.value(),
                 "the disk took nothing for too long",
             ),
+            (
+                self.counters.datagrams_dropped.value(),
+                "more datagrams came than tlsrpt_socket.waiting_mib_max lets wait",
+            ),
         ] {
             if count > 0 {
                 alarms.push(format!("{count} sessions were not counted: {what}"));

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    engine::Ready,
     net::dns::DnsError,
     policy::{
         Announcement, FetchTrouble, Intervals, KeptPolicy, Known, Mode, Occasion, PolicyDomain,
@@ -53,7 +54,7 @@ impl Desk {
     /// What there is without waiting for the world.
     pub(super) fn known(&self, domain: &PolicyDomain) -> Option<Standing> {
         let now = self.now();
-        if let Some(remembered) = self.memory.recall(domain) {
+        if let Some(remembered) = self.memory.recall(domain.as_str()) {
             match remembered.standing_at(now) {
                 Some(standing) => return Some(standing),
                 None if remembered.store_was_read => return None,
@@ -89,11 +90,11 @@ impl Desk {
     }
 
     async fn ask(&self, domain: &PolicyDomain) -> Outcome {
-        let remembered = self.memory.recall(domain);
+        let remembered = self.memory.recall(domain.as_str());
         let rechecked_at = match &remembered {
             // Another errand may have ended between the question and this one.
             Some(remembered) if remembered.is_fresh(self.now()) => {
-                return Ok(remembered.standing.clone());
+                return Ok(remembered.standing().clone());
             }
             Some(remembered) => remembered.rechecked_at,
             None => None,
@@ -103,7 +104,7 @@ impl Desk {
 
     async fn recheck(&self, domain: &PolicyDomain) -> Outcome {
         let now = self.now();
-        let last = self.memory.recall(domain).and_then(|remembered| {
+        let last = self.memory.recall(domain.as_str()).and_then(|remembered| {
             // Set back since, the clock says nothing of how long ago that was.
             let elapsed = now.seconds_since(remembered.rechecked_at?);
             (0..RECHECK_SECONDS)
@@ -111,7 +112,7 @@ impl Desk {
                 .then_some(remembered)
         });
         match last {
-            Some(remembered) if remembered.is_fresh(now) => Ok(remembered.standing.clone()),
+            Some(remembered) if remembered.is_fresh(now) => Ok(remembered.standing().clone()),
             _ => self.look_up(domain, Occasion::Delivery, Some(now)).await,
         }
     }
@@ -134,7 +135,7 @@ impl Desk {
         let due = known.fetch_due(occasion, looked_up_at, self.intervals);
         let mut unwritten = self
             .memory
-            .recall(domain)
+            .recall(domain.as_str())
             .is_some_and(|remembered| remembered.unwritten);
         if let Some(id) = due.map(ToOwned::to_owned) {
             unwritten = self
@@ -159,7 +160,7 @@ impl Desk {
         let standing = Standing::new(domain.clone(), sts);
         let remembered = Remembered {
             known,
-            standing: standing.clone(),
+            ready: Arc::new(Ready::new(standing.clone())),
             looked_up_at,
             stale_from,
             store_was_read,
@@ -179,7 +180,7 @@ impl Desk {
         Option<FetchTrouble>,
         Option<Unknown>,
     ) {
-        let remembered = self.memory.recall(domain);
+        let remembered = self.memory.recall(domain.as_str());
         let trouble = remembered
             .as_ref()
             .and_then(|remembered| remembered.known.trouble.clone());
@@ -348,7 +349,7 @@ impl Desk {
         if dropped.await? {
             info!(%domain, "policy expired unused and dropped");
             // A newer one that could not be written may be in memory only.
-            let newer = self.memory.recall(domain);
+            let newer = self.memory.recall(domain.as_str());
             if newer.is_none_or(|newer| newer.known.in_force(now).is_none()) {
                 self.memory.forget(domain);
             }

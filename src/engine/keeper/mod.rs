@@ -17,6 +17,7 @@ use self::{
 use crate::{
     clock::{Clock, Timestamp},
     config::PolicyConfig,
+    engine::Ready,
     net::{
         dns::{Dns, DnsError},
         https::PolicyHost,
@@ -110,8 +111,8 @@ impl Keeper {
     /// # Errors
     /// When nothing can be told of it.
     pub async fn standing(&self, domain: &PolicyDomain) -> Result<Standing, Unknown> {
-        if let Some(standing) = self.fresh(domain) {
-            return Ok(standing);
+        if let Some(ready) = self.fresh(domain.as_str()) {
+            return Ok(ready.standing().clone());
         }
         self.fly(domain, Errand::Ask).await
     }
@@ -121,6 +122,16 @@ impl Keeper {
     #[must_use]
     pub fn known(&self, domain: &PolicyDomain) -> Option<Standing> {
         self.desk.known(domain)
+    }
+
+    /// How the domain of this name, lower case A-labels, stands, where that may be told without
+    /// asking anybody.
+    #[must_use]
+    pub fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
+        let remembered = self.desk.memory.recall(domain)?;
+        remembered
+            .is_fresh(self.now())
+            .then(|| Arc::clone(&remembered.ready))
     }
 
     /// Looks the TXT record up past what is remembered, and follows a new id. To be asked before
@@ -160,7 +171,7 @@ impl Keeper {
     pub async fn list(&self) -> Result<Vec<Listed>, Unknown> {
         let kept = self.desk.with_store(|store| store.kept_policies()).await?;
         let trouble = |domain: &PolicyDomain| {
-            let remembered = self.desk.memory.recall(domain)?;
+            let remembered = self.desk.memory.recall(domain.as_str())?;
             remembered.known.trouble.clone()
         };
         Ok(kept
@@ -210,13 +221,6 @@ impl Keeper {
     /// expired, until `shutdown` becomes true.
     pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
         refresh::run(&self, shutdown).await;
-    }
-
-    fn fresh(&self, domain: &PolicyDomain) -> Option<Standing> {
-        let remembered = self.desk.memory.recall(domain)?;
-        remembered
-            .is_fresh(self.now())
-            .then(|| remembered.standing.clone())
     }
 
     fn now(&self) -> Timestamp {

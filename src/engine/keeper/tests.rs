@@ -17,7 +17,7 @@ use crate::{
     clock::{BoxFuture, StoppedClock, UtcDay},
     deliver::{DeliveryKey, DeliveryState},
     net::{
-        dns::{Answer, Mx, Security},
+        dns::{Answer, Mx, Security, Tlsa},
         https::FetchError,
     },
     policy::{AppliedPolicy, Destination, Fingerprint, Mode, PolicyType, StsStanding},
@@ -96,6 +96,10 @@ impl Dns for World {
 
     fn addresses<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Answer<IpAddr>, DnsError>> {
         unimplemented!("the keeper asks for no address")
+    }
+
+    fn tlsa<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+        unimplemented!("the keeper asks for no TLSA records")
     }
 }
 
@@ -495,7 +499,7 @@ async fn g6_b32_a_policy_crowded_out_of_memory_still_holds() {
         let other = format!("{number}.example").parse().unwrap();
         keeper.standing(&other).await.unwrap();
     }
-    assert!(keeper.desk.memory.recall(&domain()).is_none());
+    assert!(keeper.desk.memory.recall(domain().as_str()).is_none());
     let known = keeper.known(&domain()).unwrap();
     assert_eq!(brief(&known.sts), "1 enforce -");
     world.set_txt("_mta-sts.example.org", Err(servfail()));

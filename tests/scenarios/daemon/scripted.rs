@@ -10,8 +10,8 @@ use sealpost::{
             DeliveryView, DetailView, DocumentFinding, DomainSessions, FailureMembers, FailureView,
             Finding, MxFinding, MxVerdict, OutcomeView, OverrideView, Policies, PolicySessions,
             PolicyView, Purged, RecordFinding, RefreshOutcome, Refreshed, ReportView, ReportsSent,
-            RuaFinding, SendOutcome, SendView, Sessions, Status, StoreState, StoreStatus,
-            UndeliveredView,
+            RuaFinding, SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState,
+            StoreStatus, UndeliveredView,
         },
     },
     policy::PolicyDomain,
@@ -296,6 +296,10 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
                 reason: text("outside the policy"),
             }],
         },
+        socketmap: vec![SocketmapReply {
+            map: text("QUERY"),
+            reply: text(HOSTILE),
+        }],
         rua: RuaFinding {
             name: format!("_smtp._tls.{domain}"),
             state: Finding::Absent,

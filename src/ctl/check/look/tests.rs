@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     clock::BoxFuture,
     config::OverrideMode,
-    net::{dns::Security, https::FetchError},
+    net::{
+        dns::{Security, Tlsa},
+        https::FetchError,
+    },
     policy::Mode,
 };
 
@@ -66,6 +69,10 @@ impl Dns for World {
 
     fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<IpAddr>, DnsError>> {
         self.answered(name, self.address.into_iter().collect())
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+        self.answered(name, Vec::new())
     }
 }
 
@@ -155,6 +162,38 @@ fn b27_each_mx_is_told_by_mode_pattern_and_override() {
         let result = checked(&announced(Some(document)), None, &overrides);
         assert_eq!(levels(&result), expected, "{document} {overridden:?}");
         assert!(result.outcome.deliverable);
+    }
+}
+
+#[test]
+fn b24_b28_what_postfix_would_be_told_is_shown_for_both_maps() {
+    let testing = "version: STSv1\nmode: testing\nmx: *.example.org\nmax_age: 86400\n";
+    for (document, overridden, expected) in [
+        (
+            ENFORCE,
+            None,
+            "OK secure match=.example.org servername=hostname",
+        ),
+        (ENFORCE, Some(OverrideMode::Audit), "NOTFOUND "),
+        (ENFORCE, Some(OverrideMode::Off), "NOTFOUND "),
+        (testing, None, "NOTFOUND "),
+        (
+            testing,
+            Some(OverrideMode::Enforce),
+            "OK secure match=.example.org servername=hostname",
+        ),
+    ] {
+        let overrides: Vec<_> = overridden.map(override_to).into_iter().collect();
+        let result = checked(&announced(Some(document)), None, &overrides);
+        let told = |map: &str| {
+            let found = result.socketmap.iter().find(|each| each.map == map);
+            found.unwrap().reply.clone()
+        };
+        assert_eq!(told("QUERY"), expected);
+        let with = told("QUERYwithTLSRPT");
+        assert!(with.starts_with(expected), "{with}");
+        let named = with.contains(" policy_type=sts policy_domain=example.org ");
+        assert_eq!(named, expected.starts_with("OK"), "{with}");
     }
 }
 
