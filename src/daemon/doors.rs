@@ -11,7 +11,7 @@ use crate::{
     ctl,
     doors::{
         datagram::DatagramDoor, plugin_socket::PluginSocket, postfix_log::PostfixLog,
-        socketmap::Socketmap,
+        postfix_log_told::Checks, socketmap::Socketmap,
     },
     net::{
         activation::Activated,
@@ -27,6 +27,7 @@ pub(super) struct Doors {
     socketmap: Socketmap,
     datagram_door: Option<DatagramDoor>,
     postfix_log: PostfixLogConfig,
+    checks: Checks,
     control_socket: BoundSocket,
 }
 
@@ -52,6 +53,11 @@ impl Doors {
             socketmap,
             datagram_door,
             postfix_log: config.postfix_log.clone(),
+            checks: if config.probe.enabled {
+                Checks::OurLook
+            } else {
+                Checks::Nobody
+            },
             control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
         })
     }
@@ -74,6 +80,7 @@ impl Doors {
             let log = PostfixLog::new(
                 &self.postfix_log,
                 parts.reports.submitter().map(Submitter::envelope_from),
+                self.checks,
                 hook(),
                 Arc::clone(&parts.counters),
                 Arc::clone(&parts.clock),

@@ -29,7 +29,7 @@ use super::{
     line_reader::{Input, Lines},
     postfix_line::{self, LINE_BYTES_MAX},
     postfix_log_sessions::LogSessions,
-    postfix_log_told::{is_wanted, tell},
+    postfix_log_told::{Checks, is_wanted, tell},
 };
 use crate::{
     clock::Clock,
@@ -64,6 +64,7 @@ pub struct PostfixLog {
 /// What becomes of the lines.
 struct Reader {
     take: PostfixLogTake,
+    checks: Checks,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     hook: Arc<dyn AsyncHook>,
@@ -93,6 +94,7 @@ impl PostfixLog {
     pub fn new(
         config: &PostfixLogConfig,
         report_sender: Option<&str>,
+        checks: Checks,
         hook: Arc<dyn AsyncHook>,
         counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
@@ -101,6 +103,7 @@ impl PostfixLog {
             path: config.path.clone(),
             reader: Reader {
                 take: config.take,
+                checks,
                 counters,
                 clock,
                 hook,
@@ -230,7 +233,7 @@ impl Reader {
             if counting == Counting::On {
                 for session in sessions.iter().filter(|one| is_wanted(&one.how, self.take)) {
                     tracing::debug!(?session, "told by Postfix's log");
-                    tell(&*self.hook, session);
+                    tell(&*self.hook, session, self.checks);
                 }
             }
         }

@@ -35,28 +35,51 @@ pub const fn is_wanted(how: &How, take: PostfixLogTake) -> bool {
     }
 }
 
+/// Who checks certificates that Postfix let pass without a check of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checks {
+    /// We look at the mail hosts ourselves, and know better than what Postfix says in passing.
+    OurLook,
+    /// Nobody: what Postfix says in passing is all that is known.
+    Nobody,
+}
+
 /// Tells the hook of a session.
-pub fn tell(hook: &dyn AsyncHook, session: &LogSession) {
-    // What failed by a mail host's TLSA records did not fail by the domain's own policy.
-    let of_tlsa = match &session.how {
-        How::TlsaLookupFailed => Some((ResultType::DnssecInvalid, TLSA_LOOKUP_FAILED)),
+pub fn tell(hook: &dyn AsyncHook, session: &LogSession, checks: Checks) {
+    match told(session, checks) {
+        Some(told) => hook.told(&told, 1),
+        None => {
+            let mut told = Session::new(&session.domain, outcome(&session.how));
+            told.mx = session.mx.as_deref();
+            told.receiving_ip = session.receiving_ip;
+            told.at_unix_seconds = Some(session.at.0);
+            hook.session(&told);
+        }
+    }
+}
+
+/// What is told with the policy that Postfix went by: that there was none, or TLSA records.
+fn told(session: &LogSession, checks: Checks) -> Option<Told> {
+    match &session.how {
+        // As libtlsrpt is told of them: TLS was up, and whatever the policy says was not checked.
+        How::Established => told_unchecked(session),
+        How::Untrusted if checks == Checks::OurLook => told_unchecked(session),
+        // What failed by a mail host's TLSA records did not fail by the domain's own policy.
+        How::TlsaLookupFailed => {
+            told_of_tlsa(session, ResultType::DnssecInvalid, TLSA_LOOKUP_FAILED)
+        }
         // OpenSSL's "no matching DANE TLSA records".
         How::NotVerified(words) if words.contains("DANE TLSA") => {
-            Some((ResultType::ValidationFailure, DANE_NO_MATCH))
+            told_of_tlsa(session, ResultType::ValidationFailure, DANE_NO_MATCH)
         }
         _ => None,
-    };
-    if let Some((result, reason)) = of_tlsa {
-        if let Some(told) = told_of_tlsa(session, result, reason) {
-            hook.told(&told, 1);
-        }
-        return;
     }
-    let mut told = Session::new(&session.domain, outcome(&session.how));
-    told.mx = session.mx.as_deref();
-    told.receiving_ip = session.receiving_ip;
-    told.at_unix_seconds = Some(session.at.0);
-    hook.session(&told);
+}
+
+fn told_unchecked(session: &LogSession) -> Option<Told> {
+    let domain: PolicyDomain = session.domain.parse().ok()?;
+    let policy = AppliedPolicy::no_policy_found(domain.clone());
+    Some(Told::new(domain, policy, Ending::Success))
 }
 
 fn outcome(how: &How) -> Outcome<'_> {
@@ -192,6 +215,11 @@ mod tests {
 
     #[track_caller]
     fn check(mx: &str, how: How, expected: &str) {
+        check_with(Checks::OurLook, mx, how, expected);
+    }
+
+    #[track_caller]
+    fn check_with(checks: Checks, mx: &str, how: How, expected: &str) {
         let hook = Evaluating {
             standing: Standing::for_test(Mode::Testing, &["mx.example.org"]),
             seen: Mutex::default(),
@@ -203,7 +231,7 @@ mod tests {
             at: NOW,
             how,
         };
-        tell(&hook, &session);
+        tell(&hook, &session, checks);
         assert_eq!(*hook.seen.lock().unwrap(), [expected]);
     }
 
@@ -277,12 +305,6 @@ mod tests {
     fn d_table_how_a_session_went_comes_to_a_result_type() {
         comes_to(&[
             (How::Verified, "success"),
-            // Nothing is known against it.
-            (How::Established, "success"),
-            (
-                How::Untrusted,
-                "certificate-not-trusted certificate-not-trusted",
-            ),
             (How::LostInStartTls, "validation-failure handshake-failed"),
             (
                 How::NotOffered,
@@ -291,6 +313,27 @@ mod tests {
             (How::Refused, "starttls-not-supported starttls-refused"),
             (How::InTheClear, "starttls-not-supported in-the-clear"),
         ]);
+    }
+
+    #[test]
+    fn what_postfix_did_not_check_is_told_as_unchecked() {
+        let unchecked = "example.org under NoPolicyFound of example.org: success";
+        for how in [How::Established, How::Untrusted] {
+            check("mx.example.org", how, unchecked);
+        }
+        check_with(
+            Checks::Nobody,
+            "mx.example.org",
+            How::Established,
+            unchecked,
+        );
+        check_with(
+            Checks::Nobody,
+            "mx.example.org",
+            How::Untrusted,
+            "example.org: certificate-not-trusted certificate-not-trusted mx.example.org \
+             Some(192.0.2.1)",
+        );
     }
 
     #[test]

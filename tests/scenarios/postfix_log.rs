@@ -11,7 +11,7 @@ use std::{
 use sealpost::{
     clock::{BoxFuture, SystemClock},
     config::{PostfixLogConfig, PostfixLogTake},
-    doors::postfix_log::PostfixLog,
+    doors::{postfix_log::PostfixLog, postfix_log_told::Checks},
     hook::{Answer, Asker, AsyncHook},
     observe::Counters,
     record::told::Told,
@@ -69,6 +69,7 @@ impl Followed {
         let log = PostfixLog::new(
             &config,
             Some("reports@example.net"),
+            Checks::OurLook,
             Arc::new(Domains(sender)),
             Arc::clone(&counters),
             Arc::new(SystemClock),
