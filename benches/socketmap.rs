@@ -61,7 +61,8 @@ fn main() -> Outcome {
         group: String::new(),
         ..SocketmapConfig::default()
     };
-    let (engine, _reader) = world::engine(StoreConfig::default().queue_sessions_max);
+    let sessions_max = StoreConfig::default().queue_sessions_max;
+    let (engine, _journal, _reader) = world::engine(sessions_max, &Arc::default());
     let (stop, stopping) = watch::channel(false);
     let mut activated = Activated::none();
     let door =
