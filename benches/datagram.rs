@@ -10,6 +10,7 @@
 //! As root it runs in a network namespace of its own with `net.unix.max_dgram_qlen` at 512.
 
 use std::{
+    collections::BTreeMap,
     io::{ErrorKind, Read as _, Write as _},
     os::unix::{net::UnixDatagram, process::CommandExt as _},
     path::Path,
@@ -291,7 +292,6 @@ fn counted(count: usize) -> Outcome {
         },
     };
     receiver.rates(count)?;
-    threads()?;
     receiver.bursts()?;
     stop.send_replace(true);
     runtime.block_on(serving)?;
@@ -345,7 +345,7 @@ impl Receiver<'_> {
         ] {
             let mut sender = Sender::start(self.path, count, per_second)?;
             let (expected, lost) = ((self.read)() + u64::try_from(count)?, (self.lost)());
-            let (begun, cpu) = (now(), cpu_time());
+            let (begun, cpu, threads) = (now(), cpu_time(), by_thread()?);
             sender.begin()?;
             wait_for(expected, self.read)?;
             let read = begun.elapsed();
@@ -359,6 +359,15 @@ impl Receiver<'_> {
                 took.as_millis(),
                 (self.lost)() - lost,
                 cpu.as_secs_f64() * 1e5 / count as f64,
+            ));
+            let shares = by_thread()?.into_iter().filter_map(|(name, seconds)| {
+                let before = threads.get(&name).copied().unwrap_or_default();
+                let share = (seconds - before) * 1e5 / count as f64;
+                (share > 0.005).then(|| format!("{name} {share:.3}"))
+            });
+            say(&format!(
+                "    of that {}",
+                shares.collect::<Vec<_>>().join(", ")
             ));
         }
         Ok(())
@@ -433,25 +442,17 @@ impl AsyncHook for Passing {
     }
 }
 
-/// Which threads have used how much CPU so far.
-fn threads() -> Outcome {
-    let mut shown = Vec::new();
+/// How many seconds of CPU time each thread has used so far.
+fn by_thread() -> Outcome<BTreeMap<String, f64>> {
+    let mut seconds = BTreeMap::new();
     for entry in std::fs::read_dir("/proc/self/task")? {
         let task = entry?.path();
         let name = std::fs::read_to_string(task.join("comm"))?;
-        let times = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-        let nanoseconds: u64 = times
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or(0);
-        if nanoseconds > 50_000_000 {
-            shown.push(format!("{} {:.2}", name.trim(), nanoseconds as f64 / 1e9));
-        }
+        let times = std::fs::read_to_string(task.join("schedstat"))?;
+        let nanoseconds = times.split(' ').next().unwrap_or_default();
+        *seconds.entry(name.trim().to_owned()).or_default() += nanoseconds.parse::<f64>()? / 1e9;
     }
-    say(&format!("  CPU s by thread: {}", shown.join(", ")));
-    Ok(())
+    Ok(seconds)
 }
 
 fn cpu_time() -> Duration {
