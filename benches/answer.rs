@@ -1,7 +1,7 @@
 //! What a delivery waits for: `cargo bench --bench answer [-- QUESTIONS]`.
 //!
-//! Measured is the engine's answer for one MX host of a domain whose policy is known, and the taking
-//! down of one session, each on one thread, over 10,000 domains. The ceiling, in the same run, is a
+//! Measured is the engine's answer for one MX host of a domain whose policy is known, the taking down
+//! of one session, and of one that Postfix tells, each on one thread, over 10,000 domains. The ceiling, in the same run, is a
 //! map in memory that is asked for the same names.
 
 use std::{
@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealpost::hook::AsyncHook as _;
+use sealpost::{
+    hook::{Asker, AsyncHook as _},
+    policy::AppliedPolicy,
+    record::told::{Ending, Told},
+};
 use sealpost_plugin_api::{Facts, Outcome, Query, Session, StartTls, Verification};
 
 mod world;
@@ -24,15 +28,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .enable_all()
         .build()?;
     // Nobody reads the journal: the queue is as long as the run, and the recorder has its own bench.
-    let (engine, _journal, _reader) = world::engine(questions, &std::sync::Arc::default());
+    let (engine, _journal, _reader) = world::engine(2 * questions, &std::sync::Arc::default());
     let name_of = |number| format!("d{number}.example");
     let names: Vec<(String, String)> = (0..DOMAINS)
         .map(|number| (name_of(number), format!("mx.{}", name_of(number))))
         .collect();
     let mut policies = Vec::new();
+    let mut answers = Vec::new();
     for (domain, mx) in &names {
         let answer = runtime.block_on(engine.policy(Query::new(domain).with_mx(mx)));
         policies.push(answer.requirement.policy.clone());
+        answers.push(answer);
     }
     let asked = || names.iter().zip(&policies).cycle().take(questions);
 
@@ -47,14 +53,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     say("ceiling, a map in memory", questions, ceiling);
-    let answers = timed(|| {
+    let answering = timed(|| {
         runtime.block_on(async {
             for ((domain, mx), _) in asked() {
                 black_box(engine.policy(Query::new(domain).with_mx(mx)).await);
             }
         });
     });
-    say("an answer, policy known", questions, answers);
+    say("an answer, policy known", questions, answering);
     let facts = Facts::new(StartTls::Established).with_verification(Verification::Passed);
     let sessions = timed(|| {
         for ((domain, mx), policy) in asked() {
@@ -63,6 +69,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     say("a session taken down", questions, sessions);
+
+    let attempts = timed(|| {
+        for answer in answers.iter().cycle().take(questions) {
+            engine.answered(answer, Asker::Telling);
+        }
+    });
+    say("an attempt taken down", questions, attempts);
+    let mut told = Vec::new();
+    for (answer, (domain, _)) in answers.iter().zip(&names) {
+        let applied = answer.applied.as_deref().cloned();
+        let other = AppliedPolicy::no_policy_found(domain.parse()?);
+        told.push(Told::new(
+            domain.parse()?,
+            applied.unwrap_or(other),
+            Ending::Success,
+        ));
+    }
+    let telling = timed(|| {
+        for told in told.iter().cycle().take(questions) {
+            engine.told(black_box(told), 1);
+        }
+    });
+    say("a told session taken down", questions, telling);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use sealpost::{
     },
     hook::overrides::Overrides,
     net::{
-        dns::{Answer, Dns, DnsError, Mx, Security},
+        dns::{Answer, Dns, DnsError, Mx, Security, Tlsa},
         https::{FetchError, PolicyHost},
     },
     observe::Counters,
@@ -74,6 +74,12 @@ impl Dns for World {
         &'a self,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Answer<std::net::IpAddr>, DnsError>> {
+        Box::pin(std::future::ready(Err(DnsError::BadName {
+            name: name.to_owned(),
+        })))
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
         Box::pin(std::future::ready(Err(DnsError::BadName {
             name: name.to_owned(),
         })))

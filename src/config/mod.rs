@@ -289,6 +289,8 @@ pub struct ProbeConfig {
     pub concurrent_max: usize,
     /// How many mail hosts of one domain are looked at, in the order of preference.
     pub hosts_max: usize,
+    /// The port of mail hosts. 25 but in a laboratory.
+    pub smtp_port: u16,
     /// How long an MTA that asked may take to tell how its session went, before the session is
     /// inferred.
     pub silent_seconds: i64,
@@ -488,6 +490,7 @@ impl Default for ProbeConfig {
             timeout_seconds: 30,
             concurrent_max: 16,
             hosts_max: 4,
+            smtp_port: 25,
             silent_seconds: 600,
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! Start: store, recorder, resolver, policy hosts, keeper, engine, courier; then the doors, each with
 //! systemd's socket or one of our own, so that whoever connects is answered; then systemd hears that
-//! we are ready. Stop, the other way round: the
-//! doors answer what they have and close, the courier finishes what is under way, the recorder writes
-//! what is in the journal.
+//! we are ready. Stop, the other way round: the doors answer what they have and close, the courier
+//! finishes what is under way, the engine decides about the sessions that still wait, the recorder
+//! writes what is in the journal.
 
 use std::sync::Arc;
 
@@ -91,6 +91,8 @@ pub async fn run(
     let mut doors = doors.serve(&parts, &operator, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
+    workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
+    workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
     tell_systemd(&[NotifyState::Ready]);
     tracing::info!(
@@ -127,6 +129,8 @@ pub async fn run(
     let _told = stop.send(true).is_ok();
     join_all(&mut doors, "a door").await;
     join_all(&mut workers, "a worker").await;
+    // The doors are closed, so nothing more will be told of what still waits.
+    parts.engine.settle_all();
     if let Err(error) = parts.journal.synced().await {
         tracing::error!(%error, "the last sessions are not on the disk");
     }

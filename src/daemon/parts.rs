@@ -13,14 +13,20 @@ use crate::{
     },
     engine::{
         Engine, EngineSettings,
+        findings::{Scout, ScoutParts},
         keeper::{Keeper, KeeperParts},
+        settle::{Looks, Silence},
     },
     net::{
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
-        policy_host::{HttpsPolicyHost, TrustError},
-        smtp::{BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport},
+        policy_host::HttpsPolicyHost,
+        smtp::{
+            BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport,
+            probe::{ProberSettings, SmtpProber},
+        },
+        trust::{self, TrustError},
     },
     observe::Counters,
     record::journal::Journal,
@@ -84,6 +90,8 @@ pub struct Parts {
     pub keeper: Arc<Keeper>,
     /// What answers MTAs.
     pub engine: Arc<Engine>,
+    /// What looks at mail hosts.
+    pub scout: Arc<Scout>,
     /// What brings reports.
     pub courier: Arc<Courier>,
     /// What makes reports.
@@ -115,6 +123,7 @@ impl Parts {
             &config.policy,
         )?);
         let transport = transport(config, &dns)?;
+        let scout = Arc::new(scout(config, &dns, &clock, &counters)?);
 
         let store = open_or_put_aside(&config.store, clock.now())?;
         let (journal, reader) = Journal::new(config.store.queue_sessions_max, counters.clone());
@@ -134,13 +143,15 @@ impl Parts {
             counters: Arc::clone(&counters),
             config: config.policy.clone(),
         }));
-        let engine = Arc::new(Engine::new(
+        let engine = Engine::new(
             Arc::clone(&keeper) as _,
             journal.clone(),
             Arc::clone(&clock),
             Arc::clone(&counters),
             engine_settings(loaded),
-        ));
+        );
+        let looks = Looks::new(Arc::clone(&scout) as _, &config.probe, silence(config));
+        let engine = Arc::new(engine.with_looks(looks));
         let reports = Arc::new(StoredReports::new(Arc::clone(&store.store), publisher));
         let courier = Courier::new(
             courier::Parts {
@@ -159,6 +170,7 @@ impl Parts {
             recorder: Some(recorder),
             keeper,
             engine,
+            scout,
             courier,
             reports,
             dns,
@@ -166,6 +178,15 @@ impl Parts {
             counters,
             clock,
         })
+    }
+}
+
+/// What is made of an attempt at delivery that no MTA tells of.
+fn silence(config: &Config) -> Silence {
+    if config.postfix_log.path.as_os_str().is_empty() {
+        Silence::Inferred
+    } else {
+        Silence::ToldByLog
     }
 }
 
@@ -222,6 +243,43 @@ fn host_name(config: &Config) -> String {
         .into_owned()
 }
 
+/// Whether mail hosts at addresses that are not public are spoken to.
+const fn private_addresses(config: &Config) -> PrivateAddresses {
+    if config.policy.allow_private_addresses {
+        PrivateAddresses::Allow
+    } else {
+        PrivateAddresses::Refuse
+    }
+}
+
+/// How this configuration has mail hosts looked at.
+#[must_use]
+pub fn prober_settings(config: &Config) -> ProberSettings {
+    ProberSettings {
+        port: config.probe.smtp_port,
+        host_name: host_name(config),
+        timeout_seconds: config.probe.timeout_seconds,
+        private_addresses: private_addresses(config),
+    }
+}
+
+fn scout(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+    counters: &Arc<Counters>,
+) -> Result<Scout, TrustError> {
+    let prober = SmtpProber::new(Arc::clone(dns), prober_settings(config))?;
+    Ok(Scout::new(ScoutParts {
+        dns: Arc::clone(dns),
+        prober: Arc::new(prober),
+        roots: Arc::new(trust::roots(&config.policy.extra_roots)?),
+        clock: Arc::clone(clock),
+        counters: Arc::clone(counters),
+        config: config.probe.clone(),
+    }))
+}
+
 fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, BadRelay> {
     let deliver = &config.deliver;
     let host_name = host_name(config);
@@ -231,20 +289,13 @@ fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, 
             &host_name,
             deliver.timeout_seconds,
         )?),
-        Via::Mx => {
-            let private = if config.policy.allow_private_addresses {
-                PrivateAddresses::Allow
-            } else {
-                PrivateAddresses::Refuse
-            };
-            Arc::new(MxTransport::new(
-                Arc::clone(dns),
-                deliver.smtp_port,
-                private,
-                &host_name,
-                deliver.timeout_seconds,
-            ))
-        }
+        Via::Mx => Arc::new(MxTransport::new(
+            Arc::clone(dns),
+            deliver.smtp_port,
+            private_addresses(config),
+            &host_name,
+            deliver.timeout_seconds,
+        )),
     })
 }
 

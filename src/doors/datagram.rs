@@ -68,22 +68,14 @@ impl DatagramDoor {
         // Before the socket is made, for it keeps the length of the queue that it is made with.
         warn_of_short_queue();
         let access = Access::mode(mode).for_group(&config.group);
-        match BoundDatagram::open(&config.path, &access, activated)? {
-            Place::Open(socket) => Ok(Some(Self {
-                socket,
-                queue: DatagramQueue::new(config.waiting_mib_max.saturating_mul(1024 * 1024)),
-                counters,
-            })),
-            Place::NothingAbove(missing) => {
-                tracing::warn!(
-                    path = %config.path.display(),
-                    "{} is missing, so there is no tlsrpt_socket: set tlsrpt_socket.path to \
-                     where Postfix's queue directory is, or to \"\"",
-                    missing.display()
-                );
-                Ok(None)
-            }
-        }
+        let place: Place<_> = BoundDatagram::open(&config.path, &access, activated)?;
+        let default = TlsrptSocketConfig::default().path;
+        let socket = place.or_say("tlsrpt_socket.path", &config.path, &default);
+        Ok(socket.map(|socket| Self {
+            socket,
+            queue: DatagramQueue::new(config.waiting_mib_max.saturating_mul(1024 * 1024)),
+            counters,
+        }))
     }
 
     /// Tells `hook` what MTAs tell, until `shutdown` turns true (or its sender is gone); then also what

@@ -1,8 +1,9 @@
 //! The socketmap: where Postfix (`smtp_tls_policy_maps`) and sendmail ask what TLS a next hop
 //! demands, over a unix socket and over TCP (`docs/socketmap.md`).
 //!
-//! This file listens and bounds how many clients there are; [`socketmap_client`] speaks with one of
-//! them, [`socketmap_request`] reads what it asks, and [`socketmap_reply`] words the answer.
+//! This file listens and bounds how many clients there are; `socketmap_client` speaks with one of
+//! them, [`socketmap_request`](super::socketmap_request) reads what it asks, and
+//! [`socketmap_reply`] words the answer.
 
 use std::{hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,16 +24,11 @@ use super::{
 use crate::{
     config::{SocketmapConfig, kind::file_mode},
     hook::AsyncHook,
-    net::{
-        activation::Activated,
-        tcp_socket::{self, ListenError},
-        unix_socket::{Access, BoundSocket, Place, SocketError},
-    },
+    net::activation::Activated,
+    net::tcp_socket::{self, ListenError},
+    net::unix_socket::{Access, BoundSocket, Place, SocketError},
     observe::Counters,
 };
-
-#[cfg(doc)]
-use super::{socketmap_client, socketmap_request};
 
 /// The sockets of the door. [`serve`](Self::serve) them; dropped, they close, and the unix socket
 /// takes its file away if it made that.
@@ -167,17 +163,9 @@ fn unix_socket(
     }
     let mode = file_mode(&config.mode).map_err(SocketmapError::Mode)?;
     let access = Access::mode(mode).for_group(&config.group);
-    match BoundSocket::open_in_place(&config.path, &access, activated)? {
-        Place::Open(socket) => Ok(Some(socket)),
-        Place::NothingAbove(missing) => {
-            tracing::info!(
-                path = %config.path.display(),
-                missing = %missing.display(),
-                "the socketmap has no unix socket, for there is no Postfix"
-            );
-            Ok(None)
-        }
-    }
+    let place: Place<_> = BoundSocket::open_in_place(&config.path, &access, activated)?;
+    let default = SocketmapConfig::default().path;
+    Ok(place.or_say("socketmap.path", &config.path, &default))
 }
 
 async fn listen<L>(listener: L, desk: Arc<Desk>, shutdown: watch::Receiver<bool>)

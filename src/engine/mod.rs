@@ -20,22 +20,30 @@ use crate::{
     observe::Counters,
     policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
     record::{
-        SessionRecord, Source, Verdict,
-        evaluate::evaluate,
-        journal::Journal,
-        told::{Ending, Told},
+        SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, told::Told,
         untrusted::harmless,
     },
 };
 
 pub mod answers;
+pub mod findings;
 pub mod keeper;
+pub mod settle;
 
 mod doubts;
+mod last_answers;
+mod memory;
 mod ready;
+mod silent;
+mod told;
+mod waiting;
 
 use answers::Answers;
 use doubts::Doubts;
+use last_answers::LastAnswers;
+use settle::Looks;
+use silent::Pending;
+use waiting::Waiting;
 
 pub use ready::Ready;
 
@@ -104,6 +112,10 @@ pub struct Engine {
     settings: ArcSwap<EngineSettings>,
     answers: Answers,
     doubts: Doubts,
+    looks: Looks,
+    last_answers: LastAnswers,
+    waiting: Waiting,
+    pending: Pending,
 }
 
 impl Engine {
@@ -125,7 +137,17 @@ impl Engine {
             settings,
             answers: Answers::default(),
             doubts: Doubts::default(),
+            looks: Looks::default(),
+            last_answers: LastAnswers::default(),
+            waiting: Waiting::default(),
+            pending: Pending::default(),
         }
+    }
+
+    /// The same, with another source of what an MTA does not tell. Without this nothing is found out.
+    #[must_use]
+    pub fn with_looks(self, looks: Looks) -> Self {
+        Self { looks, ..self }
     }
 
     /// Takes new settings, from the next question on.
@@ -302,20 +324,12 @@ impl AsyncHook for Engine {
         Some(answer)
     }
 
-    fn answered(&self, _answer: &Arc<Answer>, _asker: Asker) {}
+    fn answered(&self, answer: &Arc<Answer>, asker: Asker) {
+        self.take_answer(answer, asker);
+    }
 
     fn told(&self, told: &Told, sessions: u32) {
-        self.journal.push(SessionRecord {
-            at: self.clock.now(),
-            domain: told.domain.clone(),
-            policy: Arc::clone(&told.policy),
-            source: Source::Mta,
-            verdict: match &told.ending {
-                Ending::Success => Verdict::Success,
-                Ending::Failure(failures) => Verdict::Failure(failures.clone()),
-            },
-            sessions,
-        });
+        self.take_told(told, sessions);
     }
 
     fn session(&self, session: &Session<'_>) {

@@ -32,8 +32,8 @@ pub enum ActivationError {
     Count(String),
     /// Not a kind of socket that we listen on.
     #[error(
-        "file descriptor {0} that systemd passed is neither a unix stream socket nor a unix datagram \
-         socket nor a TCP socket: look at the Listen lines of the socket unit"
+        "file descriptor {0} that systemd passed is neither a unix stream socket nor a unix \
+         datagram socket nor a TCP socket: look at the Listen lines of the socket unit"
     )]
     Unusable(usize),
     /// One client's connection was passed, as to a service of inetd.
@@ -247,8 +247,8 @@ fn passed(pid: Option<&str>, count: Option<&str>, own: u32) -> Result<usize, Act
         tracing::warn!(
             LISTEN_PID = %excerpt(pid),
             own,
-            "systemd passed sockets to another process, so every socket is bound anew: a script that \
-             starts sealpost must do it with exec"
+            "systemd passed sockets to another process, so every socket is bound anew: a script \
+             that starts sealpost must do it with exec"
         );
         return Ok(0);
     }
@@ -402,8 +402,8 @@ mod tests {
         assert_eq!(
             said,
             format!(
-                "systemd passed a connection, not the unix stream socket {} itself: the socket unit must \
-                 not say Accept=yes",
+                "systemd passed a connection, not the unix stream socket {} itself: the socket unit \
+                 must not say Accept=yes",
                 path.display()
             )
         );

@@ -1,9 +1,9 @@
 //! A unix datagram socket to be told on, as Postfix tells outcomes through libtlsrpt: whoever may
 //! write to its file sends, and nobody is answered.
 //!
-//! The kernel keeps what was sent until it is read, `net.unix.max_dgram_qlen` datagrams at most, and
-//! the sender does not wait: what finds no room is lost. A socket that systemd holds goes on
-//! taking datagrams while no daemon runs.
+//! The kernel keeps what was sent until it is read, `net.unix.max_dgram_qlen` datagrams at most and
+//! no more than fits a sender's own buffer, and the sender does not wait: what finds no room is lost.
+//! A socket that systemd holds goes on taking datagrams while no daemon runs.
 
 use std::{os::unix::net::UnixDatagram, path::Path};
 
@@ -24,9 +24,6 @@ pub struct BoundDatagram {
     socket: UnixDatagram,
 }
 
-/// What became of a datagram socket's place.
-pub type DatagramPlace = Place<BoundDatagram>;
-
 impl BoundDatagram {
     /// The socket at `path`: systemd's, if it passed one, as it is; else one of our own, as
     /// [`bind`](Self::bind) makes it.
@@ -37,7 +34,7 @@ impl BoundDatagram {
         path: &Path,
         access: &Access,
         activated: &mut Activated,
-    ) -> Result<DatagramPlace, SocketError> {
+    ) -> Result<Place<Self>, SocketError> {
         match activated.datagram(path) {
             Some(socket) => {
                 let file = SocketFile::inherited(path);
@@ -53,7 +50,7 @@ impl BoundDatagram {
     ///
     /// # Errors
     /// When the path is taken, or the system refuses.
-    pub fn bind(path: &Path, access: &Access) -> Result<DatagramPlace, SocketError> {
+    pub fn bind(path: &Path, access: &Access) -> Result<Place<Self>, SocketError> {
         if let Some(missing) = socket_file::make_own_directory(path)? {
             return Ok(Place::NothingAbove(missing));
         }

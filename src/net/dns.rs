@@ -72,6 +72,19 @@ pub struct Mx {
     pub exchange: String,
 }
 
+/// One TLSA record (RFC 6698 s2.1), as published: whether it can be used is for DANE to say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tlsa {
+    /// What the record says of the certificate.
+    pub usage: u8,
+    /// Which part of the certificate is meant.
+    pub selector: u8,
+    /// How that part is compared.
+    pub matching: u8,
+    /// What it is compared with.
+    pub association: Vec<u8>,
+}
+
 /// A DNS resolver. Follows CNAMEs (RFC 8461 s3.1 for `_mta-sts`).
 pub trait Dns: Send + Sync {
     /// The TXT records of a name, each with its character-strings joined without a separator
@@ -83,4 +96,8 @@ pub trait Dns: Send + Sync {
 
     /// The IPv4 and IPv6 addresses of a name.
     fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<IpAddr>, DnsError>>;
+
+    /// The TLSA records of a name such as `_25._tcp.mx.example.org`. A validating resolver answers
+    /// with SERVFAIL where a signature does not hold.
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>>;
 }

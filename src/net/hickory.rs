@@ -23,7 +23,7 @@ use hickory_resolver::{
     },
 };
 
-use super::dns::{Answer, Dns, DnsError, Mx, Security};
+use super::dns::{Answer, Dns, DnsError, Mx, Security, Tlsa};
 use crate::{clock::BoxFuture, config::DnsConfig};
 
 /// A stub resolver.
@@ -226,6 +226,18 @@ impl Dns for HickoryDns {
                 (Err(error), _) | (_, Err(error)) => Err(error),
             }
         })
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+        Box::pin(self.ask(name, RecordType::TLSA, |data| match data {
+            RData::TLSA(tlsa) => Some(Tlsa {
+                usage: tlsa.cert_usage.into(),
+                selector: tlsa.selector.into(),
+                matching: tlsa.matching.into(),
+                association: tlsa.cert_data.clone(),
+            }),
+            _ => None,
+        }))
     }
 }
 

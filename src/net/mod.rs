@@ -13,4 +13,5 @@ pub mod policy_host;
 pub mod smtp;
 mod socket_file;
 pub mod tcp_socket;
+pub mod trust;
 pub mod unix_socket;

@@ -7,7 +7,6 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -18,10 +17,10 @@ use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig,
     client::Resumption,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{ServerName, UnixTime},
     time_provider::TimeProvider,
 };
 use tokio::net::TcpStream;
@@ -32,6 +31,7 @@ use super::{
     address_guard,
     dns::Dns,
     https::{FetchError, PolicyHost, certificate_reason_code},
+    trust::{self, TrustError},
 };
 use crate::{
     clock::{BoxFuture, Clock},
@@ -48,23 +48,6 @@ pub struct HttpsPolicyHost {
     timeout_seconds: u64,
     document_bytes_max: usize,
     allow_private_addresses: bool,
-}
-
-/// Why policy hosts cannot be asked. The operator must act.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrustError {
-    /// A file of `policy.extra_roots` cannot be read or holds no certificate.
-    #[error("policy.extra_roots: {path}: {reason}")]
-    Roots {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The TLS library refuses its settings.
-    #[error("TLS cannot be set up: {0}")]
-    Setup(String),
 }
 
 /// How many of a host's addresses are tried.
@@ -89,7 +72,7 @@ impl HttpsPolicyHost {
         let mut tls = ClientConfig::builder_with_details(provider, Arc::new(TlsTime(clock)))
             .with_safe_default_protocol_versions()
             .map_err(|error| TrustError::Setup(error.to_string()))?
-            .with_root_certificates(roots(&config.extra_roots)?)
+            .with_root_certificates(trust::roots(&config.extra_roots)?)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A resumed session would not show its certificate again.
@@ -246,28 +229,6 @@ impl fmt::Debug for TlsTime {
     }
 }
 
-fn roots(extra: &[PathBuf]) -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    for path in extra {
-        let bad = |reason: String| TrustError::Roots {
-            path: path.clone(),
-            reason,
-        };
-        let certificates = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| bad(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(bad("holds no certificate in PEM".to_owned()));
-        }
-        for certificate in certificates {
-            let added = roots.add(certificate);
-            added.map_err(|error| bad(error.to_string()))?;
-        }
-    }
-    Ok(roots)
-}
-
 fn check_head(host: &str, response: &Response<Incoming>) -> Result<(), FetchError> {
     // RFC 8461 s3.3: only 200 counts, and redirects are not followed.
     if response.status() != hyper::StatusCode::OK {
@@ -309,27 +270,4 @@ fn tls_error(error: &std::io::Error) -> FetchError {
 
 fn http_error(error: &hyper::Error) -> FetchError {
     FetchError::Http(excerpt(&error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roots_that_cannot_be_used_are_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let empty = directory.path().join("empty.pem");
-        std::fs::write(&empty, "nothing here").unwrap();
-        let broken = directory.path().join("broken.pem");
-        std::fs::write(
-            &broken,
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        )
-        .unwrap();
-        for path in [empty, broken, directory.path().join("absent.pem")] {
-            let error = roots(std::slice::from_ref(&path)).unwrap_err().to_string();
-            assert!(error.contains(path.to_str().unwrap()), "{error}");
-        }
-        assert!(roots(&[]).unwrap().len() > 100);
-    }
 }

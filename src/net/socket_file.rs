@@ -120,8 +120,8 @@ impl<T> Place<T> {
         } else {
             tracing::warn!(
                 path = %path_shown,
-                "{setting}: not opened, for there is no {missing}: make that directory, or set another \
-                 path"
+                "{setting}: not opened, for there is no {missing}: make that directory, or set \
+                 another path"
             );
         }
         None
@@ -155,7 +155,8 @@ impl SocketFile {
             tracing::warn!(
                 path = %path.display(),
                 "the file of systemd's socket is gone, so nobody can connect: restart the socket \
-                 unit while sealpost is stopped, and see what removes the file (RuntimeDirectory= does)"
+                 unit while sealpost is stopped, and see what removes the file \
+                 (RuntimeDirectory= does)"
             );
         }
         Self {

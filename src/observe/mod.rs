@@ -124,6 +124,8 @@ counters! {
     probes,
     /// Of those, hosts that could not be reached.
     probes_unreached,
+    /// Questions whose domain was not looked at because too many waited for it.
+    probe_domains_dropped,
     /// Sessions inferred because the MTA said nothing of them.
     sessions_inferred,
     /// Sessions told by an MTA that did not check what the policy asks, and of which nothing more

@@ -58,6 +58,12 @@ impl Leaf {
         at < self.not_before
     }
 
+    /// The moment nearest to this one at which it is in date.
+    #[must_use]
+    pub fn nearest_in_date(&self, at: Timestamp) -> Timestamp {
+        at.max(self.not_before).min(self.not_after)
+    }
+
     /// One of its names is the MX host's.
     // RFC 9525 s6.3: "*" stands for exactly one whole label, the left-most.
     #[must_use]

@@ -75,6 +75,7 @@ const NOT_TRUSTED: Trouble = (
 );
 const SELF_SIGNED: Trouble = (ResultType::CertificateNotTrusted, Some("self-signed"));
 const NOT_YET_VALID: Trouble = (ResultType::CertificateNotTrusted, Some("not-yet-valid"));
+const UNKNOWN_ISSUER: Trouble = (ResultType::CertificateNotTrusted, Some("unknown-issuer"));
 const EXPIRED: Trouble = (ResultType::CertificateExpired, None);
 const HOST_MISMATCH: Trouble = (ResultType::CertificateHostMismatch, None);
 
@@ -108,13 +109,26 @@ fn certificate_troubles(
             troubles.push(SELF_SIGNED);
         }
     }
-    if !troubles.is_empty() || verification == Verification::Passed {
+    if verification == Verification::Passed {
         return troubles;
     }
-    match (words, verification) {
-        (Some(Words::Tls(_, trouble)), _) if concerns_certificate(trouble.0) => vec![trouble],
+    let said = match words {
+        Some(Words::Tls(_, trouble)) if concerns_certificate(trouble.0) => Some(trouble),
+        _ => None,
+    };
+    if !troubles.is_empty() {
+        // What is wrong with the rest of the chain the certificate itself does not tell. One that is
+        // self-signed has no chain.
+        let of_chain = said.filter(|trouble| [UNKNOWN_ISSUER, EXPIRED].contains(trouble));
+        let new =
+            |trouble: &Trouble| !troubles.contains(trouble) && !troubles.contains(&SELF_SIGNED);
+        troubles.extend(of_chain.filter(new));
+        return troubles;
+    }
+    match (said, verification) {
+        (Some(trouble), _) => vec![trouble],
         // The certificate's own members are in order, so it is the chain that is not trusted.
-        (_, Verification::Failed) => vec![NOT_TRUSTED],
+        (None, Verification::Failed) => vec![NOT_TRUSTED],
         _ => Vec::new(),
     }
 }
@@ -258,7 +272,7 @@ const PHRASES: &[(&[&str], StartTls, Trouble)] = &[
             "unable_to_get_issuer",
         ],
         StartTls::HandshakeFailed,
-        (ResultType::CertificateNotTrusted, Some("unknown-issuer")),
+        UNKNOWN_ISSUER,
     ),
     (
         &[
@@ -482,6 +496,44 @@ mod tests {
                 .with_leaf_der(other.der()),
             "up certificate-host-mismatch/-",
         );
+    }
+
+    #[test]
+    fn d3_the_words_add_what_the_certificate_itself_does_not_tell() {
+        let authority = Authority::new().unwrap();
+        let flawed = |flaw| authority.issue_flawed(&["mx1.example.org"], flaw).unwrap();
+        let unknown = "unable to get local issuer certificate";
+        for (leaf, words, expected) in [
+            (
+                flawed(Flaw::WrongName),
+                unknown,
+                "certificate-host-mismatch/- certificate-not-trusted/unknown-issuer",
+            ),
+            (
+                flawed(Flaw::WrongName),
+                "certificate has expired",
+                "certificate-host-mismatch/- certificate-expired/-",
+            ),
+            (
+                flawed(Flaw::Expired),
+                "certificate has expired",
+                "certificate-expired/-",
+            ),
+            // Nothing is above a self-signed one, and the name is in the certificate for us to read.
+            (
+                flawed(Flaw::SelfSigned),
+                unknown,
+                "certificate-not-trusted/self-signed",
+            ),
+            (
+                flawed(Flaw::Expired),
+                "hostname mismatch",
+                "certificate-expired/-",
+            ),
+        ] {
+            let facts = Facts::default().with_error(words).with_leaf_der(leaf.der());
+            check(&facts, &format!("failed {expected}"));
+        }
     }
 
     #[test]

@@ -17,7 +17,10 @@ pub mod certificate;
 pub mod classify;
 pub mod evaluate;
 pub mod finding;
+pub mod infer;
 pub mod journal;
+pub mod look;
+pub mod reconcile;
 pub mod told;
 pub mod untrusted;
 
@@ -104,6 +107,45 @@ impl Source {
             Self::Mta => "mta",
             Self::Policy => "policy",
             Self::Probe => "probe",
+        }
+    }
+
+    /// The reason code of something inferred from what this source knows: `probe:starttls-refused`.
+    #[must_use]
+    pub fn mark(self, reason: &str) -> String {
+        format!("{}:{reason}", self.name())
+    }
+
+    /// A reason code without the mark that says what it was inferred from.
+    #[must_use]
+    pub fn unmark(reason: &str) -> &str {
+        [Self::Policy, Self::Probe]
+            .iter()
+            .find_map(|source| reason.strip_prefix(source.name())?.strip_prefix(':'))
+            .unwrap_or(reason)
+    }
+}
+
+#[cfg(test)]
+impl Failure {
+    /// `result-type reason mx`, for tables of cases.
+    pub(crate) fn in_words(&self) -> String {
+        let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        format!("{} {} {}", self.result, word(&self.reason), word(&self.mx))
+    }
+}
+
+#[cfg(test)]
+impl Verdict {
+    /// `success`, or the failures in words, for tables of cases.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Success => "success".to_owned(),
+            Self::Failure(failures) => {
+                let words: Vec<String> = failures.iter().map(Failure::in_words).collect();
+                words.join(", ")
+            }
+            Self::Note(failure) => format!("note {}", failure.in_words()),
         }
     }
 }

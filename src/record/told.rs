@@ -45,3 +45,43 @@ impl Told {
         }
     }
 }
+
+#[cfg(test)]
+impl Told {
+    /// Of `example.org`: a session under what is named `none`, `tlsa`, or MX patterns of a policy. It
+    /// went well, or failed as told: `certificate-expired - mx1.example.org`.
+    pub(crate) fn for_test(policy: &str, ending: &str) -> Self {
+        let domain: PolicyDomain = "example.org".parse().unwrap();
+        let policy = match policy {
+            "none" => AppliedPolicy::no_policy_found(domain.clone()),
+            "tlsa" => AppliedPolicy {
+                policy_type: crate::policy::PolicyType::Tlsa,
+                policy_domain: "mx1.example.org".parse().unwrap(),
+                policy_string: vec!["3 1 1 00ff".to_owned()],
+                mx_host: vec![],
+            },
+            patterns => {
+                let mx: Vec<&str> = patterns.split(' ').collect();
+                let mode = crate::policy::Mode::Enforce;
+                let standing = crate::policy::Standing::for_test(mode, &mx);
+                standing.applied().as_ref().clone()
+            }
+        };
+        let failure = |words: &str| {
+            let words: Vec<Option<&str>> = words
+                .split(' ')
+                .map(|word| (word != "-").then_some(word))
+                .collect();
+            Failure {
+                mx: words[2].map(str::to_owned),
+                reason: words[1].map(str::to_owned),
+                ..Failure::of_policy(words[0].unwrap().parse().unwrap(), "")
+            }
+        };
+        let ending = match ending {
+            "success" => Ending::Success,
+            failures => Ending::Failure(failures.split(", ").map(failure).collect()),
+        };
+        Self::new(domain, policy, ending)
+    }
+}

@@ -6,6 +6,8 @@
 
 use sealpost_plugin_api::ResultType;
 
+use crate::record::Source;
+
 /// What a failure means and what to do about it. Plain ASCII sentences, for the recipient domain's
 /// postmaster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub const DOMAIN: &str = "DOMAIN";
 /// Explains a result type, more closely when its reason code is one that is known here.
 #[must_use]
 pub fn explain(result: ResultType, reason: Option<&str>) -> Explanation {
-    let reason = reason.unwrap_or("");
+    let reason = Source::unmark(reason.unwrap_or(""));
     EXPLANATIONS
         .iter()
         .find(|entry| entry.covers(result, reason))
@@ -381,6 +383,16 @@ mod tests {
                 ResultType::ValidationFailure,
                 "sts-mx-mismatch",
                 "MX record",
+            ),
+            (
+                ResultType::ValidationFailure,
+                "policy:sts-mx-mismatch",
+                "MX record",
+            ),
+            (
+                ResultType::StarttlsNotSupported,
+                "probe:starttls-refused",
+                "refused to start",
             ),
             (ResultType::ValidationFailure, "dane-no-match", "TLSA"),
             (

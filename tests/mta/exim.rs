@@ -6,24 +6,18 @@ use std::{
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use sealpost_kit::Delivery;
 
 use super::{
-    Tools,
+    REPORT_SENDER, SENDER, built, can_run,
     namespace::{INSIDE, Namespace},
+    test_tools, wait_until,
 };
 
 /// The user that Debian's builds run as. It need not exist outside.
 const EXIM_ID: u32 = 61_006;
-
-/// Who sends the mail of these tests.
-pub(crate) const SENDER: &str = "someone@sender.test";
-
-/// Who sends the reports.
-const REPORT_SENDER: &str = "tlsrpt@sender.test";
 
 /// Debian's builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +44,37 @@ impl Build {
         Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("docs/examples")
             .join(format!("{}.conf", self.folder()))
+    }
+}
+
+/// What the tests run, found.
+pub(crate) struct Tools {
+    /// Where Exim is unpacked.
+    exim: PathBuf,
+    /// The kit's program.
+    pub(crate) small_internet: PathBuf,
+    /// `libsealpost.so`.
+    library: PathBuf,
+}
+
+impl Tools {
+    /// Everything that the tests with this build need, or nothing where the machine cannot run them.
+    pub(crate) fn find(build: Build) -> Option<Self> {
+        let tools = Self {
+            exim: test_tools(build.folder()),
+            small_internet: built("small-internet"),
+            library: built("libsealpost.so"),
+        };
+        let unpacked = tools.exim.join("library-directories");
+        let files = [
+            (unpacked.as_path(), "cargo xtask exim unpacks it"),
+            (
+                &tools.small_internet,
+                "cargo build -p sealpost-kit makes it",
+            ),
+            (&tools.library, "cargo build -p sealpost-capi makes it"),
+        ];
+        can_run(build.folder(), &["ldconfig"], &files).then_some(tools)
     }
 }
 
@@ -302,15 +327,4 @@ fn fate(line: &str) -> Option<Fate> {
             .map(str::to_owned),
         line: line.to_owned(),
     })
-}
-
-/// Looks again and again until it is so.
-pub(crate) fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("waited in vain: {what}");
 }

@@ -1,80 +1,86 @@
-//! Real MTAs, each on a host of its own: a network and mount namespace in which the kit's small
+//! Real MTAs, each on a host of its own: network, mount and process namespaces in which the kit's small
 //! Internet has the ports that an MTA expects, and the MTA has the files it expects.
 //!
-//! This needs root, the tools that make namespaces, and the MTA, which `cargo xtask exim` unpacks.
+//! This needs root, the tools that make namespaces, and the MTA, which `cargo xtask tools` fetches.
 //! Where one of them is missing the tests say so and pass; under `CI=true` they fail.
 
 pub(crate) mod exim;
+pub(crate) mod laboratory;
 pub(crate) mod namespace;
+pub(crate) mod postfix;
 pub(crate) mod stand_in;
+pub(crate) mod truth;
 pub(crate) mod world;
 
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-/// What the tests run, found.
-pub(crate) struct Tools {
-    /// Where Exim is unpacked.
-    pub(crate) exim: PathBuf,
-    /// The kit's program.
-    pub(crate) small_internet: PathBuf,
-    /// `libsealpost.so`.
-    pub(crate) library: PathBuf,
+/// Who sends the mail of these tests.
+pub(crate) const SENDER: &str = "someone@sender.test";
+
+/// Who sends the reports.
+pub(crate) const REPORT_SENDER: &str = "tlsrpt@sender.test";
+
+/// A program or a library that the tests' own build has made.
+pub(crate) fn built(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_sealpost")).with_file_name(name)
 }
 
-/// Everything that the tests with this build need, or nothing where the machine cannot run them.
-pub(crate) fn tools(build: exim::Build) -> Option<Tools> {
-    let program = Path::new(env!("CARGO_BIN_EXE_sealpost"));
-    let beside = |name: &str| program.with_file_name(name);
+/// A folder that `cargo xtask tools` makes.
+pub(crate) fn test_tools(folder: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let tools = Tools {
-        exim: target.join("test-tools").join(build.folder()),
-        small_internet: beside("small-internet"),
-        library: beside("libsealpost.so"),
-    };
+    target.join("test-tools").join(folder)
+}
+
+/// Can this machine run an MTA? It needs root, some programs, and some files, each of which comes with
+/// how it is made.
+pub(crate) fn can_run(mta: &str, programs: &[&str], files: &[(&Path, &str)]) -> bool {
     let mut lacking = Vec::new();
     if !rustix::process::geteuid().is_root() {
         lacking.push("root".to_owned());
     }
-    for tool in ["unshare", "nsenter", "mount", "ip", "ldconfig"] {
+    for program in ["unshare", "nsenter", "mount", "ip"].iter().chain(programs) {
         let found = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
             .iter()
-            .any(|directory| Path::new(directory).join(tool).is_file());
+            .any(|directory| Path::new(directory).join(program).is_file());
         if !found {
-            lacking.push(format!("the program {tool}"));
+            lacking.push(format!("the program {program}"));
         }
     }
-    for (file, remedy) in [
-        (
-            tools.exim.join("library-directories"),
-            "cargo xtask exim unpacks it",
-        ),
-        (
-            tools.small_internet.clone(),
-            "cargo build -p sealpost-kit makes it",
-        ),
-        (
-            tools.library.clone(),
-            "cargo build -p sealpost-capi makes it",
-        ),
-    ] {
+    for (file, remedy) in files {
         if !file.is_file() {
             lacking.push(format!("{} ({remedy})", file.display()));
         }
     }
     if lacking.is_empty() {
-        return Some(tools);
+        return true;
     }
     let complaint = format!(
-        "{} is not tested: this machine lacks {}",
-        build.folder(),
+        "{mta} is not tested: this machine lacks {}",
         lacking.join(", ")
     );
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!in_ci, "{complaint}");
     // Not `eprintln`, which is shown only where a test fails.
     let _said = writeln!(std::io::stderr(), "SKIPPED: {complaint}");
-    None
+    false
+}
+
+/// Looks again and again until it is so.
+pub(crate) fn wait_until(what: &str, so: impl FnMut() -> bool) {
+    assert!(comes_true(so), "waited in vain: {what}");
+}
+
+/// Does it come true within half a minute?
+pub(crate) fn comes_true(mut so: impl FnMut() -> bool) -> bool {
+    for _ in 0..600 {
+        if so() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
 }

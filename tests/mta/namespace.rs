@@ -1,5 +1,5 @@
-//! A host of its own: a network with nothing but loopback, where all ports are free, and a private
-//! `/etc`.
+//! A host of its own: a network with nothing but loopback, where all ports are free, a private `/etc`,
+//! and processes that end with it.
 
 use std::{
     ffi::OsStr,
@@ -21,7 +21,8 @@ impl Namespace {
     /// Makes them. Inside, `directory` is [`INSIDE`], and `directory/etc` is `/etc`.
     pub(crate) fn new(directory: &Path) -> Self {
         let mut holder = Command::new("unshare")
-            .args(["--net", "--mount", "--propagation", "private", "cat"])
+            .args(["--net", "--mount", "--propagation", "private"])
+            .args(["--pid", "--fork", "--kill-child", "cat"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -48,14 +49,39 @@ impl Namespace {
 
     /// A command to be run inside. It becomes the program itself, so killing it kills that.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.enter();
+        command.arg("--").arg(program);
+        command
+    }
+
+    /// A command to be run with this directory of the inside as its root. Whatever it starts ends with
+    /// the namespaces at the latest. Killing it kills no program.
+    pub(crate) fn command_in_root(&self, root: &str, program: &str) -> Command {
+        let mut command = self.enter();
+        let holder = self.holder.id();
+        command
+            .arg(format!("--pid=/proc/{holder}/ns/pid_for_children"))
+            .args(["--", "chroot", root, program]);
+        command
+    }
+
+    fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
         command
             .args(["--net", "--mount", "--target"])
             .arg(self.holder.id().to_string())
-            .arg("--")
-            .arg(program)
             .stdin(Stdio::null());
         command
+    }
+
+    /// Gives the host one more address; false where the machine has no addresses of this kind.
+    pub(crate) fn add_address(&self, address: &str) -> bool {
+        let added = self
+            .command("ip")
+            .args(["address", "add", address, "dev", "lo"])
+            .output()
+            .unwrap();
+        added.status.success()
     }
 
     /// Runs a command inside that must succeed.
@@ -71,7 +97,8 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let _killed = self.holder.kill();
+        // The first process ends with its input, and all the others with it, before it is waited for.
+        drop(self.holder.stdin.take());
         let _ended = self.holder.wait();
     }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use sealpost_kit::{Case, Delivery, Expected};
-use serde_json::Value;
+use sealpost_kit::Delivery;
 
 use crate::mta::{
-    exim::{Build, SENDER},
+    exim::Build,
+    laboratory::{Counted, Daemon},
     stand_in::StandIn,
-    world::{Counted, Daemon, World},
+    truth::{by_domain, report_differs, taken_differs},
+    world::World,
 };
 
 #[test]
@@ -36,7 +37,12 @@ fn every_case_comes_out_as_its_truth_says(build: Build) {
             differences.push(format!("{}: {}", case.domain, fate.line));
         }
     }
-    differences.extend(taken(&cases, &world.ask("messages")));
+    let messages = world.ask("messages");
+    differences.extend(
+        cases
+            .iter()
+            .filter_map(|case| taken_differs(case, &messages)),
+    );
 
     let sessions: u64 = cases.iter().map(|case| case.sessions).sum();
     for case in &cases {
@@ -51,15 +57,8 @@ fn every_case_comes_out_as_its_truth_says(build: Build) {
     world.ask(&format!("wait {wanted}"));
     let reports = by_domain(&world.ask("inbox"));
     for case in &cases {
-        match (&case.report, reports.get(&case.domain)) {
-            (None, None) => {}
-            (Some(expected), Some(landed)) if landed.len() == 1 => {
-                for difference in report_differs(expected, &landed[0]) {
-                    differences.push(format!("{}: its report: {difference}", case.domain));
-                }
-            }
-            (_, landed) => differences.push(format!("{}: reports: {landed:?}", case.domain)),
-        }
+        let landed = reports.get(&case.domain).map(Vec::as_slice);
+        differences.extend(report_differs(case, landed));
     }
     assert_eq!(reports.len(), wanted, "{:?}", reports.keys());
     // F12, D6: what the reports travelled by was a session too, and is not counted.
@@ -71,112 +70,6 @@ fn every_case_comes_out_as_its_truth_says(build: Build) {
         world.daemon_log()
     );
     assert_eq!(world.exim.panic_log(), "");
-}
-
-/// Holds what the mail hosts took against the truth.
-fn taken(cases: &[Case], messages: &Value) -> Vec<String> {
-    let mut differences = Vec::new();
-    for case in cases {
-        let recipient = format!("someone@{}", case.domain);
-        let of_case: Vec<(Option<&str>, Option<bool>)> = messages
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|message| message["from"] == SENDER && message["recipients"][0] == *recipient)
-            .map(|message| (message["mx"].as_str(), message["tls"].as_bool()))
-            .collect();
-        let encrypted = matches!(case.delivered, Delivery::Tls | Delivery::TlsVerified);
-        let expected: Vec<_> = case
-            .mx
-            .iter()
-            .map(|mx| (Some(mx.as_str()), Some(encrypted)))
-            .collect();
-        if of_case != expected {
-            differences.push(format!("{}: taken: {of_case:?}", case.domain));
-        }
-    }
-    differences
-}
-
-fn by_domain(inbox: &Value) -> BTreeMap<String, Vec<Value>> {
-    let mut reports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for landed in inbox.as_array().unwrap() {
-        let domain = landed["domain"].as_str();
-        let domain = domain.unwrap_or_else(|| panic!("no report mail: {landed}"));
-        reports
-            .entry(domain.to_owned())
-            .or_default()
-            .push(landed.clone());
-    }
-    reports
-}
-
-fn report_differs(expected: &Expected, landed: &Value) -> Vec<String> {
-    let mut differences = Vec::new();
-    let mut differ = |what: &str, seen: &Value, wanted: Value| {
-        if *seen != wanted {
-            differences.push(format!("{what} is {seen}, not {wanted}"));
-        }
-    };
-    differ("DKIM", &landed["dkim"], "pass".into());
-    let policies = &landed["report"]["policies"];
-    differ(
-        "the number of policies",
-        &policies.as_array().map_or(0, Vec::len).into(),
-        1.into(),
-    );
-    let [named, summary, failures] =
-        ["policy", "summary", "failure-details"].map(|name| &policies[0][name]);
-    differ(
-        "policy-type",
-        &named["policy-type"],
-        expected.policy_type.as_str().into(),
-    );
-    let strings = named["policy-string"].as_array().cloned();
-    differ(
-        "policy-string",
-        &strings.unwrap_or_default().into(),
-        expected.policy_string.clone().into(),
-    );
-    differ(
-        "successes",
-        &summary["total-successful-session-count"],
-        expected.success.into(),
-    );
-    differ(
-        "failures",
-        &summary["total-failure-session-count"],
-        expected.failure.into(),
-    );
-    let mut seen: Vec<(String, Option<String>, u64)> = failures
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|failure| {
-            (
-                failure["result-type"].as_str().unwrap().to_owned(),
-                failure["receiving-mx-hostname"].as_str().map(str::to_owned),
-                failure["failed-session-count"].as_u64().unwrap(),
-            )
-        })
-        .collect();
-    seen.sort();
-    let mut wanted: Vec<_> = expected
-        .failures
-        .iter()
-        .map(|failure| {
-            (
-                failure.result_type.clone(),
-                failure.mx.clone(),
-                failure.sessions,
-            )
-        })
-        .collect();
-    wanted.sort();
-    if seen != wanted {
-        differences.push(format!("failures are {seen:?}, not {wanted:?}"));
-    }
-    differences
 }
 
 /// Does this with each build that the machine has.

@@ -10,6 +10,8 @@ mod exim;
 mod in_process;
 mod plugin_socket;
 mod policy;
+mod postfix;
+mod probe;
 mod report;
 mod socketmap;
 mod store;

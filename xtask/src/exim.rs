@@ -12,6 +12,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use crate::tools::{no_arguments, output_of, remove, told, tools_directory};
+
 /// The packages, and the folder each is unpacked into.
 const BUILDS: [(&str, &str); 2] = [
     ("exim4-daemon-light", "exim-light"),
@@ -29,22 +31,16 @@ const PACKAGES_MAX: usize = 100;
 
 /// `cargo xtask exim`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
-    if let Some(argument) = arguments.first() {
-        return Err(format!("{argument}: no arguments are taken"));
-    }
-    prepare(&super::target_directory()?)?;
+    no_arguments(arguments)?;
+    prepare(&tools_directory()?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Unpacks both builds below the target directory. What is there already is left as it is.
+/// Unpacks both builds into the directory of the tests' tools. What is there already is left as it is.
 ///
 /// # Errors
 /// The machine: it is no Debian, the packages cannot be had, or the disk is full. In words.
-pub(crate) fn prepare(target: &Path) -> Result<(), String> {
-    let tools = target.join("test-tools");
-    fs::create_dir_all(&tools).map_err(|error| told(&tools, &error))?;
-    // apt-get is given the folder as its working directory.
-    let tools = fs::canonicalize(&tools).map_err(|error| told(&tools, &error))?;
+pub(crate) fn prepare(tools: &Path) -> Result<(), String> {
     for (package, name) in BUILDS {
         let finished = tools.join(name);
         if finished.join(LIBRARY_DIRECTORIES).is_file() {
@@ -173,36 +169,6 @@ fn check_linking(program: &Path, directories: &BTreeSet<PathBuf>) -> Result<(), 
         return Ok(());
     }
     Err(format!("{}: {}", program.display(), missing.join(", ")))
-}
-
-/// Runs a program and gives what it prints; its complaint where it fails.
-fn output_of(command: &mut Command) -> Result<String, String> {
-    let words: Vec<_> = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
-    let line = words.join(" ");
-    let output = command
-        .env("LC_ALL", "C")
-        .output()
-        .map_err(|error| format!("{line}: {error}; the tests with a real MTA need Debian"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{line}: {}: {}", output.status, complaint.trim()))
-}
-
-fn remove(directory: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(told(directory, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn told(path: &Path, error: &std::io::Error) -> String {
-    format!("{}: {error}", path.display())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
 mod consumers;
 mod demo;
 mod exim;
+mod postfix;
 mod test;
 mod tidy;
 mod tools;
@@ -34,8 +35,13 @@ const CHORES: &[Chore] = &[
         run: exim::run,
     },
     Chore {
+        name: "postfix",
+        text: "fetch Debian's Postfix 3.10 and 3.7 for the tests, into the target directory",
+        run: postfix::run,
+    },
+    Chore {
         name: "tools",
-        text: "install what the tests need besides Rust: Debian's packages, both Exims, a Python venv",
+        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, a Python venv",
         run: tools::run_chore,
     },
     Chore {

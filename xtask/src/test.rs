@@ -67,6 +67,14 @@ const PARTS: &[Part] = &[
         },
     },
     Part {
+        name: "trials of the sockets that systemd holds: restarts",
+        run: || {
+            run(cargo()
+                .args(["test", "--test", "all", "--", "daemon::restarts"])
+                .args(["--ignored", "--nocapture", "--test-threads=1"]))
+        },
+    },
+    Part {
         name: "demo",
         run: || run(cargo().args(["demo", "--json"])),
     },

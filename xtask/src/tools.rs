@@ -1,6 +1,7 @@
-//! What the tests need besides Rust: programs of Debian's packages, and two Python libraries.
+//! What the tests need besides Rust: programs of Debian's packages, real MTAs, and two Python libraries.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -24,9 +25,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// # Errors
 /// In words, when something is missing and cannot be installed.
 pub(crate) fn run_chore(arguments: &[String]) -> Result<ExitCode, String> {
-    if let Some(argument) = arguments.first() {
-        return Err(format!("{argument}: no arguments are taken"));
-    }
+    no_arguments(arguments)?;
     install(&root())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -52,8 +51,32 @@ pub(crate) fn install(root: &Path) -> Result<(), String> {
         arguments.extend(packages);
         apt_get(&arguments)?;
     }
-    crate::exim::prepare(&crate::target_directory()?)?;
+    let directory = tools_directory()?;
+    crate::exim::prepare(&directory)?;
+    crate::postfix::prepare(&directory)?;
     crate::consumers::install(root)
+}
+
+/// The end of a chore that was given an argument and takes none.
+///
+/// # Errors
+/// When there is one.
+pub(crate) fn no_arguments(arguments: &[String]) -> Result<(), String> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(argument) => Err(format!("{argument}: no arguments are taken")),
+    }
+}
+
+/// `TARGET/test-tools`, where the tests look for real MTAs: made, and its path from the root on, because
+/// apt-get works in it and is told of it.
+///
+/// # Errors
+/// In words, when it cannot be made.
+pub(crate) fn tools_directory() -> Result<PathBuf, String> {
+    let tools = crate::target_directory()?.join("test-tools");
+    fs::create_dir_all(&tools).map_err(|error| told(&tools, &error))?;
+    fs::canonicalize(&tools).map_err(|error| told(&tools, &error))
 }
 
 /// Runs apt-get without questions.
@@ -79,6 +102,44 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     } else {
         Err(format!("{command:?}: {status}"))
     }
+}
+
+/// Runs a program and gives what it prints; its complaint where it fails.
+///
+/// # Errors
+/// When it cannot be started or fails, with what it said.
+pub(crate) fn output_of(command: &mut Command) -> Result<String, String> {
+    let words: Vec<_> = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let line = words.join(" ");
+    let output = command
+        .env("LC_ALL", "C")
+        .output()
+        .map_err(|error| format!("{line}: {error}; the tests with a real MTA need Debian"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{line}: {}: {}", output.status, complaint.trim()))
+}
+
+/// Removes a directory with all that is in it, if it is there.
+///
+/// # Errors
+/// In words, when it cannot be removed.
+pub(crate) fn remove(directory: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(told(directory, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// A file and what is the matter with it.
+pub(crate) fn told(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: {error}", path.display())
 }
 
 /// The top of the repository.

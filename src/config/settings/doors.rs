@@ -1,6 +1,6 @@
 //! The settings of the doors, and of looking at mail hosts where an MTA will not say how it went.
 
-use super::{DAY_SECONDS, first};
+use super::{DAY_SECONDS, PORT, first};
 use crate::config::{
     kind::Kind,
     setting::{Section, Shape},
@@ -223,6 +223,13 @@ pub(super) const PROBE: Section = Section {
             "4",
             "",
             "How many mail hosts of one domain are looked at, in the order of preference.",
+        ),
+        first(
+            "smtp_port",
+            PORT,
+            "25",
+            "",
+            "The port of mail hosts. Another one than 25 is for laboratories.",
         ),
         first(
             "silent_seconds",

@@ -17,7 +17,7 @@ use crate::{
     clock::{BoxFuture, StoppedClock, UtcDay},
     deliver::{DeliveryKey, DeliveryState},
     net::{
-        dns::{Answer, Mx, Security},
+        dns::{Answer, Mx, Security, Tlsa},
         https::FetchError,
     },
     policy::{AppliedPolicy, Destination, Fingerprint, Mode, PolicyType, StsStanding},
@@ -96,6 +96,10 @@ impl Dns for World {
 
     fn addresses<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Answer<IpAddr>, DnsError>> {
         unimplemented!("the keeper asks for no address")
+    }
+
+    fn tlsa<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+        unimplemented!("the keeper asks for no TLSA records")
     }
 }
 

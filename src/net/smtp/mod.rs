@@ -1,4 +1,4 @@
-//! Report mail on its way out.
+//! Report mail on its way out; and [`probe`], which looks at mail hosts and brings nothing.
 //!
 //! A report says that TLS to a domain fails. Held to the domain's TLS policy, it would fail in the
 //! same way and never arrive. So these transports verify nothing: they use TLS where it works, and
@@ -9,6 +9,10 @@
 
 use crate::clock::BoxFuture;
 
+pub mod probe;
+
+mod bounded;
+mod conversation;
 mod mx;
 mod relay;
 mod session;

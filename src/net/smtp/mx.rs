@@ -29,15 +29,26 @@ const HOSTS_MAX: usize = 10;
 /// message.
 const HOSTS_SHARE: u32 = 4;
 /// How many addresses of a host are tried in one attempt.
-const ADDRESSES_MAX: usize = 4;
+pub(super) const ADDRESSES_MAX: usize = 4;
 
-/// May report mail go to an address that is not public?
+/// May mail hosts be spoken to at addresses that are not public?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrivateAddresses {
-    /// No: whoever publishes a rua must not make us speak to hosts of our own network (G1).
+    /// No: whoever publishes a rua or an MX record must not make us speak to hosts of our own network
+    /// (G1).
     Refuse,
     /// Yes: this is a laboratory.
     Allow,
+}
+
+impl PrivateAddresses {
+    /// Those of a host's addresses that may be spoken to.
+    pub(super) fn among(self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        addresses
+            .into_iter()
+            .filter(|address| self == Self::Allow || is_public(*address))
+            .collect()
+    }
 }
 
 /// Brings every message to the MX of its mailbox's domain.
@@ -144,13 +155,7 @@ impl MxTransport {
             let reason = format!("the mail host {} has no address", shown(host));
             return Err(SendError::temporary(reason));
         }
-        let allowed: Vec<IpAddr> = answer
-            .values
-            .into_iter()
-            .filter(|address| {
-                self.private_addresses == PrivateAddresses::Allow || is_public(*address)
-            })
-            .collect();
+        let allowed = self.private_addresses.among(answer.values);
         if allowed.is_empty() {
             let reason = format!("the mail host {} has no public address", shown(host));
             return Err(SendError::temporary(reason));

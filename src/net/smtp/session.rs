@@ -8,11 +8,8 @@
 use std::{
     fmt,
     future::Future,
-    io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -20,28 +17,22 @@ use lettre::{
     Address,
     transport::smtp::{
         Error,
-        client::{AsyncSmtpConnection, AsyncTokioStream, CertificateStore, TlsParameters},
+        client::{AsyncSmtpConnection, CertificateStore, TlsParameters},
         commands::{Data, Mail, Rcpt},
         extension::{ClientId, Extension, MailParameter},
         response::Response,
     },
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 
-use super::{Accepted, Channel, Envelope, SendError, shown};
+use super::{Accepted, Channel, Envelope, SendError, bounded::BoundedStream, shown};
 
 /// The longest wait for a TCP connection: a dead address must not use up the time of the others.
 const CONNECT_SECONDS_MAX: u64 = 30;
 /// The longest wait for a TLS handshake, after which the message goes in the clear.
 const HANDSHAKE_SECONDS_MAX: u64 = 30;
 /// The longest wait for the answer to QUIT, which nothing depends on.
-const QUIT_SECONDS_MAX: u64 = 5;
-/// The most that a host may say in one session, TLS handshake included.
-const RECEIVED_BYTES_MAX: usize = 1_048_576;
+pub(super) const QUIT_SECONDS_MAX: u64 = 5;
 
 /// Where a session goes.
 pub(super) struct Peer<'a> {
@@ -244,10 +235,7 @@ async fn open(attempt: &Attempt<'_>, peer: &Peer<'_>) -> Result<AsyncSmtpConnect
         }
     };
     attempt.waits_for(format!("the greeting of {peer}"));
-    let stream = Box::new(BoundedStream {
-        stream,
-        bytes_left: RECEIVED_BYTES_MAX,
-    });
+    let stream = Box::new(BoundedStream::new(stream));
     AsyncSmtpConnection::connect_with_transport(stream, attempt.hello)
         .await
         .map_err(|error| SendError::Temporary {
@@ -376,59 +364,6 @@ fn words(error: &Error) -> String {
         (Some(_), None) => "no words".to_owned(),
         (None, Some(cause)) => shown(&format!("no answer ({cause})")),
         (None, None) => shown(&format!("no answer ({error})")),
-    }
-}
-
-/// A socket that lets in only so much.
-// lettre looks at the length of a line only once it has the whole of it.
-#[derive(Debug)]
-struct BoundedStream {
-    stream: TcpStream,
-    bytes_left: usize,
-}
-
-impl AsyncRead for BoundedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let arrived = buffer.filled().len().saturating_sub(before);
-        match self.bytes_left.checked_sub(arrived) {
-            Some(left) => {
-                self.bytes_left = left;
-                polled
-            }
-            None => Poll::Ready(Err(io::Error::other(format!(
-                "the host says more than {RECEIVED_BYTES_MAX} octets"
-            )))),
-        }
-    }
-}
-
-impl AsyncWrite for BoundedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl AsyncTokioStream for BoundedStream {
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.peer_addr()
     }
 }
 

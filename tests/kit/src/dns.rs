@@ -6,7 +6,9 @@
 //!
 //! Nothing in it is signed. A mail host does not look at signatures but trusts its resolver, which
 //! says by one bit of the answer that it has found them good (RFC 7672 s2.1.1): this one says so of the
-//! zones it was told are signed.
+//! zones it was told are signed. The root is signed from the start, as it is in the world: by asking for
+//! that, a mail host finds out whether its resolver looks at signatures at all. That the root is signed
+//! says nothing of what is below it.
 
 mod records;
 
@@ -86,6 +88,7 @@ impl DnsServer {
         let address = udp.local_addr()?;
         let mut state = State::default();
         state.records.time_to_live_seconds = TIME_TO_LIVE_SECONDS_DEFAULT;
+        state.records.signed_zones.insert(canonical("."));
         let state = Arc::new(Mutex::new(state));
         let mut server = Server::new(Handler {
             state: Arc::clone(&state),
@@ -150,7 +153,8 @@ impl DnsServer {
             .insert(canonical(zone));
     }
 
-    /// From now on a zone is not signed.
+    /// From now on a zone is not signed. Without the root (`.`) the resolver is like one that does not
+    /// look at signatures.
     pub fn unsign(&self, zone: &str) {
         hold(&self.state)
             .records
@@ -531,6 +535,12 @@ mod tests {
             panic!("no TLSA");
         };
         assert_eq!(*data, record.rdata());
+
+        let mut asks = question(".", RecordType::NS);
+        asks.metadata.authentic_data = true;
+        assert!(ask(&server, &asks).await.metadata.authentic_data);
+        server.unsign(".");
+        assert!(!ask(&server, &asks).await.metadata.authentic_data);
 
         server.unsign("signed.test");
         let mut asks = question("signed.test", RecordType::MX);

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::{
         fd::OwnedFd,
@@ -18,13 +18,13 @@ use std::{
 use super::host::{Host, level};
 
 /// What systemd has: the sockets of every host.
-struct Systemd {
+pub(super) struct Systemd {
     plugin: UnixListener,
     control: UnixListener,
 }
 
 impl Systemd {
-    fn of(host: &Host) -> Self {
+    pub(super) fn of(host: &Host) -> Self {
         let systemd = Self {
             plugin: UnixListener::bind(host.plugin_socket()).unwrap(),
             control: UnixListener::bind(host.file("control.sock")).unwrap(),
@@ -42,7 +42,7 @@ impl Systemd {
     }
 
     /// The same with another file before the last.
-    fn passed_with(&self, other: impl Into<OwnedFd>) -> Vec<OwnedFd> {
+    pub(super) fn passed_with(&self, other: impl Into<OwnedFd>) -> Vec<OwnedFd> {
         let mut passed = self.passed();
         passed.insert(1, other.into());
         passed
@@ -107,6 +107,50 @@ fn clients_wait_while_no_daemon_runs_and_the_files_stay_as_systemd_made_them() {
     assert_eq!(file(), made);
     assert!(host.file("control.sock").exists());
     assert!(!host.log().contains("ERROR"), "{}", host.log());
+}
+
+/// Asks as Postfix does, before anybody listens perhaps.
+fn ask_socketmap(mut stream: impl Read + Write) -> impl FnOnce() -> String {
+    stream.write_all(b"18:QUERY correct.test,").unwrap();
+    move || {
+        // The length of the answer stands before its colon.
+        let (mut answer, mut octet) = (Vec::new(), [0]);
+        while octet != *b"," {
+            stream.read_exact(&mut octet).unwrap();
+            answer.extend(octet);
+        }
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+#[test]
+fn postfix_waits_for_its_answer_on_unix_and_tcp_sockets() {
+    let mut host = Host::new();
+    let path = host.file("socketmap.sock");
+    let unix = UnixListener::bind(&path).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    host.set("socketmap.path", "socketmap.sock");
+    host.set("socketmap.listen", vec![address.to_string()]);
+    for _ in 0..2 {
+        let (one, other) = (
+            ask_socketmap(UnixStream::connect(&path).unwrap()),
+            ask_socketmap(TcpStream::connect(address).unwrap()),
+        );
+        let passed = [
+            unix.try_clone().unwrap().into(),
+            tcp.try_clone().unwrap().into(),
+        ];
+        let daemon = host.start_activated(passed.into());
+        for answer in [one(), other()] {
+            assert!(
+                answer.contains(":OK secure match=mx.correct.test "),
+                "{answer}"
+            );
+        }
+        assert!(daemon.stop().success());
+        assert!(path.exists() && !host.plugin_socket().exists());
+    }
 }
 
 #[test]

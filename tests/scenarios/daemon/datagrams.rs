@@ -260,7 +260,7 @@ fn without_postfix_the_door_stays_closed_and_the_log_says_so() {
     let log = host.log();
     assert!(
         log.contains(&format!(
-            "{missing} is missing, so there is no tlsrpt_socket"
+            "tlsrpt_socket.path: not opened, for there is no {missing}"
         )),
         "{log}"
     );

@@ -185,7 +185,7 @@ fn stays_pure(path: &str, line: usize, acting: &str) -> Complaint {
     Complaint::new(path, line, text)
 }
 
-/// What the code names after `crate::`, by line: `a::b`, and each branch of `{a::b, c}`.
+/// What the code names after `crate::`, by line: `a::b`, and each branch of `a::{b, c::{d}}`.
 fn of_the_crate(code: &str) -> Vec<(usize, String)> {
     let mut named = Vec::new();
     for (at, start) in code.match_indices("crate::") {
@@ -194,30 +194,46 @@ fn of_the_crate(code: &str) -> Vec<(usize, String)> {
             .map_or(0, |before| before.matches('\n').count())
             + 1;
         let rest = code.get(at + start.len()..).unwrap_or_default();
-        let Some(tree) = rest.strip_prefix('{') else {
-            named.push((line, path_of(rest)));
-            continue;
-        };
-        let mut depth = 1;
-        let mut branch = String::new();
-        for character in tree.chars() {
-            match character {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                _ => {}
+        let branches = branches("", rest);
+        named.extend(branches.into_iter().map(|path| (line, path)));
+    }
+    named
+}
+
+/// The paths that the tree of a `use` names, with what stands before it.
+fn branches(before: &str, tree: &str) -> Vec<String> {
+    let own = path_of(tree);
+    let path = match (before, own.as_str()) {
+        ("", _) => own.clone(),
+        (_, "") => before.to_owned(),
+        _ => format!("{before}::{own}"),
+    };
+    let rest = tree.get(own.len()..).unwrap_or_default();
+    let Some(inside) = rest.trim_start_matches(':').strip_prefix('{') else {
+        return Vec::from_iter((!path.is_empty()).then_some(path));
+    };
+    let mut depth = 1;
+    let mut branch = String::new();
+    let mut named = Vec::new();
+    for character in inside.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || (depth == 1 && character == ',') {
+            // After the last comma there is nothing.
+            if !branch.trim().is_empty() {
+                named.extend(branches(&path, branch.trim()));
             }
-            if depth == 0 || (depth == 1 && character == ',') {
-                named.push((line, path_of(branch.trim())));
-                branch.clear();
-            } else {
-                branch.push(character);
-            }
-            if depth == 0 {
-                break;
-            }
+            branch.clear();
+        } else {
+            branch.push(character);
+        }
+        if depth == 0 {
+            break;
         }
     }
-    named.retain(|(_, path)| !path.is_empty());
     named
 }
 
@@ -310,15 +326,15 @@ mod tests {
     #[test]
     fn a_door_knows_the_hook_alone() {
         let good = "use crate::{\n    config::Config,\n    hook::{AsyncHook, decide},\n};\n\
-                    use crate::net::unix_socket::BoundSocket;\n";
+                    use crate::net::{unix_socket::{Access, BoundSocket}, activation::Activated};\n";
         assert_eq!(lines("src/doors/a.rs", good), []);
         assert_eq!(lines("src/doors/a.rs", "use crate::store::Store;\n"), [1]);
         assert_eq!(
             lines(
                 "src/doors/a.rs",
-                "\nuse crate::{hook::A, net::{dns::Dns, https}};\n"
+                "\nuse crate::{hook::A, net::{dns::Dns, https, unix_socket::{Access}}};\n"
             ),
-            [2]
+            [2, 2]
         );
         let in_tests = "#[cfg(test)]\nmod tests {\n    use crate::store::Store;\n}\n";
         assert_eq!(lines("src/doors/a.rs", in_tests), []);

@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     clock::BoxFuture,
     config::OverrideMode,
-    net::{dns::Security, https::FetchError},
+    net::{
+        dns::{Security, Tlsa},
+        https::FetchError,
+    },
     policy::Mode,
 };
 
@@ -66,6 +69,10 @@ impl Dns for World {
 
     fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<IpAddr>, DnsError>> {
         self.answered(name, self.address.into_iter().collect())
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+        self.answered(name, Vec::new())
     }
 }
 

@@ -101,7 +101,7 @@ impl Records {
         }
     }
 
-    /// Is this name a signed zone or in one?
+    /// Is this name a signed zone or in one? The root, whose name is empty, counts for itself only.
     fn is_signed(&self, key: &str) -> bool {
         self.signed_zones.iter().any(|zone| {
             key.strip_suffix(zone.as_str())

@@ -1,0 +1,161 @@
+//! How domains were last answered, for the sessions that an MTA tells without the answer's name.
+//!
+//! Bounded: two generations, the older forgotten when the younger is full.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{clock::Timestamp, policy::PolicyDomain, record::reconcile::Answered};
+
+/// How many domains one generation holds.
+const GENERATION_DOMAINS_MAX: usize = 50_000;
+
+/// The memory of all domains.
+#[derive(Debug, Default)]
+pub(super) struct LastAnswers(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<PolicyDomain, Remembered>,
+    old: HashMap<PolicyDomain, Remembered>,
+}
+
+/// What is remembered of a domain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Remembered {
+    /// How it was last answered.
+    pub(super) last: Option<Arc<Answered>>,
+    /// How it was answered before that, under another policy.
+    pub(super) before: Option<Arc<Answered>>,
+    /// When one of its sessions was last told.
+    pub(super) told_at: Option<Timestamp>,
+}
+
+impl LastAnswers {
+    /// The domain was answered so. The same answer is kept once.
+    pub(super) fn remember(&self, domain: &PolicyDomain, answered: Answered) -> Arc<Answered> {
+        self.with(domain, |remembered| {
+            if let Some(last) = &remembered.last
+                && **last == answered
+            {
+                return Arc::clone(last);
+            }
+            let answered = Arc::new(answered);
+            let last = remembered.last.replace(Arc::clone(&answered));
+            let is_other = |last: &Arc<Answered>| {
+                last.standing.fingerprint() != answered.standing.fingerprint()
+            };
+            if let Some(last) = last.filter(is_other) {
+                remembered.before = Some(last);
+            }
+            answered
+        })
+    }
+
+    /// The domain is held to have been answered so, unless it is known how it was.
+    pub(super) fn presume(&self, domain: &PolicyDomain, presumed: Answered) -> Arc<Answered> {
+        self.with(domain, |remembered| {
+            let last = &mut remembered.last;
+            Arc::clone(last.get_or_insert_with(|| Arc::new(presumed)))
+        })
+    }
+
+    /// A session of the domain is told. Gives what was remembered before.
+    pub(super) fn told(&self, domain: &PolicyDomain, now: Timestamp) -> Remembered {
+        self.with(domain, |remembered| {
+            let before = remembered.clone();
+            remembered.told_at = Some(now);
+            before
+        })
+    }
+
+    /// When a session of the domain was last told.
+    pub(super) fn told_at(&self, domain: &PolicyDomain) -> Option<Timestamp> {
+        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let young = generations.young.get(domain);
+        young.or_else(|| generations.old.get(domain))?.told_at
+    }
+
+    fn with<T>(&self, domain: &PolicyDomain, work: impl FnOnce(&mut Remembered) -> T) -> T {
+        // Maps are whole at every moment, whatever another thread died of.
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(remembered) = generations.young.get_mut(domain) {
+            return work(remembered);
+        }
+        if generations.young.len() >= GENERATION_DOMAINS_MAX {
+            generations.old = mem::take(&mut generations.young);
+        }
+        let remembered = generations.old.remove(domain).unwrap_or_default();
+        work(
+            generations
+                .young
+                .entry(domain.clone())
+                .or_insert(remembered),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        policy::{Mode, Standing},
+        record::reconcile::Demand,
+    };
+
+    fn answered(mx: &str, demand: Demand) -> Answered {
+        let standing = Standing::for_test(Mode::Enforce, &[mx]);
+        Answered { standing, demand }
+    }
+
+    #[test]
+    fn d10_the_answer_under_the_policy_before_is_remembered() {
+        let domain: PolicyDomain = "example.org".parse().unwrap();
+        let answers = LastAnswers::default();
+        let (old, new) = (
+            answered("old.example.org", Demand::Named),
+            answered("new.example.org", Demand::Named),
+        );
+        let first = answers.remember(&domain, old.clone());
+        assert!(Arc::ptr_eq(&first, &answers.remember(&domain, old.clone())));
+        for demand in [Demand::Named, Demand::Unnamed, Demand::Named] {
+            answers.remember(
+                &domain,
+                Answered {
+                    demand,
+                    ..new.clone()
+                },
+            );
+        }
+        let remembered = answers.told(&domain, Timestamp(5));
+        assert_eq!(remembered.last.as_deref(), Some(&new));
+        assert_eq!(remembered.before.as_deref(), Some(&old));
+        assert_eq!(remembered.told_at, None);
+        let presumed = answered("other.example.org", Demand::Unknown);
+        assert_eq!(*answers.presume(&domain, presumed.clone()), new);
+        let other = "example.net".parse().unwrap();
+        assert_eq!(*answers.presume(&other, presumed.clone()), presumed);
+        assert_eq!(answers.told_at(&domain), Some(Timestamp(5)));
+    }
+
+    #[test]
+    fn g6_it_is_bounded_and_keeps_what_is_used() {
+        let answers = LastAnswers::default();
+        let favourite: PolicyDomain = "example.org".parse().unwrap();
+        answers.remember(&favourite, answered("mx.example.org", Demand::Named));
+        for number in 0..3 * GENERATION_DOMAINS_MAX {
+            let domain = format!("{number}.example").parse().unwrap();
+            answers.told(&domain, Timestamp(0));
+            if number % 10_000 == 0 {
+                let remembered = answers.told(&favourite, Timestamp(0));
+                assert!(remembered.last.is_some(), "lost after {number}");
+            }
+        }
+        let generations = answers.0.lock().unwrap();
+        let held = generations.young.len() + generations.old.len();
+        assert!(held <= 2 * GENERATION_DOMAINS_MAX, "{held}");
+    }
+}

@@ -1,0 +1,218 @@
+//! What becomes of an answer to an MTA that tells its sessions, and of what it tells.
+
+use std::sync::Arc;
+
+use super::{
+    Engine,
+    findings::Look,
+    last_answers::Remembered,
+    settle::Silence,
+    waiting::{NoRoom, Waits},
+};
+use crate::{
+    clock::Timestamp,
+    config::OverrideMode,
+    hook::{Answer, Asker, decide::STS_MX_MISMATCH},
+    policy::{Mode, PolicyDomain, PolicyType, StsStanding},
+    record::{
+        SessionRecord, Verdict,
+        reconcile::{Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, reconcile},
+        told::Told,
+    },
+};
+
+impl Engine {
+    /// An MTA that tells its sessions was answered: an attempt at delivery begins.
+    pub(super) fn take_answer(&self, answer: &Arc<Answer>, asker: Asker) {
+        // Nothing is known of the domain, or it is no domain.
+        let Some(applied) = &answer.applied else {
+            return;
+        };
+        let domain = &applied.policy_domain;
+        let Some(standing) = self.answers.find(domain, &answer.requirement.policy) else {
+            return;
+        };
+        let with_names = match asker {
+            Asker::Telling => Demand::Named,
+            Asker::TellingUnnamed => Demand::Unnamed,
+        };
+        let demand = Demand::of(&answer.requirement, with_names);
+        let answered = Answered { standing, demand };
+        let answered = self.last_answers.remember(domain, answered);
+        self.wish(domain, &answered);
+        // Without the policy's names it passes over no host, and tells of each.
+        if self.looks.silence == Silence::Inferred && demand != Demand::Unnamed {
+            let now = self.clock.now();
+            self.pending
+                .add(domain, &answered, now, self.looks.silent_seconds);
+        }
+    }
+
+    /// Wishes for the look at the mail hosts that sessions of the domain may need.
+    pub(super) fn wish(&self, domain: &PolicyDomain, answered: &Answered) {
+        if let Some(look) = self.look_for(answered) {
+            self.looks.findings.wish(domain, look);
+        }
+    }
+
+    /// How closely the mail hosts must be looked at to know what a session comes to that was answered
+    /// so.
+    fn look_for(&self, answered: &Answered) -> Option<Look> {
+        let inferred = self.looks.silence == Silence::Inferred;
+        match (answered.demand, &answered.standing.sts) {
+            (Demand::Named, _) => inferred.then_some(Look::HostsOnly),
+            (Demand::Nothing, StsStanding::InForce { kept, .. })
+                if kept.policy.mode != Mode::None =>
+            {
+                Some(Look::Probe)
+            }
+            (Demand::Nothing, _) => inferred.then_some(Look::Probe),
+            (Demand::Unnamed | Demand::Unknown, _) => None,
+        }
+    }
+
+    /// An MTA tells of so many equal sessions.
+    pub(super) fn take_told(&self, told: &Told, sessions: u32) {
+        self.counters.sessions.add(sessions.into());
+        let now = self.clock.now();
+        let Remembered { last, before, .. } = self.last_answers.told(&told.domain, now);
+        let answered = last.or_else(|| self.presumed(told));
+        let known = answered.as_deref().map(|answered| Known {
+            answered,
+            before: before.as_deref(),
+            overridden: self.override_if_policy_holds(answered),
+        });
+        let (excluded_met, settled) = match reconcile(told, known) {
+            Reconciled::Counted(counted) if has_mx_mismatch(&counted) => (sessions, Some(counted)),
+            Reconciled::Counted(counted) => (0, Some(counted)),
+            Reconciled::AsFound => (0, self.found_now(told, answered.as_deref(), now)),
+            Reconciled::StandingWanted => (0, None),
+        };
+        self.pending.told(&told.domain, excluded_met);
+        match settled {
+            Some(counted) => self.count(&told.domain, now, sessions, counted),
+            None => self.wait(Waits {
+                at: now,
+                told: told.clone(),
+                sessions,
+                answered,
+            }),
+        }
+    }
+
+    /// What a success comes to that was told just now; `None` while the mail hosts are looked at.
+    fn found_now(
+        &self,
+        told: &Told,
+        answered: Option<&Answered>,
+        now: Timestamp,
+    ) -> Option<Counted> {
+        let answered = answered?;
+        match self.found(&told.domain, answered, now) {
+            Found::Is(counted) => Some(counted),
+            Found::UnderWay => None,
+            Found::Nothing => {
+                // The MTA asked long ago, or before we were started.
+                self.wish(&told.domain, answered);
+                let is_begun = self.looks.findings.under_way(&told.domain);
+                (!is_begun).then(|| Counted::unchecked(told))
+            }
+        }
+    }
+
+    /// How the MTA was answered, by what holds now, where that is not remembered and matters.
+    fn presumed(&self, told: &Told) -> Option<Arc<Answered>> {
+        let wanted = match told.policy.policy_type {
+            PolicyType::Tlsa => false,
+            PolicyType::Sts => true,
+            PolicyType::NoPolicyFound => !self.waiting.wants_standing(&told.domain),
+        };
+        let standing = wanted.then(|| self.policies.known(&told.domain))??;
+        let overridden = self.override_for(&told.domain);
+        let presumed = Answered::presumed(standing, overridden);
+        Some(self.last_answers.presume(&told.domain, presumed))
+    }
+
+    /// The operator's word, where there is a policy that it can be about.
+    pub(super) fn override_if_policy_holds(&self, answered: &Answered) -> Option<OverrideMode> {
+        match answered.standing.sts {
+            StsStanding::NotAnnounced => None,
+            _ => self.override_for(&answered.standing.domain),
+        }
+    }
+
+    /// What a success comes to that was told at this time and that the MTA did not check.
+    pub(super) fn found(&self, domain: &PolicyDomain, answered: &Answered, at: Timestamp) -> Found {
+        let found = || as_found(answered, &*self.looks.of(domain, at)?);
+        if let Some(counted) = found() {
+            return Found::Is(counted);
+        }
+        if self.looks.findings.under_way(domain) {
+            return Found::UnderWay;
+        }
+        // It may have ended since.
+        found().map_or(Found::Nothing, Found::Is)
+    }
+
+    /// Lets a told session wait, or counts it as it was told where too many do.
+    pub(super) fn wait(&self, waits: Waits) {
+        if let Err(NoRoom(waits)) = self.waiting.add(waits) {
+            self.count_unchecked(&waits);
+        }
+    }
+
+    /// Nothing more can be found out.
+    pub(super) fn count_unchecked(&self, waits: &Waits) {
+        let counted = Counted::unchecked(&waits.told);
+        self.count(&waits.told.domain, waits.at, waits.sessions, counted);
+    }
+
+    /// Puts sessions into the journal.
+    pub(super) fn count(
+        &self,
+        domain: &PolicyDomain,
+        at: Timestamp,
+        sessions: u32,
+        counted: Counted,
+    ) {
+        if counted.certainty == Certainty::Unchecked {
+            self.counters.sessions_unchecked.add(sessions.into());
+        }
+        let policy_holds =
+            counted.policy.policy_type == PolicyType::Sts && !counted.policy.mx_host.is_empty();
+        if policy_holds && matches!(counted.verdict, Verdict::Failure(_)) {
+            self.doubts.raise(domain);
+        }
+        self.journal.push(SessionRecord {
+            at,
+            domain: domain.clone(),
+            policy: counted.policy,
+            source: counted.source,
+            verdict: counted.verdict,
+            sessions,
+        });
+    }
+}
+
+/// What our own look at the mail hosts says of a session.
+pub(super) enum Found {
+    /// It comes to this.
+    Is(Counted),
+    /// More will be known in a moment.
+    UnderWay,
+    /// It does not say, and nobody is looking.
+    Nothing,
+}
+
+/// The MTA met a host that the policy excludes: it passes over none.
+fn has_mx_mismatch(counted: &Counted) -> bool {
+    let Verdict::Failure(failures) = &counted.verdict else {
+        return false;
+    };
+    failures
+        .iter()
+        .any(|failure| failure.reason.as_deref() == Some(STS_MX_MISMATCH))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! One message to each domain of the matrix, through real Postfix and the real daemon; then the day
+//! ends, and each report is held against the truth.
+
+use sealpost_kit::Case;
+
+use crate::mta::{
+    comes_true,
+    laboratory::Daemon,
+    postfix::{PostfixHost, Version},
+    truth::{by_domain, report_differs, taken_differs},
+};
+
+/// What cannot be told truly, and why.
+type Unknowable = &'static [(&'static str, &'static str)];
+
+/// With Postfix 3.10 alone: datagrams, what the daemon knows of the policies, and its own looks.
+#[test]
+fn every_domain_comes_out_as_its_truth_says_by_datagrams() {
+    let unknowable: Unknowable = &[(
+        "testing-twomx.test",
+        "Postfix does not say which of two equal MX a success went to, and they differ",
+    )];
+    every_domain_comes_out_as_its_truth_says(Version::V3_10, "", unknowable);
+}
+
+fn every_domain_comes_out_as_its_truth_says(
+    version: Version,
+    sections: &str,
+    unknowable: Unknowable,
+) {
+    let Some(host) = PostfixHost::start(version, &[("smtp_tls_security_level", "dane")]) else {
+        return;
+    };
+    let daemon = host.start_daemon_with(&format!("[probe]\nsilent_seconds = 3\n{sections}"));
+    let cases = host.cases();
+    let domains: Vec<&str> = cases.iter().map(|case| case.domain.as_str()).collect();
+    let mut differences = Vec::new();
+    let mut truths: Vec<&Case> = Vec::new();
+    for (case, fate) in cases.iter().zip(host.send_to_each(&domains)) {
+        let truth = case.as_taken_by(fate.mx.as_deref());
+        if (fate.delivered, &fate.mx) != (truth.delivered, &truth.mx) {
+            differences.push(format!("{}: {}", case.domain, fate.line));
+        }
+        truths.push(truth);
+    }
+    let messages = host.ask("messages");
+    differences.extend(
+        truths
+            .iter()
+            .filter_map(|case| taken_differs(case, &messages)),
+    );
+    settle(&daemon, &truths);
+
+    let sent = daemon.end_day();
+    assert!(sent.status.success(), "{sent:?}\n{}", host.daemon_log());
+    let wanted = truths.iter().filter(|case| case.report.is_some()).count();
+    host.ask(&format!("wait {wanted}"));
+    let reports = by_domain(&host.ask("inbox"));
+    let sessions = daemon.counted_in_all();
+    for case in &truths {
+        let landed = reports.get(&case.domain).map(Vec::as_slice);
+        let differs = report_differs(case, landed);
+        let excused = unknowable.iter().any(|(domain, _)| *domain == case.domain);
+        assert!(
+            !excused || !differs.is_empty(),
+            "{} can be told after all: take it from the list",
+            case.domain
+        );
+        if !excused {
+            differences.extend(differs);
+        }
+    }
+    let foreign: Vec<_> = reports
+        .keys()
+        .filter(|domain| !domains.contains(&domain.as_str()))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    // F12, D6: what the reports travelled by was a session too, and is not counted.
+    assert_eq!(daemon.counted_in_all(), sessions);
+    assert!(
+        differences.is_empty(),
+        "{}\n{}\n{}",
+        differences.join("\n"),
+        host.daemon_log(),
+        host.mail_log()
+    );
+}
+
+/// Waits until nothing more is to be expected: every session of the truth is counted, told or inferred.
+fn settle(daemon: &Daemon<'_>, truths: &[&Case]) {
+    // Where nobody asks for reports Postfix tells nothing, and nobody would read it.
+    let reported = truths.iter().filter(|case| case.report.is_some());
+    let expected: u64 = reported.map(|case| case.sessions).sum();
+    let all_are_counted = comes_true(|| daemon.counted_in_all() >= expected);
+    if !all_are_counted {
+        for case in truths {
+            let counted = daemon.counted_now(&case.domain);
+            println!("{}, {} sessions: {counted:?}", case.domain, case.sessions);
+        }
+    }
+}
