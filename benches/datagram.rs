@@ -106,7 +106,7 @@ fn datagram(random: u64) -> String {
             r#""policy-type":1,"policy-domain": "mx1.{domain}","policy-string":["3 1 1 8D02536C887482BC34FF54E41D2BA659BF85B341A0A20AFADB5813DCFBCF286D","2 1 1 1F850A337E6DB9C609C522D136A475638CC43E1ED424F8EEC8513D747D1D085D"]"#
         ),
         _ => format!(
-            r#""policy-type":2,"policy-domain": "{domain}","policy-string":["version: STSv1","mode: enforce","mx: mx1.{domain}","mx: mx2.{domain}","mx: *.backup.{domain}","max_age: 604800"],"mx-host":["mx1.{domain}","mx2.{domain}","*.backup.{domain}"]"#
+            r#""policy-type":2,"policy-domain": "{domain}","policy-string":["version: STSv1","mode: enforce","mx: mx1.{domain}","mx: mx2.{domain}","mx: mx3.{domain}","mx: mx4.{domain}","mx: *.backup.{domain}","max_age: 604800"],"mx-host":["mx1.{domain}","mx2.{domain}","mx3.{domain}","mx4.{domain}","*.backup.{domain}"]"#
         ),
     };
     let chance = (random >> 32) % 100;
@@ -120,7 +120,7 @@ fn datagram(random: u64) -> String {
         r#","t":0,"f":0}"#.to_owned()
     };
     format!(
-        r#"{{"dpv": "1","d": "{domain}","pr": "v=TLSRPTv1; rua=mailto:tlsrpt@{domain},https://reports.{domain}/v1/tlsrpt","policies":[{{{policy}{ending}]}}"#
+        r#"{{"dpv": "1","d": "{domain}","pr": "v=TLSRPTv1; rua=mailto:tls-reports@{domain},https://tls-reports.{domain}/v1/tlsrpt","policies":[{{{policy}{ending}]}}"#
     )
 }
 
@@ -341,6 +341,7 @@ impl Receiver<'_> {
         for (offered, per_second) in [
             ("150,000 a second", 150_000.0),
             ("250,000 a second", 250_000.0),
+            ("350,000 a second", 350_000.0),
             ("as fast as they go", f64::INFINITY),
         ] {
             let mut sender = Sender::start(self.path, count, per_second)?;
