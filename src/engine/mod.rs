@@ -14,7 +14,7 @@ use sealpost_plugin_api::{Level, Query, Requirement, Session};
 use tokio::time::Sleep;
 
 use crate::{
-    clock::{BoxFuture, Clock},
+    clock::{BoxFuture, Clock, Timestamp},
     config::{OverrideMode, WhenUnknown},
     hook::{Answer, Asker, AsyncHook, decide, overrides::Overrides},
     observe::Counters,
@@ -56,9 +56,9 @@ pub trait PolicySource: Send + Sync {
     /// What holds as far as it is known without waiting: an unexpired kept policy.
     fn known(&self, domain: &PolicyDomain) -> Option<Standing>;
 
-    /// What holds for the domain of this name, lower case A-labels, where that may be told without
+    /// What holds now for the domain of this name, lower case A-labels, where that may be told without
     /// asking anybody. Returns at once; where nothing is given, [`standing`](Self::standing) tells.
-    fn fresh(&self, _domain: &str) -> Option<Arc<Ready>> {
+    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Arc<Ready>> {
         None
     }
 
@@ -81,8 +81,8 @@ impl PolicySource for keeper::Keeper {
         Self::known(self, domain)
     }
 
-    fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
-        Self::fresh(self, domain)
+    fn fresh(&self, domain: &str, now: Timestamp) -> Option<Arc<Ready>> {
+        Self::fresh(self, domain, now)
     }
 
     fn recheck<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
@@ -313,14 +313,14 @@ impl AsyncHook for Engine {
             return None;
         }
         let settings = self.settings.load();
-        let today = self.clock.now().day();
-        let overridden = settings.overrides.mode_by_name(query.domain, today);
+        let now = self.clock.now();
+        let overridden = settings.overrides.mode_by_name(query.domain, now.day());
         let answer = if overridden == Some(OverrideMode::Off) {
             Arc::new(self.turned_off(query.domain.parse().ok()?))
         } else if self.doubts.hold(query.domain) {
             return None;
         } else {
-            let ready = self.policies.fresh(query.domain)?;
+            let ready = self.policies.fresh(query.domain, now)?;
             ready.answer(overridden, &self.answers)?
         };
         self.counters.policy_queries.count();
@@ -370,7 +370,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::{StoppedClock, Timestamp},
+        clock::StoppedClock,
         config::Override,
         policy::{AppliedPolicy, Mode, PolicyType},
         record::journal::JournalReader,
@@ -406,7 +406,7 @@ mod tests {
             self.now.lock().unwrap().clone()
         }
 
-        fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
+        fn fresh(&self, domain: &str, _now: Timestamp) -> Option<Arc<Ready>> {
             let ready = self.ready.lock().unwrap().clone()?;
             (ready.standing().domain.as_str() == domain).then_some(ready)
         }
