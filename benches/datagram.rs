@@ -10,6 +10,7 @@
 //! As root it runs in a network namespace of its own with `net.unix.max_dgram_qlen` at 512.
 
 use std::{
+    collections::BTreeMap,
     io::{ErrorKind, Read as _, Write as _},
     os::unix::{net::UnixDatagram, process::CommandExt as _},
     path::Path,
@@ -105,7 +106,7 @@ fn datagram(random: u64) -> String {
             r#""policy-type":1,"policy-domain": "mx1.{domain}","policy-string":["3 1 1 8D02536C887482BC34FF54E41D2BA659BF85B341A0A20AFADB5813DCFBCF286D","2 1 1 1F850A337E6DB9C609C522D136A475638CC43E1ED424F8EEC8513D747D1D085D"]"#
         ),
         _ => format!(
-            r#""policy-type":2,"policy-domain": "{domain}","policy-string":["version: STSv1","mode: enforce","mx: mx1.{domain}","mx: mx2.{domain}","mx: *.backup.{domain}","max_age: 604800"],"mx-host":["mx1.{domain}","mx2.{domain}","*.backup.{domain}"]"#
+            r#""policy-type":2,"policy-domain": "{domain}","policy-string":["version: STSv1","mode: enforce","mx: mx1.{domain}","mx: mx2.{domain}","mx: mx3.{domain}","mx: mx4.{domain}","mx: *.backup.{domain}","max_age: 604800"],"mx-host":["mx1.{domain}","mx2.{domain}","mx3.{domain}","mx4.{domain}","*.backup.{domain}"]"#
         ),
     };
     let chance = (random >> 32) % 100;
@@ -119,7 +120,7 @@ fn datagram(random: u64) -> String {
         r#","t":0,"f":0}"#.to_owned()
     };
     format!(
-        r#"{{"dpv": "1","d": "{domain}","pr": "v=TLSRPTv1; rua=mailto:tlsrpt@{domain},https://reports.{domain}/v1/tlsrpt","policies":[{{{policy}{ending}]}}"#
+        r#"{{"dpv": "1","d": "{domain}","pr": "v=TLSRPTv1; rua=mailto:tls-reports@{domain},https://tls-reports.{domain}/v1/tlsrpt","policies":[{{{policy}{ending}]}}"#
     )
 }
 
@@ -291,7 +292,6 @@ fn counted(count: usize) -> Outcome {
         },
     };
     receiver.rates(count)?;
-    threads()?;
     receiver.bursts()?;
     stop.send_replace(true);
     runtime.block_on(serving)?;
@@ -341,11 +341,12 @@ impl Receiver<'_> {
         for (offered, per_second) in [
             ("150,000 a second", 150_000.0),
             ("250,000 a second", 250_000.0),
+            ("350,000 a second", 350_000.0),
             ("as fast as they go", f64::INFINITY),
         ] {
             let mut sender = Sender::start(self.path, count, per_second)?;
             let (expected, lost) = ((self.read)() + u64::try_from(count)?, (self.lost)());
-            let (begun, cpu) = (now(), cpu_time());
+            let (begun, cpu, threads) = (now(), cpu_time(), by_thread()?);
             sender.begin()?;
             wait_for(expected, self.read)?;
             let read = begun.elapsed();
@@ -359,6 +360,15 @@ impl Receiver<'_> {
                 took.as_millis(),
                 (self.lost)() - lost,
                 cpu.as_secs_f64() * 1e5 / count as f64,
+            ));
+            let shares = by_thread()?.into_iter().filter_map(|(name, seconds)| {
+                let before = threads.get(&name).copied().unwrap_or_default();
+                let share = (seconds - before) * 1e5 / count as f64;
+                (share > 0.005).then(|| format!("{name} {share:.3}"))
+            });
+            say(&format!(
+                "    of that {}",
+                shares.collect::<Vec<_>>().join(", ")
             ));
         }
         Ok(())
@@ -433,25 +443,17 @@ impl AsyncHook for Passing {
     }
 }
 
-/// Which threads have used how much CPU so far.
-fn threads() -> Outcome {
-    let mut shown = Vec::new();
+/// How many seconds of CPU time each thread has used so far.
+fn by_thread() -> Outcome<BTreeMap<String, f64>> {
+    let mut seconds = BTreeMap::new();
     for entry in std::fs::read_dir("/proc/self/task")? {
         let task = entry?.path();
         let name = std::fs::read_to_string(task.join("comm"))?;
-        let times = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-        let nanoseconds: u64 = times
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or(0);
-        if nanoseconds > 50_000_000 {
-            shown.push(format!("{} {:.2}", name.trim(), nanoseconds as f64 / 1e9));
-        }
+        let times = std::fs::read_to_string(task.join("schedstat"))?;
+        let nanoseconds = times.split(' ').next().unwrap_or_default();
+        *seconds.entry(name.trim().to_owned()).or_default() += nanoseconds.parse::<f64>()? / 1e9;
     }
-    say(&format!("  CPU s by thread: {}", shown.join(", ")));
-    Ok(())
+    Ok(seconds)
 }
 
 fn cpu_time() -> Duration {

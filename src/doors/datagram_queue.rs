@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// Datagrams one after another, in one piece of memory.
@@ -87,11 +88,26 @@ struct State {
     spare: Option<Datagrams>,
     /// Of all that waits and of what is being counted.
     weight: usize,
-    /// The one who takes has nothing to do.
-    idle: bool,
+    taker: Taker,
     /// Nothing more will come.
     closed: bool,
 }
+
+/// What the one who takes is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Taker {
+    /// It counts, and looks here when it is done.
+    #[default]
+    Busy,
+    /// It waits for the first.
+    Idle,
+    /// The first is there, and it lets more come.
+    Gathering,
+}
+
+/// How long more are let come after the first. To be woken for each costs several times what it takes
+/// to count it, and nobody waits for that.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// How many octets are handed on together at most. What is being counted holds its place until all of
 /// it is counted, so this is a small part of the smallest bound, one MiB.
@@ -117,7 +133,14 @@ impl DatagramQueue {
         for datagram in datagrams.iter() {
             lost += usize::from(!state.put(datagram, self.weight_max));
         }
-        let wake = std::mem::take(&mut state.idle);
+        let wake = match state.taker {
+            Taker::Busy => false,
+            Taker::Idle => !state.waiting.is_empty(),
+            Taker::Gathering => state.weight > self.weight_max / 2,
+        };
+        if wake {
+            state.taker = Taker::Busy;
+        }
         drop(state);
         if wake {
             self.arrived.notify_one();
@@ -126,22 +149,26 @@ impl DatagramQueue {
         lost
     }
 
-    /// Takes what came first; waits where there is nothing. `None` when nothing more will come.
+    /// Takes what came first; waits where there is nothing, and then a moment for more. `None` when
+    /// nothing more will come.
     pub(super) fn take(&self) -> Option<Datagrams> {
         let mut state = self.lock();
-        loop {
-            if let Some(datagrams) = state.waiting.pop_front() {
-                return Some(datagrams);
-            }
-            if state.closed {
-                return None;
-            }
-            state.idle = true;
+        if state.waiting.is_empty() && !state.closed {
+            state.taker = Taker::Idle;
+            let nothing = |state: &mut State| state.waiting.is_empty() && !state.closed;
             state = self
                 .arrived
-                .wait(state)
+                .wait_while(state, nothing)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.taker = Taker::Gathering;
+            let few = |state: &mut State| state.taker == Taker::Gathering && !state.closed;
+            (state, _) = self
+                .arrived
+                .wait_timeout_while(state, GATHER, few)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        state.taker = Taker::Busy;
+        state.waiting.pop_front()
     }
 
     /// Gives back what was taken and is counted, and takes what is there already.

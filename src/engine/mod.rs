@@ -259,7 +259,8 @@ impl Engine {
         Answer::bare(requirement)
     }
 
-    /// The policy that a session was held to: the one its answer named, else the one that holds now.
+    /// The policy that a session was held to: the one its answer named; of an MTA that does not name
+    /// it, the one it was last answered with; else the one that holds now.
     fn held_to(&self, domain: PolicyDomain, session: &Session<'_>) -> Standing {
         if self.override_for(&domain) == Some(OverrideMode::Off) {
             return Standing::without_policy(domain);
@@ -276,10 +277,12 @@ impl Engine {
                 .known(&domain)
                 .filter(|newest| !self.refuses(newest, session))
                 .unwrap_or(named),
-            None => self
-                .policies
-                .known(&domain)
-                .unwrap_or_else(|| Standing::without_policy(domain)),
+            None => {
+                let last = self.last_answers.last(&domain);
+                last.map(|last| last.standing.clone())
+                    .or_else(|| self.policies.known(&domain))
+                    .unwrap_or_else(|| Standing::without_policy(domain))
+            }
         }
     }
 
