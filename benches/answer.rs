@@ -1,17 +1,19 @@
 //! What a delivery waits for: `cargo bench --bench answer [-- QUESTIONS]`.
 //!
-//! Measured is the engine's answer for one MX host of a domain whose policy is known, the taking down
-//! of one session, and of one that Postfix tells, each on one thread, over 10,000 domains. The ceiling, in the same run, is a
-//! map in memory that is asked for the same names.
+//! Measured is the engine's answer for one MX host of a domain whose policy is known, and for the domain
+//! at once, the taking down of one session, and of one that Postfix tells, each on one thread, over
+//! 10,000 domains. The ceiling, in the same run, is a map in memory that is asked for the same names.
 
 use std::{
     collections::HashMap,
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use sealpost::{
-    hook::{Asker, AsyncHook as _},
+    engine::Engine,
+    hook::{Answer, Asker, AsyncHook as _},
     policy::AppliedPolicy,
     record::told::{Ending, Told},
 };
@@ -28,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .enable_all()
         .build()?;
     // Nobody reads the journal: the queue is as long as the run, and the recorder has its own bench.
-    let (engine, _journal, _reader) = world::engine(2 * questions, &std::sync::Arc::default());
+    let (engine, _journal, _reader) = world::engine(2 * questions, &Arc::default());
     let name_of = |number| format!("d{number}.example");
     let names: Vec<(String, String)> = (0..DOMAINS)
         .map(|number| (name_of(number), format!("mx.{}", name_of(number))))
@@ -61,6 +63,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
     });
     say("an answer, policy known", questions, answering);
+    let at_once = timed(|| {
+        for ((domain, _), _) in asked() {
+            black_box(engine.policy_at_once(&Query::new(domain)));
+        }
+    });
+    say("the same for a domain, at once", questions, at_once);
     let facts = Facts::new(StartTls::Established).with_verification(Verification::Passed);
     let sessions = timed(|| {
         for ((domain, mx), policy) in asked() {
@@ -70,6 +78,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     say("a session taken down", questions, sessions);
 
+    what_postfix_tells(&engine, &names, &answers, questions)
+}
+
+/// What an answer to Postfix costs besides, and what it tells of its session later.
+fn what_postfix_tells(
+    engine: &Engine,
+    names: &[(String, String)],
+    answers: &[Arc<Answer>],
+    questions: usize,
+) -> Result<(), Box<dyn std::error::Error>> {
     let attempts = timed(|| {
         for answer in answers.iter().cycle().take(questions) {
             engine.answered(answer, Asker::Telling);
@@ -77,7 +95,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     say("an attempt taken down", questions, attempts);
     let mut told = Vec::new();
-    for (answer, (domain, _)) in answers.iter().zip(&names) {
+    for (answer, (domain, _)) in answers.iter().zip(names) {
         let applied = answer.applied.as_deref().cloned();
         let other = AppliedPolicy::no_policy_found(domain.parse()?);
         told.push(Told::new(
@@ -105,5 +123,5 @@ fn timed(work: impl FnOnce()) -> Duration {
 #[expect(clippy::print_stdout, reason = "figures are what a bench is for")]
 fn say(what: &str, number: usize, took: Duration) {
     let each = took.as_nanos() / u128::try_from(number.max(1)).unwrap_or(1);
-    println!("{what:28} {each:6} ns each, {number} in {took:?}");
+    println!("{what:30} {each:6} ns each, {number} in {took:?}");
 }

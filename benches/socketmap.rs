@@ -7,7 +7,6 @@
 //! take turns. CPU is that of the runtime's threads alone, from /proc.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -26,7 +25,10 @@ use tokio::{
     sync::watch,
 };
 
+mod threads;
 mod world;
+
+use threads::cpu_of;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -119,7 +121,7 @@ async fn always_the_same(listener: UnixListener, reply: Vec<u8>) {
 
 /// Lets clients ask so many questions together.
 fn measure(path: &Path, clients: usize, lookups: usize, requests: &Arc<[Vec<u8>]>) -> Outcome<Run> {
-    let cpu = cpu_of_the_runtime()?;
+    let cpu = cpu_of(THREADS)?;
     let begun = now();
     let asking: Vec<_> = (0..clients)
         .map(|client| {
@@ -141,7 +143,7 @@ fn measure(path: &Path, clients: usize, lookups: usize, requests: &Arc<[Vec<u8>]
     for thread in asking {
         waits.extend(thread.join().map_err(|_| "a client died")??);
     }
-    let (took, cpu) = (begun.elapsed(), cpu_of_the_runtime()? - cpu);
+    let (took, cpu) = (begun.elapsed(), cpu_of(THREADS)? - cpu);
     waits.sort_unstable();
     let part = |percent| waits.get(waits.len() * percent / 100).copied();
     Ok(Run {
@@ -188,24 +190,6 @@ fn ask(
 
 fn netstring(content: &str) -> Vec<u8> {
     format!("{}:{content},", content.len()).into_bytes()
-}
-
-/// How long the runtime's threads have run (/proc/PID/task/TID/schedstat, nanoseconds).
-fn cpu_of_the_runtime() -> Outcome<Duration> {
-    let mut nanoseconds = 0;
-    for task in fs::read_dir("/proc/self/task")? {
-        let task = task?.path();
-        // One that has ended meanwhile is none of the runtime's.
-        let Ok(name) = fs::read_to_string(task.join("comm")) else {
-            continue;
-        };
-        if name.trim_end() == THREADS {
-            let counted = fs::read_to_string(task.join("schedstat"))?;
-            let ran = counted.split_whitespace().next().unwrap_or_default();
-            nanoseconds += ran.parse::<u64>()?;
-        }
-    }
-    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// The middle of the rounds, and the door against the ceiling of its own round.
