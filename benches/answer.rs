@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .enable_all()
         .build()?;
     // Nobody reads the journal: the queue is as long as the run, and the recorder has its own bench.
-    let (engine, _reader) = world::engine(2 * questions);
+    let (engine, _journal, _reader) = world::engine(2 * questions, &std::sync::Arc::default());
     let name_of = |number| format!("d{number}.example");
     let names: Vec<(String, String)> = (0..DOMAINS)
         .map(|number| (name_of(number), format!("mx.{}", name_of(number))))

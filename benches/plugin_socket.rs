@@ -57,7 +57,8 @@ fn main() -> Outcome {
         path: directory.path().join("plugin.sock"),
         ..PluginSocketConfig::default()
     };
-    let (engine, reader) = world::engine(StoreConfig::default().queue_sessions_max);
+    let (engine, _journal, reader) =
+        world::engine(StoreConfig::default().queue_sessions_max, &Arc::default());
     let recorder = Recorder::start(
         Arc::new(MemoryStore::default()) as Arc<dyn Store>,
         reader,

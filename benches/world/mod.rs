@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sealpost::{
-    clock::{BoxFuture, Clock as _, StoppedClock, SystemClock},
+    clock::{BoxFuture, SystemClock},
     config::{PolicyConfig, WhenUnknown},
     engine::{
         Engine, EngineSettings,
@@ -20,35 +20,34 @@ use sealpost::{
     store::{MemoryStore, Store},
 };
 
-/// The engine, and the journal's other end.
-pub(crate) fn engine(sessions_max: usize) -> (Engine, JournalReader) {
-    let clock = StoppedClock::at(SystemClock.now());
-    let counters = Arc::new(Counters::default());
-    let (journal, reader) = Journal::new(sessions_max, Arc::clone(&counters));
+/// The engine, and both ends of its journal.
+pub(crate) fn engine(
+    sessions_max: usize,
+    counters: &Arc<Counters>,
+) -> (Engine, Journal, JournalReader) {
+    let (journal, reader) = Journal::new(sessions_max, Arc::clone(counters));
     let world = Arc::new(World);
     let keeper = Keeper::new(KeeperParts {
         dns: Arc::clone(&world) as _,
         policy_host: world,
         store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
-        clock: Arc::new(clock.clone()),
+        clock: Arc::new(SystemClock),
         journal: journal.clone(),
-        counters: Arc::clone(&counters),
+        counters: Arc::clone(counters),
         config: PolicyConfig::default(),
     });
     let settings = EngineSettings {
         overrides: Overrides::default(),
         when_unknown: WhenUnknown::Defer,
     };
-    (
-        Engine::new(
-            Arc::new(keeper),
-            journal,
-            Arc::new(clock),
-            counters,
-            settings,
-        ),
-        reader,
-    )
+    let engine = Engine::new(
+        Arc::new(keeper),
+        journal.clone(),
+        Arc::new(SystemClock),
+        Arc::clone(counters),
+        settings,
+    );
+    (engine, journal, reader)
 }
 
 /// Every domain publishes the same kind of policy.

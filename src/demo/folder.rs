@@ -195,6 +195,10 @@ impl Folder {
                 "plugin_socket",
                 table([("path", path(&self.plugin_socket()))]),
             ),
+            (
+                "probe",
+                table([("smtp_port", i64::from(internet.mx_hosts.port()).into())]),
+            ),
             ("socketmap", table([("path", "".into())])),
             ("tlsrpt_socket", table([("path", "".into())])),
             (

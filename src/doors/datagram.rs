@@ -135,7 +135,7 @@ fn warn_of_short_queue() {
             "net.unix.max_dgram_qlen is {length}: of more outcomes told at once the kernel keeps no \
              more than that, and the rest is lost. Raise it with sysctl -w \
              net.unix.max_dgram_qlen={QUEUE_LENGTH_MIN}, keep it raised with the line \
-             net.unix.max_dgram_qlen={QUEUE_LENGTH_MIN} in /etc/sysctl.d/60-sealpost.conf, then \
+             net.unix.max_dgram_qlen={QUEUE_LENGTH_MIN} in /etc/sysctl.d/sealpost.conf, then \
              restart sealpost, or its socket unit where systemd makes the socket: a socket keeps the \
              length that it was made with"
         );

@@ -1,7 +1,8 @@
 //! The thread that makes sessions of datagrams and tells them to the hook.
 //!
 //! A host tells the same again and again: most sessions with a domain go well under the same policy.
-//! Equal datagrams are read once and remembered, and those that arrive together are told together.
+//! Equal datagrams are read once and remembered, and those that wait together are told together: the
+//! more waits, the less there is to tell for each.
 
 use std::{
     collections::HashMap,
@@ -23,6 +24,9 @@ use crate::{
 /// on their way out.
 const REMEMBERED_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
+/// How much may be due before it is told. More does not save much, and is much to be told at once.
+const DUE_MAX: usize = 16_384;
+
 /// How often the log says that datagrams were dropped, and shows one that is not understood after the
 /// first of each kind.
 const SHOWN_EVERY: Duration = Duration::from_secs(60);
@@ -35,10 +39,10 @@ pub(super) struct Counting {
     hook: Arc<dyn AsyncHook>,
     counters: Arc<Counters>,
     remembered: Remembered,
-    /// What is to be told at the end of this piece, and how often.
+    /// What is to be told of this round, and how often.
     due: Vec<Due>,
-    /// Which piece this is, to tell what is due in it.
-    piece: u64,
+    /// Which round this is, to tell what is due in it.
+    round: u64,
     sample: Sample,
     losses: Losses,
 }
@@ -50,7 +54,7 @@ impl Counting {
             counters,
             remembered: Remembered::new(REMEMBERED_OCTETS_MAX),
             due: Vec::new(),
-            piece: 0,
+            round: 0,
             sample: Sample::default(),
             losses: Losses::default(),
         }
@@ -58,20 +62,30 @@ impl Counting {
 
     /// Counts until nothing more comes.
     pub(super) fn run(mut self, queue: &DatagramQueue) {
-        let mut counted = None;
-        while let Some(datagrams) = queue.take(counted.take()) {
-            self.count(&datagrams);
-            self.losses
-                .say(self.counters.datagrams_dropped.value(), now());
-            counted = Some(datagrams);
+        while let Some(first) = queue.take() {
+            let mut waiting = Some(first);
+            while let Some(datagrams) = waiting {
+                self.count(&datagrams);
+                if self.due.len() > DUE_MAX {
+                    self.tell();
+                }
+                waiting = queue.take_next(datagrams);
+            }
+            self.tell();
+            let dropped = self.counters.datagrams_dropped.value();
+            self.losses.say(dropped, now());
         }
     }
 
     fn count(&mut self, datagrams: &Datagrams) {
-        self.piece += 1;
         for datagram in datagrams.iter() {
             self.count_one(datagram);
         }
+    }
+
+    /// Tells what is due, and begins another round.
+    fn tell(&mut self) {
+        self.round += 1;
         for (told, times) in self.due.drain(..) {
             for each in told.iter() {
                 self.hook.told(each, times);
@@ -80,7 +94,7 @@ impl Counting {
     }
 
     fn count_one(&mut self, datagram: &[u8]) {
-        let version = match self.remembered.find(datagram, self.piece, &mut self.due) {
+        let version = match self.remembered.find(datagram, self.round, &mut self.due) {
             Some(version) => version,
             None => match tlsrpt_datagram::read(datagram) {
                 Ok(reading) => {
@@ -89,7 +103,7 @@ impl Counting {
                         version: reading.version,
                         due: None,
                     };
-                    known.tell(self.piece, &mut self.due);
+                    known.tell(self.round, &mut self.due);
                     self.remembered.put(datagram.into(), known);
                     reading.version
                 }
@@ -140,7 +154,7 @@ struct Remembered {
 struct Known {
     told: Arc<[Told]>,
     version: Version,
-    /// In which piece it is due, and where.
+    /// In which round it is due, and where.
     due: Option<(u64, usize)>,
 }
 
@@ -155,14 +169,14 @@ impl Remembered {
     }
 
     /// Has what the datagram tells told once more, where it is known.
-    fn find(&mut self, datagram: &[u8], piece: u64, due: &mut Vec<Due>) -> Option<Version> {
+    fn find(&mut self, datagram: &[u8], round: u64, due: &mut Vec<Due>) -> Option<Version> {
         if let Some(known) = self.newer.get_mut(datagram) {
-            known.tell(piece, due);
+            known.tell(round, due);
             return Some(known.version);
         }
         let (octets, mut known) = self.older.remove_entry(datagram)?;
         let version = known.version;
-        known.tell(piece, due);
+        known.tell(round, due);
         self.put(octets, known);
         Some(version)
     }
@@ -180,16 +194,16 @@ impl Remembered {
 }
 
 impl Known {
-    /// Once more, in this piece.
-    fn tell(&mut self, piece: u64, due: &mut Vec<Due>) {
+    /// Once more, in this round.
+    fn tell(&mut self, round: u64, due: &mut Vec<Due>) {
         let there = match self.due {
-            Some((of, index)) if of == piece => due.get_mut(index),
+            Some((of, index)) if of == round => due.get_mut(index),
             _ => None,
         };
         if let Some((_, times)) = there {
             *times = times.saturating_add(1);
         } else {
-            self.due = Some((piece, due.len()));
+            self.due = Some((round, due.len()));
             due.push((Arc::clone(&self.told), 1));
         }
     }
@@ -339,13 +353,17 @@ mod tests {
     fn equal_datagrams_that_come_together_are_told_together() {
         let (mut counting, ear) = counting(1 << 20);
         let (one, two) = (good("one.example"), good("two.example"));
-        counting.count(&piece(&[&one, &two, &one, &one]));
+        counting.count(&piece(&[&one, &two]));
+        counting.count(&piece(&[&one, &one]));
+        counting.tell();
         assert_eq!(heard(&ear), ["one.example 3", "two.example 1"]);
-        // The next piece is another time.
+        // Another time.
         counting.count(&piece(&[&two, &two, &one]));
+        counting.tell();
         assert_eq!(heard(&ear), ["two.example 2", "one.example 1"]);
         let three = good("three.example").replace("]}", r#",{"policy-type":2,"f":1}]}"#);
         counting.count(&piece(&[&three, &three]));
+        counting.tell();
         assert_eq!(heard(&ear), ["three.example 2", "three.example 2"]);
     }
 
@@ -355,6 +373,7 @@ mod tests {
         let one = good("one.example");
         let version = r#"{"dpv":"7","d":"one.example","policies":[{"policy-type":9,"f":0}]}"#;
         counting.count(&piece(&["{", &one, "[]", "", version, "{}", version]));
+        counting.tell();
         assert_eq!(heard(&ear), ["one.example 1", "one.example 2"]);
         let counters = &counting.counters;
         for (counter, expected) in [
@@ -376,6 +395,7 @@ mod tests {
         for number in 0..2_000 {
             let once = good(&format!("d{number}.example"));
             counting.count(&piece(&[&once, &often]));
+            counting.tell();
         }
         assert_eq!(heard(&ear).len(), 4_000);
         let remembered = &counting.remembered;

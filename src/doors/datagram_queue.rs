@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// Datagrams one after another, in one piece of memory.
@@ -87,11 +88,26 @@ struct State {
     spare: Option<Datagrams>,
     /// Of all that waits and of what is being counted.
     weight: usize,
-    /// The one who takes has nothing to do.
-    idle: bool,
+    taker: Taker,
     /// Nothing more will come.
     closed: bool,
 }
+
+/// What the one who takes is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Taker {
+    /// It counts, and looks here when it is done.
+    #[default]
+    Busy,
+    /// It waits for the first.
+    Idle,
+    /// The first is there, and it lets more come.
+    Gathering,
+}
+
+/// How long more are let come after the first. To be woken for each costs several times what it takes
+/// to count it, and nobody waits for that.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// How many octets are handed on together at most. What is being counted holds its place until all of
 /// it is counted, so this is a small part of the smallest bound, one MiB.
@@ -117,7 +133,14 @@ impl DatagramQueue {
         for datagram in datagrams.iter() {
             lost += usize::from(!state.put(datagram, self.weight_max));
         }
-        let wake = std::mem::take(&mut state.idle);
+        let wake = match state.taker {
+            Taker::Busy => false,
+            Taker::Idle => !state.waiting.is_empty(),
+            Taker::Gathering => state.weight > self.weight_max / 2,
+        };
+        if wake {
+            state.taker = Taker::Busy;
+        }
         drop(state);
         if wake {
             self.arrived.notify_one();
@@ -126,31 +149,39 @@ impl DatagramQueue {
         lost
     }
 
-    /// Gives back what was taken before, and takes what came first; waits where there is nothing.
-    /// `None` when nothing more will come.
-    pub(super) fn take(&self, counted: Option<Datagrams>) -> Option<Datagrams> {
+    /// Takes what came first; waits where there is nothing, and then a moment for more. `None` when
+    /// nothing more will come.
+    pub(super) fn take(&self) -> Option<Datagrams> {
         let mut state = self.lock();
-        if let Some(mut counted) = counted {
-            state.weight = state.weight.saturating_sub(counted.weight());
-            // The memory of a burst of long ones goes.
-            if counted.octets.capacity() <= 2 * PIECE_OCTETS_MAX {
-                counted.clear();
-                state.spare = Some(counted);
-            }
-        }
-        loop {
-            if let Some(datagrams) = state.waiting.pop_front() {
-                return Some(datagrams);
-            }
-            if state.closed {
-                return None;
-            }
-            state.idle = true;
+        if state.waiting.is_empty() && !state.closed {
+            state.taker = Taker::Idle;
+            let nothing = |state: &mut State| state.waiting.is_empty() && !state.closed;
             state = self
                 .arrived
-                .wait(state)
+                .wait_while(state, nothing)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.taker = Taker::Gathering;
+            let few = |state: &mut State| state.taker == Taker::Gathering && !state.closed;
+            (state, _) = self
+                .arrived
+                .wait_timeout_while(state, GATHER, few)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        state.taker = Taker::Busy;
+        state.waiting.pop_front()
+    }
+
+    /// Gives back what was taken and is counted, and takes what is there already.
+    pub(super) fn take_next(&self, counted: Datagrams) -> Option<Datagrams> {
+        let mut state = self.lock();
+        state.weight = state.weight.saturating_sub(counted.weight());
+        // The memory of a burst of long ones goes.
+        if counted.octets.capacity() <= 2 * PIECE_OCTETS_MAX {
+            let mut counted = counted;
+            counted.clear();
+            state.spare = Some(counted);
+        }
+        state.waiting.pop_front()
     }
 
     /// Nothing more will come: who takes gets what there is, and then the end.
@@ -204,13 +235,14 @@ mod tests {
         let mut given = datagrams(&texts);
         assert_eq!(queue.put(&mut given), 0);
         assert_eq!((given.len(), queue.put(&mut given)), (0, 0));
-        let first = queue.take(None).unwrap();
+        let first = queue.take().unwrap();
         assert_eq!(first.iter().collect::<Vec<_>>(), texts);
         queue.put(&mut datagrams(&[b"four"]));
         queue.close();
-        let second = queue.take(Some(first)).unwrap();
+        let second = queue.take_next(first).unwrap();
         assert_eq!(second.iter().collect::<Vec<_>>(), [b"four"]);
-        assert!(queue.take(Some(second)).is_none());
+        assert!(queue.take_next(second).is_none());
+        assert!(queue.take().is_none());
     }
 
     #[test]
@@ -218,11 +250,10 @@ mod tests {
         let queue = DatagramQueue::new(3 * (100 + size_of::<usize>()));
         let one: &[u8] = &[7; 100];
         assert_eq!(queue.put(&mut datagrams(&[one; 5])), 2);
-        let taken = queue.take(None).unwrap();
+        let taken = queue.take().unwrap();
         assert_eq!(taken.len(), 3);
         assert_eq!(queue.put(&mut datagrams(&[one])), 1);
-        queue.close();
-        assert!(queue.take(Some(taken)).is_none());
+        assert!(queue.take_next(taken).is_none());
         assert_eq!(queue.put(&mut datagrams(&[one; 4])), 1);
     }
 
@@ -234,11 +265,11 @@ mod tests {
             queue.put(&mut datagrams(&[&one[..]; 100]));
         }
         queue.close();
-        let (mut taken, mut count) = (None, 0);
-        while let Some(piece) = queue.take(taken.take()) {
+        let (mut taken, mut count) = (queue.take(), 0);
+        while let Some(piece) = taken {
             assert!(piece.octets.len() <= PIECE_OCTETS_MAX + one.len());
             count += piece.len();
-            taken = Some(piece);
+            taken = queue.take_next(piece);
         }
         assert_eq!(count, 1_000);
     }
@@ -260,10 +291,13 @@ mod tests {
         let queue = Arc::new(DatagramQueue::new(1 << 20));
         let taking = Arc::clone(&queue);
         let taker = std::thread::spawn(move || {
-            let (mut taken, mut count) = (None, 0);
-            while let Some(piece) = taking.take(taken.take()) {
+            let mut count = 0;
+            while let Some(mut piece) = taking.take() {
                 count += piece.len();
-                taken = Some(piece);
+                while let Some(next) = taking.take_next(piece) {
+                    count += next.len();
+                    piece = next;
+                }
             }
             count
         });

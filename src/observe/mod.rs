@@ -120,11 +120,13 @@ counters! {
     datagrams_other_version,
     /// Lines of Postfix's log that told something.
     postfix_log_lines,
+    /// Lines of Postfix's log that were too long to be read.
+    postfix_log_lines_too_long,
     /// Looks at mail hosts.
     probes,
     /// Of those, hosts that could not be reached.
     probes_unreached,
-    /// Domains not looked at because too many waited for it.
+    /// Questions whose domain was not looked at because too many waited for it.
     probe_domains_dropped,
     /// Sessions inferred because the MTA said nothing of them.
     sessions_inferred,

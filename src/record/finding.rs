@@ -120,8 +120,10 @@ impl HostFinding {
 pub enum TlsaLookup {
     /// There was an answer, be it that there are none.
     Answered,
-    /// The lookup failed: SERVFAIL, as a validating resolver says of a bad signature, or no answer.
+    /// The resolver could not say: SERVFAIL, as a validating one answers where a signature is bad.
     Failed,
+    /// There was no answer, so nothing is known.
+    Unanswered,
     /// It was not tried.
     NotTried,
 }

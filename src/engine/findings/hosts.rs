@@ -141,9 +141,14 @@ impl Hosts {
         match self.dns.tlsa(&name).await {
             // So long a host cannot have the records.
             Ok(_) | Err(DnsError::BadName { .. }) => TlsaLookup::Answered,
-            Err(error) => {
+            // RFC 4035 s5.5: so a validating resolver answers where a signature is bad.
+            Err(error @ DnsError::Server { .. }) => {
                 debug!(%host, %error, "TLSA records cannot be looked up");
                 TlsaLookup::Failed
+            }
+            Err(error) => {
+                debug!(%host, %error, "no answer about TLSA records");
+                TlsaLookup::Unanswered
             }
         }
     }

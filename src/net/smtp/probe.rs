@@ -188,7 +188,8 @@ impl SmtpProber {
         })
     }
 
-    /// STARTTLS and the handshake, within what is left of the time.
+    /// STARTTLS and the handshake, within what is left of the time. The goodbye has a time of its own:
+    /// all is known by then.
     async fn tls(&self, host: &MxHost, mut greeted: Greeted, deadline: Instant) -> TlsSeen {
         if !greeted.offers_starttls {
             say_goodbye(&mut greeted.conversation).await;
@@ -197,34 +198,47 @@ impl SmtpProber {
         let Ok(name) = ServerName::try_from(host.as_str().to_owned()) else {
             return TlsSeen::NotKnown(format!("{host} cannot be named in a TLS handshake"));
         };
-        timeout_at(deadline, self.start_tls(name, greeted.conversation))
-            .await
-            .unwrap_or_else(|_elapsed| TlsSeen::NotKnown("TLS was not up in time".to_owned()))
+        let started = timeout_at(deadline, self.start_tls(name, greeted.conversation)).await;
+        match started {
+            Ok(Ok(stream)) => {
+                let chain = certificates(&stream);
+                say_goodbye(&mut Conversation::new(stream)).await;
+                TlsSeen::Established(chain)
+            }
+            Ok(Err(NoTls::Refused(mut conversation))) => {
+                say_goodbye(&mut conversation).await;
+                TlsSeen::Refused
+            }
+            Ok(Err(NoTls::Failed(seen))) => seen,
+            Err(_elapsed) => TlsSeen::NotKnown("TLS was not up in time".to_owned()),
+        }
     }
 
     async fn start_tls(
         &self,
         name: ServerName<'static>,
         mut conversation: Conversation<BoundedStream>,
-    ) -> TlsSeen {
+    ) -> Result<TlsStream<BoundedStream>, NoTls> {
         match conversation.command("STARTTLS").await {
             Ok(reply) if reply.is_positive() => {}
-            Ok(_refused) => {
-                say_goodbye(&mut conversation).await;
-                return TlsSeen::Refused;
+            Ok(_refused) => return Err(NoTls::Refused(conversation)),
+            Err(error) => {
+                let words = shown(&error.to_string());
+                return Err(NoTls::Failed(TlsSeen::NotKnown(words)));
             }
-            Err(error) => return TlsSeen::NotKnown(shown(&error.to_string())),
         }
         // RFC 8461 s4.1 and RFC 7817 s3: the name in SNI is the MX host's.
-        match self.tls.connect(name, conversation.into_stream()).await {
-            Ok(stream) => {
-                let chain = certificates(&stream);
-                say_goodbye(&mut Conversation::new(stream)).await;
-                TlsSeen::Established(chain)
-            }
-            Err(error) => failed_handshake(&error),
-        }
+        let handshake = self.tls.connect(name, conversation.into_stream()).await;
+        handshake.map_err(|error| NoTls::Failed(failed_handshake(&error)))
     }
+}
+
+/// Why TLS did not come up.
+enum NoTls {
+    /// The host refused to begin, and is still there.
+    Refused(Conversation<BoundedStream>),
+    /// The connection is of no use any more.
+    Failed(TlsSeen),
 }
 
 impl Prober for SmtpProber {

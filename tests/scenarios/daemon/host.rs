@@ -87,10 +87,11 @@ impl Host {
              \"store\"\nfree_space_min_mib = 16\n[[dkim]]\nselector = \"rsa\"\nkey = \
              \"rsa.pem\"\n[[dkim]]\nselector = \"ed25519\"\nkey = \
              \"ed25519.pem\"\n[deliver]\nvia = \"mx\"\nsmtp_port = {}\ntimeout_seconds = \
-             20\n[plugin_socket]\npath = \"plugin.sock\"\n[socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n[control_socket]\npath = \
+             20\n[probe]\nsmtp_port = {}\n[plugin_socket]\npath = \"plugin.sock\"\n[socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n[control_socket]\npath = \
              \"control.sock\"\n",
             internet.dns.address(),
             internet.policy_hosts.address().port(),
+            internet.mx_hosts.port(),
             internet.mx_hosts.port(),
         ))
         .unwrap()

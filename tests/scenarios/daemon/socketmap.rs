@@ -14,14 +14,14 @@ use sealpost_kit::DnsFault;
 use super::host::Host;
 
 /// A connection of Postfix's, whose waits end with an error.
-fn connect(path: &Path) -> UnixStream {
+pub(super) fn connect(path: &Path) -> UnixStream {
     let stream = UnixStream::connect(path).unwrap();
     let patience = Duration::from_secs(60);
     stream.set_read_timeout(Some(patience)).unwrap();
     stream
 }
 
-fn ask(client: &mut UnixStream, map: &str, key: &str) -> String {
+pub(super) fn ask(client: &mut UnixStream, map: &str, key: &str) -> String {
     let request = format!("{map} {key}");
     write!(client, "{}:{request},", request.len()).unwrap();
     let mut length = 0;
@@ -39,7 +39,8 @@ fn ask(client: &mut UnixStream, map: &str, key: &str) -> String {
     String::from_utf8(reply).unwrap()
 }
 
-fn host() -> Host {
+/// A host that Postfix can ask.
+pub(super) fn host() -> Host {
     let mut host = Host::new();
     host.set("socketmap.path", "socketmap.sock");
     host.set("socketmap.group", "");
