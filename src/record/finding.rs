@@ -9,13 +9,18 @@ use std::net::IpAddr;
 use sealpost_plugin_api::ResultType;
 
 use super::{Failure, classify::Observed};
-use crate::{clock::Timestamp, policy::MxHost};
+use crate::{
+    clock::Timestamp,
+    policy::{KeptPolicy, MxHost},
+};
 
 /// What was found out about the mail hosts of one domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainFindings {
     /// When it was found out; of hosts that were looked at earlier, for another domain, the earliest.
     pub at: Timestamp,
+    /// When its MX records were looked up.
+    pub mx_at: Timestamp,
     /// Whether the domain has an `_smtp._tls` record. Where not, nobody reads a report, and no host
     /// was looked at.
     pub asks_for_reports: bool,
@@ -44,6 +49,13 @@ pub struct HostFinding {
 }
 
 impl DomainFindings {
+    /// The mail hosts are those of before this policy was fetched. A domain that moves its mail publishes
+    /// a new policy with it, so that nothing can be said of what the policy leaves out.
+    #[must_use]
+    pub fn are_older_than(&self, kept: &KeptPolicy) -> bool {
+        self.mx_at < kept.fetched_at
+    }
+
     /// Of the hosts of this kind those of the best preference, which an MTA picks from by chance.
     #[must_use]
     pub fn best(&self, kind: impl Fn(&HostFinding) -> bool) -> Vec<&HostFinding> {
@@ -167,6 +179,7 @@ impl DomainFindings {
         };
         Self {
             at,
+            mx_at: at,
             asks_for_reports: true,
             hosts: hosts.iter().map(finding).collect(),
         }

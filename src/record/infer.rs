@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    policy::{AppliedPolicy, KeptPolicy, Mode, PolicyType, StsStanding},
+    policy::{AppliedPolicy, Mode, PolicyType, StsStanding},
 };
 
 /// How long a TLS session may be resumed. Postfix does not tell of one that was
@@ -78,7 +78,7 @@ fn passed_over(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<Inf
     let StsStanding::InForce { kept, .. } = &answered.standing.sts else {
         return None;
     };
-    if is_older(findings, kept) {
+    if findings.are_older_than(kept) {
         return None;
     }
     let listed = |host: &HostFinding| kept.policy.allows(&host.host);
@@ -104,12 +104,6 @@ fn passed_over(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<Inf
     })
 }
 
-/// A domain that moves its mail publishes a new policy with it: MX records from before say nothing of
-/// what that policy excludes.
-fn is_older(findings: &DomainFindings, kept: &KeptPolicy) -> bool {
-    findings.at < kept.fetched_at
-}
-
 /// Nothing was demanded, and no host that the mail can have gone to has TLS.
 fn in_the_clear(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<Inferred> {
     // A session told later than that look speaks against it.
@@ -127,7 +121,7 @@ fn in_the_clear(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
         StsStanding::InForce { kept, .. }
             if kept.policy.mode != Mode::None
                 && !kept.policy.allows(&host.host)
-                && !is_older(findings, kept) =>
+                && !findings.are_older_than(kept) =>
         {
             failures.push(mx_mismatch(host));
         }

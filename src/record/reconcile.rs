@@ -314,9 +314,7 @@ fn faults(
         .map(|(result, reason)| host.failure(*result, by_probe(*reason)))
         .collect();
     if !kept.policy.allows(&host.host) {
-        // A domain that moves its mail publishes a new policy with it: MX records from before say
-        // nothing of it.
-        if findings.at < kept.fetched_at {
+        if findings.are_older_than(kept) {
             return None;
         }
         faults.push(mx_mismatch(host));

@@ -175,6 +175,7 @@ impl Scout {
         let at = self.clock.now();
         let nothing = |asks_for_reports| DomainFindings {
             at,
+            mx_at: at,
             asks_for_reports,
             hosts: Vec::new(),
         };
@@ -196,6 +197,7 @@ impl Scout {
         };
         let found = DomainFindings {
             at: hosts.iter().map(|(_, at)| *at).fold(at, Timestamp::min),
+            mx_at: at,
             asks_for_reports: true,
             hosts: hosts.into_iter().map(|(host, _)| host).collect(),
         };
