@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sealpost::{
-    clock::{BoxFuture, Clock as _, StoppedClock, SystemClock},
+    clock::{BoxFuture, SystemClock},
     config::{PolicyConfig, WhenUnknown},
     engine::{
         Engine, EngineSettings,
@@ -25,14 +25,13 @@ pub(crate) fn engine(
     sessions_max: usize,
     counters: &Arc<Counters>,
 ) -> (Engine, Journal, JournalReader) {
-    let clock = StoppedClock::at(SystemClock.now());
     let (journal, reader) = Journal::new(sessions_max, Arc::clone(counters));
     let world = Arc::new(World);
     let keeper = Keeper::new(KeeperParts {
         dns: Arc::clone(&world) as _,
         policy_host: world,
         store: Arc::new(MemoryStore::default()) as Arc<dyn Store>,
-        clock: Arc::new(clock.clone()),
+        clock: Arc::new(SystemClock),
         journal: journal.clone(),
         counters: Arc::clone(counters),
         config: PolicyConfig::default(),
@@ -44,7 +43,7 @@ pub(crate) fn engine(
     let engine = Engine::new(
         Arc::new(keeper),
         journal.clone(),
-        Arc::new(clock),
+        Arc::new(SystemClock),
         Arc::clone(counters),
         settings,
     );

@@ -7,14 +7,18 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{StartError, operator::Operator, parts::Parts};
 use crate::{
-    config::{Config, kind::file_mode},
+    config::{Config, PostfixLogConfig, kind::file_mode},
     ctl,
-    doors::{datagram::DatagramDoor, plugin_socket::PluginSocket, socketmap::Socketmap},
+    doors::{
+        datagram::DatagramDoor, plugin_socket::PluginSocket, postfix_log::PostfixLog,
+        postfix_log_told::Checks, socketmap::Socketmap,
+    },
     net::{
         activation::Activated,
         unix_socket::{Access, BoundSocket},
     },
     observe::Counters,
+    report::Submitter,
 };
 
 /// Open doors.
@@ -22,6 +26,8 @@ pub(super) struct Doors {
     plugin_socket: PluginSocket,
     socketmap: Socketmap,
     datagram_door: Option<DatagramDoor>,
+    postfix_log: PostfixLogConfig,
+    checks: Checks,
     control_socket: BoundSocket,
 }
 
@@ -46,6 +52,12 @@ impl Doors {
             plugin_socket,
             socketmap,
             datagram_door,
+            postfix_log: config.postfix_log.clone(),
+            checks: if config.probe.enabled {
+                Checks::OurLook
+            } else {
+                Checks::Nobody
+            },
             control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
         })
     }
@@ -63,6 +75,17 @@ impl Doors {
         doors.spawn(self.socketmap.serve(hook(), stopping.clone()));
         if let Some(door) = self.datagram_door {
             doors.spawn(door.serve(hook(), stopping.clone()));
+        }
+        if !self.postfix_log.path.as_os_str().is_empty() {
+            let log = PostfixLog::new(
+                &self.postfix_log,
+                parts.reports.submitter().map(Submitter::envelope_from),
+                self.checks,
+                hook(),
+                Arc::clone(&parts.counters),
+                Arc::clone(&parts.clock),
+            );
+            doors.spawn(log.follow(stopping.clone()));
         }
         doors.spawn(ctl::server::serve(
             self.control_socket,

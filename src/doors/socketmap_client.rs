@@ -5,14 +5,17 @@
 //! together are answered together, in their order.
 
 use std::{
+    cell::Cell,
     collections::HashSet,
     future::poll_fn,
-    hash::BuildHasher as _,
+    hash::{BuildHasher as _, BuildHasherDefault},
+    io,
     mem::{self, MaybeUninit},
     os::fd::AsFd,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use rustix::net::{RecvFlags, recv};
@@ -20,7 +23,7 @@ use sealpost_plugin_api::Query;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     sync::watch,
-    time::sleep,
+    time::{Sleep, sleep},
 };
 
 use super::{
@@ -29,9 +32,9 @@ use super::{
     socketmap::Desk,
     socketmap_reply::{TellsPostfix, misconfigured, not_found},
     socketmap_request::{self, MapName, REQUEST_OCTETS_MAX, UnknownMap},
-    socketmap_worded::Worded,
+    socketmap_worded::{Places, Worded},
 };
-use crate::{hook::Answer, policy::PolicyDomain};
+use crate::hook::Answer;
 
 /// What a client speaks on.
 pub(super) trait Stream: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static {}
@@ -57,8 +60,10 @@ pub(super) struct Client<S> {
     desk: Arc<Desk>,
     /// What has arrived and was not answered.
     arrived: Vec<u8>,
+    /// What has not been sent.
+    replies: Vec<u8>,
     /// The domains it has asked about, by their hashes.
-    asked: HashSet<u64>,
+    asked: HashSet<u64, BuildHasherDefault<Places>>,
     /// It has been told that it asks for a map that we do not have.
     misconfigured: bool,
 }
@@ -69,14 +74,17 @@ enum Step {
     Hear,
     /// Replies must leave first.
     Send,
-    /// A question that cannot be answered at once.
-    Ask(MapName, PolicyDomain),
+    /// A question that cannot be answered at once, about the domain of this name.
+    Ask(MapName, String),
     /// No request can be found in it any more.
     Part(Malformed),
     /// The client has gone.
     Gone,
-    /// The daemon stops.
-    Stop,
+}
+
+thread_local! {
+    /// Where replies are gathered: most leave at once, and then no client need own the room.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl<S: Stream> Client<S> {
@@ -85,7 +93,8 @@ impl<S: Stream> Client<S> {
             stream,
             desk,
             arrived: Vec::new(),
-            asked: HashSet::new(),
+            replies: Vec::new(),
+            asked: HashSet::default(),
             misconfigured: false,
         }
     }
@@ -93,54 +102,38 @@ impl<S: Stream> Client<S> {
     /// Answers it until it goes, is let go, or the daemon stops.
     pub(super) async fn speak(mut self, shutdown: watch::Receiver<bool>) {
         let mut stopping = shutdown.clone();
-        let mut stopped = pin!(stopping.wait_for(|stop| *stop));
-        let mut look = pin!(sleep(self.desk.idle / QUIET_LOOKS));
-        let mut quiet_looks = 0;
-        let mut replies = Vec::new();
-        let mut stop = false;
+        let stopped = pin!(stopping.wait_for(|stop| *stop));
+        let quiet = pin!(sleep(self.desk.idle / QUIET_LOOKS));
+        let mut others = Others {
+            stopped,
+            quiet,
+            asked: false,
+            stop: false,
+            looks: 0,
+        };
         let mut step = Step::Hear;
         loop {
-            if !replies.is_empty() {
-                quiet_looks = 0;
-                if !self.send(&replies, &shutdown).await {
-                    tracing::debug!("a client of the socketmap did not take its replies");
-                    return;
-                }
-                replies = Vec::new();
+            if !self.replies.is_empty() && !self.send(&shutdown).await {
+                tracing::debug!("a client of the socketmap did not take its replies");
+                return;
             }
             step = match step {
-                // The value only ever turns true.
-                Step::Hear if stop || shutdown.has_changed().unwrap_or(true) => {
-                    self.hear_what_is_here(&mut replies)
+                // It only ever turns true. An error means that the sender is gone, a shutdown too.
+                Step::Hear if others.stop || shutdown.has_changed().unwrap_or(true) => {
+                    self.hear_what_is_here()
                 }
-                Step::Hear => {
-                    let heard = poll_fn(|context| {
-                        if let Poll::Ready(step) = self.hear(context, &mut replies) {
-                            return Poll::Ready(Some(step));
-                        }
-                        if stopped.as_mut().poll(context).is_ready() {
-                            return Poll::Ready(Some(Step::Stop));
-                        }
-                        look.as_mut().poll(context).map(|()| None)
-                    });
-                    match heard.await {
-                        Some(step) => step,
-                        None if quiet_looks + 1 >= QUIET_LOOKS => return,
-                        None => {
-                            quiet_looks += 1;
-                            look.set(sleep(self.desk.idle / QUIET_LOOKS));
-                            Step::Hear
-                        }
+                Step::Hear => match self.hear(&mut others).await {
+                    Some(step) => step,
+                    None if others.looks >= QUIET_LOOKS => return,
+                    None => {
+                        others.look_again_in(self.desk.idle / QUIET_LOOKS);
+                        Step::Hear
                     }
-                }
-                Step::Send => self.answer(&[], &mut replies),
+                },
+                Step::Send => self.answer(&[]),
                 Step::Ask(map, domain) => {
-                    self.ask(map, &domain, &mut replies).await;
-                    self.answer(&[], &mut replies)
-                }
-                Step::Stop => {
-                    stop = true;
-                    Step::Hear
+                    self.ask(map, &domain).await;
+                    self.answer(&[])
                 }
                 Step::Part(problem) => {
                     self.desk.counters.socketmap_malformed.count();
@@ -152,8 +145,29 @@ impl<S: Stream> Client<S> {
         }
     }
 
-    /// Reads what the client says and answers it.
-    fn hear(&mut self, context: &mut Context<'_>, replies: &mut Vec<u8>) -> Poll<Step> {
+    /// Waits for what the client says, and answers it. None when something else has happened: the
+    /// daemon stops, or the client was to be looked at.
+    async fn hear(&mut self, others: &mut Others<'_, impl Future>) -> Option<Step> {
+        let mut woken = false;
+        poll_fn(|context| {
+            if let Poll::Ready(step) = self.poll_hear(context) {
+                // A request that does not end is as if nothing were said.
+                if self.arrived.is_empty() {
+                    others.looks = 0;
+                }
+                return Poll::Ready(Some(step));
+            }
+            // They were asked before, and will wake this task.
+            let wait = !mem::replace(&mut woken, true) && others.asked;
+            if wait && !others.quiet.is_elapsed() {
+                return Poll::Pending;
+            }
+            others.poll(context).map(|()| None)
+        })
+        .await
+    }
+
+    fn poll_hear(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         // On the stack: the client has nothing of it while it says nothing.
         let mut room = [const { MaybeUninit::uninit() }; READ_OCTETS];
         let mut heard = ReadBuf::uninit(&mut room);
@@ -165,21 +179,41 @@ impl<S: Stream> Client<S> {
         if heard.filled().is_empty() {
             return Poll::Ready(Step::Gone);
         }
-        Poll::Ready(self.answer(heard.filled(), replies))
+        self.replies = ROOM.take();
+        let step = self.answer(heard.filled());
+        Poll::Ready(match self.send_at_once(context) {
+            Ok(()) => step,
+            Err(_) => Step::Gone,
+        })
+    }
+
+    /// Sends what there is room for: as a rule all of it.
+    fn send_at_once(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if !self.replies.is_empty()
+            && let Poll::Ready(sent) = Pin::new(&mut self.stream).poll_write(context, &self.replies)
+        {
+            self.replies.drain(..sent?);
+        }
+        if self.replies.is_empty() {
+            let mut room = mem::take(&mut self.replies);
+            room.shrink_to(2 * REPLIES_OCTETS);
+            ROOM.set(room);
+        }
+        Ok(())
     }
 
     /// At shutdown: what is here already, or the end.
-    fn hear_what_is_here(&mut self, replies: &mut Vec<u8>) -> Step {
+    fn hear_what_is_here(&mut self) -> Step {
         let mut room = [const { MaybeUninit::uninit() }; READ_OCTETS];
         // Past the runtime, which may not have heard yet that something is here.
         match recv(self.stream.as_fd(), &mut room, RecvFlags::DONTWAIT) {
-            Ok(((heard, _), 1..)) => self.answer(heard, replies),
+            Ok(((heard, _), 1..)) => self.answer(heard),
             Ok(_) | Err(_) => Step::Gone,
         }
     }
 
     /// Answers every whole request of what has arrived, as far as that can be done at once.
-    fn answer(&mut self, heard: &[u8], replies: &mut Vec<u8>) -> Step {
+    fn answer(&mut self, heard: &[u8]) -> Step {
         let mut before = mem::take(&mut self.arrived);
         let mut rest = if before.is_empty() {
             heard
@@ -188,13 +222,13 @@ impl<S: Stream> Client<S> {
             before.as_slice()
         };
         let step = loop {
-            if replies.len() >= REPLIES_OCTETS {
+            if self.replies.len() >= REPLIES_OCTETS {
                 break Step::Send;
             }
             match netstring::first(rest, REQUEST_OCTETS_MAX) {
                 Ok(Some((content, after))) => {
                     rest = after;
-                    if let Some((map, domain)) = self.answer_at_once(content, replies) {
+                    if let Some((map, domain)) = self.answer_at_once(content) {
                         break Step::Ask(map, domain);
                     }
                 }
@@ -209,53 +243,43 @@ impl<S: Stream> Client<S> {
     }
 
     /// Answers one request, or gives back the question that must wait.
-    fn answer_at_once(
-        &mut self,
-        content: &[u8],
-        replies: &mut Vec<u8>,
-    ) -> Option<(MapName, PolicyDomain)> {
+    fn answer_at_once(&mut self, content: &[u8]) -> Option<(MapName, String)> {
         self.desk.counters.socketmap_queries.count();
         let (map, key) = match socketmap_request::parse(content) {
             Ok(request) => request,
             Err(problem) => {
-                self.complain(problem, replies);
+                self.complain(problem);
                 return None;
             }
         };
         let Some(domain) = socketmap_request::policy_domain(key) else {
-            replies.extend_from_slice(&netstring::of(&not_found().text));
+            let octets = netstring::of(&not_found().text);
+            self.replies.extend_from_slice(&octets);
             return None;
         };
-        let query = Query::new(domain.as_str()).with_deadline(self.desk.deadline);
+        let query = Query::new(&domain).with_deadline(self.desk.deadline);
         let Some(answer) = self.desk.hook.policy_at_once(&query) else {
-            return Some((map, domain));
+            return Some((map, domain.into_owned()));
         };
         let worded = self.desk.wordings.of(&answer, map);
-        self.give(&answer, &worded, &domain, replies);
+        self.give(&answer, &worded, &domain);
         None
     }
 
     /// Answers a question that takes its time.
-    async fn ask(&mut self, map: MapName, domain: &PolicyDomain, replies: &mut Vec<u8>) {
-        let query = Query::new(domain.as_str()).with_deadline(self.desk.deadline);
+    async fn ask(&mut self, map: MapName, domain: &str) {
+        let query = Query::new(domain).with_deadline(self.desk.deadline);
         let answer = self.desk.hook.policy(query).await;
-        self.give(&answer, &Worded::of(&answer, map), domain, replies);
+        self.give(&answer, &Worded::of(&answer, map), domain);
     }
 
-    fn give(
-        &mut self,
-        answer: &Arc<Answer>,
-        worded: &Worded,
-        domain: &PolicyDomain,
-        replies: &mut Vec<u8>,
-    ) {
-        replies.extend_from_slice(&worded.octets);
+    fn give(&mut self, answer: &Arc<Answer>, worded: &Worded, domain: &str) {
+        self.replies.extend_from_slice(&worded.octets);
         if worded.told == TellsPostfix::ToWait {
             self.desk.counters.socketmap_deferred.count();
             tracing::warn!(
                 %domain,
-                reason = answer.requirement.reason,
-                reply = %String::from_utf8_lossy(&worded.octets),
+                reason = worded.reason(),
                 "mail must wait: Postfix calls it a client TLS configuration problem"
             );
         }
@@ -267,39 +291,56 @@ impl<S: Stream> Client<S> {
         }
     }
 
-    fn complain(&mut self, problem: UnknownMap, replies: &mut Vec<u8>) {
+    fn complain(&mut self, problem: UnknownMap) {
         self.desk.counters.socketmap_deferred.count();
         // One client with a broken configuration must not fill the log.
         if !mem::replace(&mut self.misconfigured, true) {
             tracing::warn!(%problem, "a client of the socketmap asks for a map that is none");
         }
         let reply = misconfigured(&problem.to_string());
-        replies.extend_from_slice(&netstring::of(&reply.text));
+        self.replies.extend_from_slice(&netstring::of(&reply.text));
     }
 
-    /// Sends replies; gives whether the client took them.
-    async fn send(&mut self, replies: &[u8], shutdown: &watch::Receiver<bool>) -> bool {
-        // As a rule there is room for all of it, and nothing is to be waited for.
-        let sent = poll_fn(|context| {
-            Poll::Ready(
-                match Pin::new(&mut self.stream).poll_write(context, replies) {
-                    Poll::Ready(sent) => sent,
-                    Poll::Pending => Ok(0),
-                },
-            )
-        });
-        let Ok(sent) = sent.await else {
-            return false;
-        };
-        let unsent = replies.get(sent..).unwrap_or_default();
-        if unsent.is_empty() {
-            return true;
-        }
+    /// Sends what has not been sent; gives whether the client took it.
+    async fn send(&mut self, shutdown: &watch::Receiver<bool>) -> bool {
+        let replies = mem::take(&mut self.replies);
         let mut shutdown = shutdown.clone();
         tokio::select! {
             biased;
-            written = self.stream.write_all(unsent) => written.is_ok(),
+            written = self.stream.write_all(&replies) => written.is_ok(),
             () = clients::out_of_patience(self.desk.idle, &mut shutdown) => false,
         }
+    }
+}
+
+/// What a client is waited with for, besides what it says.
+struct Others<'a, Stopped> {
+    /// The daemon stops.
+    stopped: Pin<&'a mut Stopped>,
+    /// It is time to see whether the client says anything at all.
+    quiet: Pin<&'a mut Sleep>,
+    /// They were asked whether that has happened, and will tell when it does.
+    asked: bool,
+    /// The daemon has stopped.
+    stop: bool,
+    /// How often in a row the client was looked at and had said nothing.
+    looks: u32,
+}
+
+impl<Stopped: Future> Others<'_, Stopped> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.stopped.as_mut().poll(context).is_ready() {
+            self.stop = true;
+            return Poll::Ready(());
+        }
+        self.asked = true;
+        ready!(self.quiet.as_mut().poll(context));
+        self.looks += 1;
+        Poll::Ready(())
+    }
+
+    fn look_again_in(&mut self, time: Duration) {
+        self.quiet.set(sleep(time));
+        self.asked = false;
     }
 }

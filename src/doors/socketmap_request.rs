@@ -5,7 +5,7 @@
 //! as it is written there: in brackets, with a port, as an address. When it is told `NOTFOUND` it
 //! asks for each parent too, with a dot at the front.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use crate::policy::PolicyDomain;
 
@@ -54,32 +54,37 @@ pub(super) fn parse(content: &[u8]) -> Result<(MapName, &[u8]), UnknownMap> {
     Ok((map, key))
 }
 
-/// The domain whose policy counts for a next hop. None where there can be no policy: for addresses,
-/// for the parents that Postfix asks for, and for what is no name at all. Mail to such a next hop is
-/// none of our business, and must not wait for us.
+/// The name of the domain whose policy counts for a next hop, lower case A-labels. None where there
+/// can be no policy: for addresses, for the parents that Postfix asks for, and for what is no name at
+/// all. Mail to such a next hop is none of our business, and must not wait for us.
 #[must_use]
-pub fn policy_domain(key: &[u8]) -> Option<PolicyDomain> {
+pub fn policy_domain(key: &[u8]) -> Option<Cow<'_, str>> {
     let next_hop = std::str::from_utf8(key).ok()?.trim_ascii();
+    // As almost all of them are.
+    if PolicyDomain::is_normal(next_hop) {
+        return Some(Cow::Borrowed(next_hop));
+    }
+    // An address among them, also one as RFC 5321 s4.1.3 writes it, is no domain.
+    let domain: PolicyDomain = host(next_hop)?.parse().ok()?;
+    Some(Cow::Owned(domain.as_str().to_owned()))
+}
+
+/// The host of a next hop, without brackets and port.
+fn host(next_hop: &str) -> Option<&str> {
     // RFC 8461 s3.4: a parent's policy says nothing of its subdomains.
-    if next_hop.starts_with('.') {
+    if next_hop.starts_with('.') || next_hop.parse::<IpAddr>().is_ok() {
         return None;
     }
     // RFC 8461 s3.4: mail through a smart host goes by the policy of the smart host's domain.
-    let host = match next_hop.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']')?;
-            let plain = after.is_empty() || after.strip_prefix(':').is_some_and(is_service);
-            plain.then_some(host)?
-        }
-        None if next_hop.parse::<IpAddr>().is_ok() => return None,
-        None => match next_hop.rsplit_once(':') {
-            Some((host, service)) if is_service(service) => host,
-            Some(_) => return None,
-            None => next_hop,
-        },
-    };
-    // An address among them, also one as RFC 5321 s4.1.3 writes it, is no domain.
-    host.parse().ok()
+    if let Some(rest) = next_hop.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        let plain = after.is_empty() || after.strip_prefix(':').is_some_and(is_service);
+        return plain.then_some(host);
+    }
+    match next_hop.rsplit_once(':') {
+        Some((host, service)) => is_service(service).then_some(host),
+        None => Some(next_hop),
+    }
 }
 
 /// A port, or a service by name.
@@ -141,11 +146,7 @@ mod tests {
             ("1.2.3.4.5", "1.2.3.4.5"),
         ] {
             let domain = policy_domain(key.as_bytes());
-            assert_eq!(
-                domain.as_ref().map(PolicyDomain::as_str),
-                Some(expected),
-                "{key}"
-            );
+            assert_eq!(domain.as_deref(), Some(expected), "{key}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     mem,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -35,6 +36,13 @@ impl Worded {
         }
     }
 
+    /// What a reply that makes mail wait gives as the reason.
+    pub(super) fn reason(&self) -> String {
+        let text = String::from_utf8_lossy(&self.octets);
+        let reason = text.split_once(' ').map_or("", |(_, reason)| reason);
+        reason.trim_end_matches(',').to_owned()
+    }
+
     /// Words an answer.
     pub(super) fn of(answer: &Answer, map: MapName) -> Self {
         Self::new(&socketmap_reply::reply(answer, map), map)
@@ -54,7 +62,37 @@ struct Generations {
 }
 
 /// By the answer's place in memory, which is its own as long as the entry holds the answer.
-type Kept = HashMap<(usize, MapName), (Arc<Answer>, Arc<Worded>)>;
+type Kept = HashMap<(usize, MapName), (Arc<Answer>, Arc<Worded>), BuildHasherDefault<Places>>;
+
+/// Spreads places in memory, and what is a hash already. Nobody outside chooses those, so it need not
+/// be a good hash.
+#[derive(Debug, Default)]
+pub(super) struct Places(u64);
+
+impl Hasher for Places {
+    fn write(&mut self, octets: &[u8]) {
+        octets
+            .iter()
+            .for_each(|octet| self.write_u64((*octet).into()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The multiplier is 2^64 by the golden ratio; what is spread best ends up above.
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_usize(number.cast_unsigned());
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
 
 /// What the replies of one generation may come to, with what each costs besides.
 const GENERATION_OCTETS_MAX: usize = 8 * 1_024 * 1_024;

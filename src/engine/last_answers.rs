@@ -72,6 +72,14 @@ impl LastAnswers {
         })
     }
 
+    /// How the domain was last answered, if that is remembered.
+    pub(super) fn last(&self, domain: &PolicyDomain) -> Option<Arc<Answered>> {
+        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let young = generations.young.get(domain);
+        let remembered = young.or_else(|| generations.old.get(domain))?;
+        remembered.last.clone()
+    }
+
     /// When a session of the domain was last told.
     pub(super) fn told_at(&self, domain: &PolicyDomain) -> Option<Timestamp> {
         let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);

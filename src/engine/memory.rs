@@ -54,7 +54,16 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.shard(key)?.recall(key)
+        self.recall_of(key, Arc::clone)
+    }
+
+    /// What `take` takes of what is remembered of the key.
+    pub(super) fn recall_of<Q, T>(&self, key: &Q, take: impl Fn(&Arc<V>) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.shard(key)?.recall(key, take)
     }
 
     /// What is remembered of the key, made if there is nothing: all who ask at once get the same.
@@ -62,7 +71,7 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
         let Some(mut shard) = self.shard(key) else {
             return Arc::new(make());
         };
-        if let Some(remembered) = shard.recall(key) {
+        if let Some(remembered) = shard.recall(key, Arc::clone) {
             return remembered;
         }
         let made = Arc::new(make());
@@ -92,16 +101,18 @@ impl<K: Clone + Eq + Hash, V> Memory<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Generations<K, V> {
-    fn recall<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<Arc<V>>
+    fn recall<Q, T>(&mut self, key: &Q, take: impl Fn(&Arc<V>) -> T) -> Option<T>
     where
         K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
     {
         if let Some(remembered) = self.young.get(key) {
-            return Some(Arc::clone(remembered));
+            return Some(take(remembered));
         }
         let (key, remembered) = self.old.remove_entry(key)?;
-        self.remember(key, Arc::clone(&remembered));
-        Some(remembered)
+        let taken = take(&remembered);
+        self.remember(key, remembered);
+        Some(taken)
     }
 
     fn remember(&mut self, key: K, remembered: Arc<V>) {

@@ -14,7 +14,7 @@ use sealpost_plugin_api::{Level, Query, Requirement, Session};
 use tokio::time::Sleep;
 
 use crate::{
-    clock::{BoxFuture, Clock},
+    clock::{BoxFuture, Clock, Timestamp},
     config::{OverrideMode, WhenUnknown},
     hook::{Answer, Asker, AsyncHook, decide, overrides::Overrides},
     observe::Counters,
@@ -56,9 +56,9 @@ pub trait PolicySource: Send + Sync {
     /// What holds as far as it is known without waiting: an unexpired kept policy.
     fn known(&self, domain: &PolicyDomain) -> Option<Standing>;
 
-    /// What holds for the domain of this name, lower case A-labels, where that may be told without
+    /// What holds now for the domain of this name, lower case A-labels, where that may be told without
     /// asking anybody. Returns at once; where nothing is given, [`standing`](Self::standing) tells.
-    fn fresh(&self, _domain: &str) -> Option<Arc<Ready>> {
+    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Arc<Ready>> {
         None
     }
 
@@ -81,8 +81,8 @@ impl PolicySource for keeper::Keeper {
         Self::known(self, domain)
     }
 
-    fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
-        Self::fresh(self, domain)
+    fn fresh(&self, domain: &str, now: Timestamp) -> Option<Arc<Ready>> {
+        Self::fresh(self, domain, now)
     }
 
     fn recheck<'a>(&'a self, domain: &'a PolicyDomain) -> BoxFuture<'a, ()> {
@@ -259,7 +259,8 @@ impl Engine {
         Answer::bare(requirement)
     }
 
-    /// The policy that a session was held to: the one its answer named, else the one that holds now.
+    /// The policy that a session was held to: the one its answer named; of an MTA that does not name
+    /// it, the one it was last answered with; else the one that holds now.
     fn held_to(&self, domain: PolicyDomain, session: &Session<'_>) -> Standing {
         if self.override_for(&domain) == Some(OverrideMode::Off) {
             return Standing::without_policy(domain);
@@ -276,10 +277,12 @@ impl Engine {
                 .known(&domain)
                 .filter(|newest| !self.refuses(newest, session))
                 .unwrap_or(named),
-            None => self
-                .policies
-                .known(&domain)
-                .unwrap_or_else(|| Standing::without_policy(domain)),
+            None => {
+                let last = self.last_answers.last(&domain);
+                last.map(|last| last.standing.clone())
+                    .or_else(|| self.policies.known(&domain))
+                    .unwrap_or_else(|| Standing::without_policy(domain))
+            }
         }
     }
 
@@ -310,14 +313,14 @@ impl AsyncHook for Engine {
             return None;
         }
         let settings = self.settings.load();
-        let today = self.clock.now().day();
-        let overridden = settings.overrides.mode_by_name(query.domain, today);
+        let now = self.clock.now();
+        let overridden = settings.overrides.mode_by_name(query.domain, now.day());
         let answer = if overridden == Some(OverrideMode::Off) {
             Arc::new(self.turned_off(query.domain.parse().ok()?))
         } else if self.doubts.hold(query.domain) {
             return None;
         } else {
-            let ready = self.policies.fresh(query.domain)?;
+            let ready = self.policies.fresh(query.domain, now)?;
             ready.answer(overridden, &self.answers)?
         };
         self.counters.policy_queries.count();
@@ -371,7 +374,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::{StoppedClock, Timestamp},
+        clock::StoppedClock,
         config::Override,
         policy::{AppliedPolicy, Mode, PolicyType},
         record::journal::JournalReader,
@@ -407,7 +410,7 @@ mod tests {
             self.now.lock().unwrap().clone()
         }
 
-        fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
+        fn fresh(&self, domain: &str, _now: Timestamp) -> Option<Arc<Ready>> {
             let ready = self.ready.lock().unwrap().clone()?;
             (ready.standing().domain.as_str() == domain).then_some(ready)
         }

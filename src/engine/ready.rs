@@ -69,7 +69,8 @@ impl Ready {
             Arc::new(answers.answer(requirement, &self.standing))
         });
         // What is given for days must not be forgotten for what is given once.
-        if made.remembered_in.swap(generation, Ordering::Relaxed) != generation {
+        if made.remembered_in.load(Ordering::Relaxed) != generation {
+            made.remembered_in.store(generation, Ordering::Relaxed);
             let _same_name = answers.give(&self.standing);
         }
         Some(Arc::clone(answer))

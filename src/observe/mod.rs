@@ -120,6 +120,8 @@ counters! {
     datagrams_other_version,
     /// Lines of Postfix's log that told something.
     postfix_log_lines,
+    /// Lines of Postfix's log that were too long to be read.
+    postfix_log_lines_too_long,
     /// Looks at mail hosts.
     probes,
     /// Of those, hosts that could not be reached.

@@ -21,6 +21,9 @@ pub enum NameError {
 /// Lower case A-labels, no trailing dot, at most 253 octets.
 // RFC 8460 s1.1, RFC 8461 s3.1: every name is compared and sent as A-labels.
 fn normalise(text: &str) -> Result<Arc<str>, NameError> {
+    if is_normal(text) {
+        return Ok(text.into());
+    }
     let trimmed = text.strip_suffix('.').unwrap_or(text);
     if trimmed.is_empty() {
         return Err(NameError::Empty);
@@ -43,6 +46,25 @@ fn normalise(text: &str) -> Result<Arc<str>, NameError> {
         return Err(NameError::Invalid(excerpt(text)));
     }
     Ok(ascii.into())
+}
+
+/// Whether a name is in the form that [`normalise`] gives it, as far as that can be seen at a glance;
+/// almost all that are, are seen.
+fn is_normal(text: &str) -> bool {
+    let (mut label, mut is_number, mut hyphen) = (0, true, false);
+    for octet in text.bytes() {
+        match octet {
+            b'.' if (1..=63).contains(&label) => (label, is_number) = (0, true),
+            // IDNA has a say where a label may be an A-label.
+            b'-' if hyphen => return false,
+            b'a'..=b'z' | b'-' | b'_' => (label, is_number) = (label + 1, false),
+            b'0'..=b'9' => label += 1,
+            _ => return false,
+        }
+        hyphen = octet == b'-';
+    }
+    // An IPv4 address ends with a number.
+    (1..=63).contains(&label) && !is_number && text.len() <= 253
 }
 
 /// An address, or an address literal (RFC 5321 s4.1.3). A name in brackets is neither, and must not
@@ -73,6 +95,13 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// Whether a text is a name in the form that [`as_str`](Self::as_str) gives, as far as
+            /// that can be seen at a glance: then the text will do, and no name need be made of it.
+            #[must_use]
+            pub fn is_normal(text: &str) -> bool {
+                is_normal(text)
+            }
+
             /// The name as lower case A-labels without a trailing dot.
             #[must_use]
             pub fn as_str(&self) -> &str {
@@ -146,6 +175,41 @@ mod tests {
                 expected,
                 "{given}"
             );
+        }
+    }
+
+    #[test]
+    fn what_looks_normal_is_normal_and_most_names_look_so() {
+        for (text, expected) in [
+            ("example.org", true),
+            ("localhost", true),
+            ("_a.b-c.4.x1", true),
+            ("a.1b", true),
+            ("Example.org", false),
+            ("example.org.", false),
+            ("192.0.2.1", false),
+            ("a.1", false),
+            ("xn--bcher-kva.example", false),
+            ("a--b.example", false),
+            ("a..b", false),
+            (".a", false),
+            ("", false),
+            ("a b", false),
+            ("a:25", false),
+            ("bücher.example", false),
+        ] {
+            assert_eq!(is_normal(text), expected, "{text}");
+        }
+        let long = |label: usize| format!("{}.example", "a".repeat(label));
+        assert!(is_normal(&long(63)) && !is_normal(&long(64)));
+        let samples: [&[u8]; 3] = [b"mail.example.org", b"192.0.2.1", b"a-b_c.xn--x.example."];
+        for octets in sealpost_kit::mutations(13, &samples) {
+            if let Ok(text) = str::from_utf8(&octets)
+                && is_normal(text)
+            {
+                assert_eq!(text.parse::<MxHost>().unwrap().as_str(), text);
+                assert!(!is_address(text) && text.split('.').all(is_label));
+            }
         }
     }
 

@@ -65,8 +65,17 @@ pub fn evaluate(
                 .is_some_and(|host| patterns.iter().any(|one| one.matches(host)))
     };
     if patterns.is_some_and(|patterns| !listed(patterns)) {
+        // OURS: Postfix looks for the policy's names in the certificate, not for the host's. That they
+        // are not there is the same failure; of the certificate itself nothing is known.
+        if !leaf_is_known(&session.outcome) {
+            failures.retain(|failure| failure.result != ResultType::CertificateHostMismatch);
+        }
         let mismatch = Some(STS_MX_MISMATCH.to_owned());
-        failures.push(of_session((ResultType::ValidationFailure, mismatch)));
+        let mismatch = of_session((ResultType::ValidationFailure, mismatch));
+        // The MTA may have said so itself.
+        if !failures.contains(&mismatch) {
+            failures.push(mismatch);
+        }
     }
     // RFC 8460 s4.3.2.2: an announced policy that could not be had fails every session of the
     // domain, besides what else may fail (D12).
@@ -86,6 +95,10 @@ pub fn evaluate(
         verdict,
         sessions: 1,
     })
+}
+
+const fn leaf_is_known(outcome: &Outcome<'_>) -> bool {
+    matches!(outcome, Outcome::Facts(facts) if facts.leaf_der.is_some())
 }
 
 fn owned(troubles: Vec<(ResultType, Option<&'static str>)>) -> Vec<(ResultType, Option<String>)> {
@@ -205,6 +218,27 @@ mod tests {
             clear,
             &["starttls-not-supported", error],
         );
+    }
+
+    #[test]
+    fn d1_a_host_that_is_not_listed_fails_once_for_that() {
+        let words = |words| {
+            let facts = Facts::new(StartTls::Established).with_verification(Verification::Failed);
+            Outcome::Facts(facts.with_error(words))
+        };
+        let (listed, unlisted) = ("mx1.mail.example.org", "mx.elsewhere.example");
+        let wrong_name = words("num=62:hostname mismatch");
+        let sts = sts(Mode::Enforce);
+        check(&sts, listed, wrong_name, &["certificate-host-mismatch"]);
+        check(&sts, unlisted, wrong_name, &["validation-failure"]);
+        let expired = words("certificate has expired");
+        let both = ["certificate-expired", "validation-failure"];
+        check(&sts, unlisted, expired, &both);
+        let told = Outcome::Failure {
+            result: ResultType::ValidationFailure,
+            reason: Some(STS_MX_MISMATCH),
+        };
+        check(&sts, unlisted, told, &["validation-failure"]);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) fn report_differs(case: &Case, landed: Option<&[Value]>) -> Vec<Strin
         .as_array()
         .into_iter()
         .flatten()
-        .map(element)
+        .map(|element| seen_element(case, element))
         .collect();
     let mut expected: Vec<String> = case
         .elements()
@@ -72,7 +72,7 @@ pub(crate) fn report_differs(case: &Case, landed: Option<&[Value]>) -> Vec<Strin
 }
 
 /// An element of `policies` as a text: what the truth speaks of.
-fn element(element: &Value) -> String {
+fn seen_element(case: &Case, element: &Value) -> String {
     let [policy, summary, details] =
         ["policy", "summary", "failure-details"].map(|name| &element[name]);
     let strings = policy["policy-string"].as_array();
@@ -86,12 +86,17 @@ fn element(element: &Value) -> String {
         .into_iter()
         .flatten()
         .map(|failure| {
+            let result_type = failure["result-type"].as_str().unwrap();
             let reason = failure["failure-reason-code"].as_str().unwrap_or_default();
             failed(
-                failure["result-type"].as_str().unwrap(),
+                result_type,
                 failure["receiving-mx-hostname"].as_str(),
                 failure["failed-session-count"].as_u64().unwrap(),
-                unmarked(reason),
+                if depends_on_reason(case, result_type) {
+                    unmarked(reason)
+                } else {
+                    ""
+                },
             )
         })
         .collect();
@@ -132,20 +137,19 @@ fn expected_element(case: &Case, expected: &Expected) -> String {
     )
 }
 
-/// The reason codes that the truth depends on; others are the MTA's words for the result type.
-const TELLING_REASONS: [&str; 2] = ["sts-mx-mismatch", "dane-no-match"];
+/// Whether the truth says why, of failures of this type. Else the MTA's words are as good as any.
+fn depends_on_reason(case: &Case, result_type: &str) -> bool {
+    case.elements()
+        .flat_map(|element| &element.failures)
+        .any(|failure| failure.result_type == result_type && failure.reason.is_some())
+}
 
 /// A reason without the mark that says where it comes from.
 fn unmarked(reason: &str) -> &str {
-    let reason = ["policy:", "probe:"]
+    ["policy:", "probe:"]
         .iter()
         .find_map(|mark| reason.strip_prefix(mark))
-        .unwrap_or(reason);
-    if TELLING_REASONS.contains(&reason) {
-        reason
-    } else {
-        ""
-    }
+        .unwrap_or(reason)
 }
 
 fn failed(result_type: &str, mx: Option<&str>, sessions: u64, reason: &str) -> String {

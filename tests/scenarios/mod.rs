@@ -11,6 +11,7 @@ mod in_process;
 mod plugin_socket;
 mod policy;
 mod postfix;
+mod postfix_log;
 mod probe;
 mod report;
 mod socketmap;

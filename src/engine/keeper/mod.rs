@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use self::{
     errands::Desk,
     flights::{Errand, Flights},
-    memory::Memory,
+    memory::{Memory, Remembered},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -111,7 +111,7 @@ impl Keeper {
     /// # Errors
     /// When nothing can be told of it.
     pub async fn standing(&self, domain: &PolicyDomain) -> Result<Standing, Unknown> {
-        if let Some(ready) = self.fresh(domain.as_str()) {
+        if let Some(ready) = self.fresh(domain.as_str(), self.now()) {
             return Ok(ready.standing().clone());
         }
         self.fly(domain, Errand::Ask).await
@@ -127,11 +127,12 @@ impl Keeper {
     /// How the domain of this name, lower case A-labels, stands, where that may be told without
     /// asking anybody.
     #[must_use]
-    pub fn fresh(&self, domain: &str) -> Option<Arc<Ready>> {
-        let remembered = self.desk.memory.recall(domain)?;
-        remembered
-            .is_fresh(self.now())
-            .then(|| Arc::clone(&remembered.ready))
+    pub fn fresh(&self, domain: &str, now: Timestamp) -> Option<Arc<Ready>> {
+        let ready = |remembered: &Arc<Remembered>| {
+            let is_fresh = remembered.is_fresh(now);
+            is_fresh.then(|| Arc::clone(&remembered.ready))
+        };
+        self.desk.memory.recall_of(domain, ready)?
     }
 
     /// Looks the TXT record up past what is remembered, and follows a new id. To be asked before

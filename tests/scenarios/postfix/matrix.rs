@@ -13,14 +13,40 @@ use crate::mta::{
 /// What cannot be told truly, and why.
 type Unknowable = &'static [(&'static str, &'static str)];
 
+const TWO_EQUAL_MX: (&str, &str) = (
+    "testing-twomx.test",
+    "it is not told which of two equal MX a success went to, and they differ",
+);
+
+const NO_TLSA_IN_THE_LOG: &str =
+    "the log has no TLSA records, and says of few sessions that they were held to any";
+
 /// With Postfix 3.10 alone: datagrams, what the daemon knows of the policies, and its own looks.
 #[test]
 fn every_domain_comes_out_as_its_truth_says_by_datagrams() {
-    let unknowable: Unknowable = &[(
-        "testing-twomx.test",
-        "Postfix does not say which of two equal MX a success went to, and they differ",
-    )];
-    every_domain_comes_out_as_its_truth_says(Version::V3_10, "", unknowable);
+    every_domain_comes_out_as_its_truth_says(Version::V3_10, "", &[TWO_EQUAL_MX]);
+}
+
+/// The same with its log: what is silent is told as it happens.
+#[test]
+fn every_domain_comes_out_as_its_truth_says_by_datagrams_and_log() {
+    let log = "[postfix_log]\npath = \"log/mail.log\"\n";
+    every_domain_comes_out_as_its_truth_says(Version::V3_10, log, &[TWO_EQUAL_MX]);
+}
+
+/// With Postfix 3.7, which tells its sessions in its log alone.
+#[test]
+fn every_domain_comes_out_as_its_truth_says_by_the_log_alone() {
+    let log = "[postfix_log]\npath = \"log/mail.log\"\ntake = \"all\"\n";
+    let unknowable: Unknowable = &[
+        TWO_EQUAL_MX,
+        ("dane-ok.test", NO_TLSA_IN_THE_LOG),
+        ("dane-bad.test", NO_TLSA_IN_THE_LOG),
+        ("dane-unusable.test", NO_TLSA_IN_THE_LOG),
+        ("dane-nostarttls.test", NO_TLSA_IN_THE_LOG),
+        ("dane-twomx.test", NO_TLSA_IN_THE_LOG),
+    ];
+    every_domain_comes_out_as_its_truth_says(Version::V3_7, log, unknowable);
 }
 
 fn every_domain_comes_out_as_its_truth_says(
