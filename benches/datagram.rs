@@ -98,8 +98,14 @@ fn traffic() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// A domain's name; those without a policy begin with `plain-`.
+fn domain(number: u64) -> String {
+    let kind = if number % 10 < 5 { "plain" } else { "sts" };
+    format!("{kind}-recipient-{number}.example")
+}
+
 fn datagram(random: u64) -> String {
-    let domain = format!("recipient-{}.example", random % DOMAINS);
+    let domain = domain(random % DOMAINS);
     let policy = match random % DOMAINS % 10 {
         0..4 => format!(r#""policy-type":9,"policy-domain": "{domain}""#),
         4 => format!(
@@ -268,6 +274,7 @@ fn counted(count: usize) -> Outcome {
     let door = DatagramDoor::open(&config, &mut Activated::none(), Arc::clone(&counters))?;
     let door = door.ok_or("the door stays closed")?;
     let (stop, stopping) = watch::channel(false);
+    runtime.block_on(ask_for_all(&engine));
     let hook = Arc::new(Passing {
         engine,
         told: AtomicU64::new(0),
@@ -295,6 +302,7 @@ fn counted(count: usize) -> Outcome {
     receiver.bursts()?;
     stop.send_replace(true);
     runtime.block_on(serving)?;
+    hook.engine.settle_all();
     journal.sync()?;
     recorder.stop();
     let sessions = in_store(&*store)?;
@@ -308,6 +316,14 @@ fn counted(count: usize) -> Outcome {
         counters.store_commits.value(),
     ));
     Ok(())
+}
+
+/// Asks for the policy of every domain, as Postfix does before it tells of a session.
+async fn ask_for_all(engine: &Engine) {
+    for number in 0..DOMAINS {
+        let answer = engine.policy(Query::new(&domain(number))).await;
+        engine.answered(&answer, Asker::Telling);
+    }
 }
 
 /// How many sessions the store has.
@@ -435,6 +451,10 @@ impl AsyncHook for Passing {
 
     fn session(&self, session: &Session<'_>) {
         self.engine.session(session);
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.engine.is_pressed()
     }
 
     fn told(&self, told: &Told, sessions: u32) {

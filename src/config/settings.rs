@@ -237,8 +237,8 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Number(1, 60_000),
                 "250",
                 "milliseconds",
-                "How long sessions are gathered before they are written together. A power cut costs at \
-                 most the sessions of this time.",
+                "How long sessions are gathered before they are written together; where writing takes \
+                 long, longer, up to a second. A power cut costs at most the sessions of this time.",
             ),
             first(
                 "queue_sessions_max",

@@ -66,12 +66,19 @@ impl DatagramDoor {
         }
         let mode = file_mode(&config.mode).map_err(DatagramDoorError::Mode)?;
         // Before the socket is made, for it keeps the length of the queue that it is made with.
-        warn_of_short_queue();
+        let short = short_queue();
         let access = Access::mode(mode).for_group(&config.group);
         let place: Place<_> = BoundDatagram::open(&config.path, &access, activated)?;
         let default = TlsrptSocketConfig::default().path;
         let socket = place.or_say("tlsrpt_socket.path", &config.path, &default);
-        Ok(socket.map(|socket| Self {
+        let Some(socket) = socket else {
+            return Ok(None);
+        };
+        // Who has no Postfix need not care.
+        if let Some(length) = short {
+            warn_of_short_queue(length);
+        }
+        Ok(Some(Self {
             socket,
             queue: DatagramQueue::new(config.waiting_mib_max.saturating_mul(1024 * 1024)),
             counters,
@@ -122,27 +129,28 @@ const QUEUE_LENGTH: &str = "/proc/sys/net/unix/max_dgram_qlen";
 /// How many it should keep: what systemd sets at boot.
 const QUEUE_LENGTH_MIN: u64 = 512;
 
-fn warn_of_short_queue() {
-    let text = match std::fs::read_to_string(QUEUE_LENGTH) {
-        Ok(text) => text,
+/// How many datagrams the kernel keeps for a socket that is made now, where that is too few.
+fn short_queue() -> Option<u64> {
+    match std::fs::read_to_string(QUEUE_LENGTH) {
+        Ok(text) => too_short(&text),
         Err(error) => {
             tracing::debug!(%error, "how many datagrams the kernel keeps is not known: {QUEUE_LENGTH}");
-            return;
+            None
         }
-    };
-    if let Some(length) = too_short(&text) {
-        tracing::warn!(
-            "net.unix.max_dgram_qlen is {length}: of more outcomes told at once the kernel keeps no \
-             more than that, and the rest is lost. Raise it with sysctl -w \
-             net.unix.max_dgram_qlen={QUEUE_LENGTH_MIN}, keep it raised with the line \
-             net.unix.max_dgram_qlen={QUEUE_LENGTH_MIN} in /etc/sysctl.d/sealpost.conf, then \
-             restart sealpost, or its socket unit where systemd makes the socket: a socket keeps the \
-             length that it was made with"
-        );
     }
 }
 
-/// How many datagrams the kernel keeps, where that is too few.
+fn warn_of_short_queue(length: u64) {
+    tracing::warn!(
+        "net.unix.max_dgram_qlen is {length}: of more outcomes told at once the kernel keeps no more \
+         than that, and the rest is lost. Raise it with sysctl -w \
+         net.unix.max_dgram_qlen={QUEUE_LENGTH_MIN}, keep it raised with the line \
+         net.unix.max_dgram_qlen={QUEUE_LENGTH_MIN} in /etc/sysctl.d/sealpost.conf, then restart \
+         sealpost, or its socket unit where systemd makes the socket: a socket keeps the length that \
+         it was made with"
+    );
+}
+
 fn too_short(text: &str) -> Option<u64> {
     let length = text.trim().parse().ok()?;
     (length < QUEUE_LENGTH_MIN).then_some(length)

@@ -22,10 +22,15 @@ use crate::{
 
 /// How many octets of datagrams, and of what they were read as, are remembered. As many again are
 /// on their way out.
-const REMEMBERED_OCTETS_MAX: usize = 16 * 1024 * 1024;
+const REMEMBERED_OCTETS_MAX: usize = 32 * 1024 * 1024;
 
 /// How much may be due before it is told. More does not save much, and is much to be told at once.
 const DUE_MAX: usize = 16_384;
+
+/// How long it is waited at once, where too much was told already; and how often for what is due.
+/// What is told after that may be lost, and counted as that.
+const PAUSE: Duration = Duration::from_millis(1);
+const PAUSES_MAX: u32 = 2_000;
 
 /// How often the log says that datagrams were dropped, and shows one that is not understood after the
 /// first of each kind.
@@ -86,7 +91,13 @@ impl Counting {
     /// Tells what is due, and begins another round.
     fn tell(&mut self) {
         self.round += 1;
+        let mut pauses = 0;
         for (told, times) in self.due.drain(..) {
+            // There is more room for datagrams here than for what becomes of them behind the hook.
+            while pauses < PAUSES_MAX && self.hook.is_pressed() {
+                std::thread::sleep(PAUSE);
+                pauses += 1;
+            }
             for each in told.iter() {
                 self.hook.told(each, times);
             }
@@ -291,7 +302,10 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    };
 
     use sealpost_plugin_api::{Query, Session};
 
@@ -303,7 +317,11 @@ mod tests {
 
     /// Keeps what it is told: the domain, and how often at once.
     #[derive(Default)]
-    struct Ear(Mutex<Vec<String>>);
+    struct Ear {
+        heard: Mutex<Vec<String>>,
+        /// How often it still says that it is pressed.
+        pressed: AtomicU32,
+    }
 
     impl AsyncHook for Ear {
         fn policy<'a>(&'a self, _query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
@@ -324,7 +342,15 @@ mod tests {
 
         fn told(&self, told: &Told, sessions: u32) {
             let line = format!("{} {sessions}", told.domain);
-            self.0.lock().unwrap().push(line);
+            self.heard.lock().unwrap().push(line);
+        }
+
+        fn is_pressed(&self) -> bool {
+            let less = |left: u32| left.checked_sub(1);
+            let left = self
+                .pressed
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+            left.is_ok()
         }
     }
 
@@ -342,7 +368,7 @@ mod tests {
     }
 
     fn heard(ear: &Ear) -> Vec<String> {
-        std::mem::take(&mut *ear.0.lock().unwrap())
+        std::mem::take(&mut *ear.heard.lock().unwrap())
     }
 
     fn good(domain: &str) -> String {
@@ -365,6 +391,19 @@ mod tests {
         counting.count(&piece(&[&three, &three]));
         counting.tell();
         assert_eq!(heard(&ear), ["three.example 2", "three.example 2"]);
+    }
+
+    #[test]
+    fn what_is_due_waits_while_the_hook_is_pressed_but_not_for_ever() {
+        for pressed in [3, u32::MAX] {
+            let (mut counting, ear) = counting(1 << 20);
+            ear.pressed.store(pressed, Ordering::SeqCst);
+            counting.count(&piece(&[&good("one.example"), &good("two.example")]));
+            counting.tell();
+            assert_eq!(heard(&ear), ["one.example 1", "two.example 1"]);
+            let asked = pressed - ear.pressed.load(Ordering::SeqCst);
+            assert_eq!(asked, pressed.min(PAUSES_MAX));
+        }
     }
 
     #[test]

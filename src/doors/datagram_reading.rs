@@ -81,8 +81,8 @@ const BATCH_DATAGRAMS_MAX: usize = 64;
 /// Room for many usual datagrams and one of the longest, with an octet to see that one is longer.
 const BATCH_OCTETS_MAX: usize = 4 * (DATAGRAM_OCTETS_MAX + 1);
 
-/// How many datagrams are read after the stop from a socket that systemd keeps. Others may go on
-/// sending, and what is not read is the next daemon's.
+/// How many batches are read after the stop from a socket that systemd keeps. Others may go on sending,
+/// and what is not read is the next daemon's.
 const LAST_BATCHES_MAX: usize = 64;
 
 /// How long it waits where the system does not let it read.

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! A log is turned: renamed and made anew, or copied and cut short. It may not be there yet, and a line
-//! may be half written. This file sees to that; [`postfix_line`](super::postfix_line) reads lines,
+//! may be half written. This file sees to that; [`postfix_line`] reads lines,
 //! [`postfix_log_sessions`](super::postfix_log_sessions) joins them,
 //! [`postfix_log_told`](super::postfix_log_told) tells of them.
 //!

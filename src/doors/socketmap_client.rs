@@ -6,9 +6,9 @@
 
 use std::{
     cell::Cell,
-    collections::HashSet,
+    collections::HashMap,
     future::poll_fn,
-    hash::{BuildHasher as _, BuildHasherDefault},
+    hash::{BuildHasher as _, BuildHasherDefault, Hash},
     io,
     mem::{self, MaybeUninit},
     os::fd::AsFd,
@@ -62,9 +62,9 @@ pub(super) struct Client<S> {
     arrived: Vec<u8>,
     /// What has not been sent.
     replies: Vec<u8>,
-    /// The domains it has asked about, by their hashes. Of two with one hash the second is not
-    /// counted, which is the safe side.
-    asked: HashSet<u64, BuildHasherDefault<QuickHasher>>,
+    /// The domains it has asked about, each with how it was last answered, by their hashes. What has a
+    /// hash that another has is not counted, which is the safe side.
+    asked: HashMap<u64, u64, BuildHasherDefault<QuickHasher>>,
     /// It has been told that it asks for a map that we do not have.
     misconfigured: bool,
 }
@@ -95,7 +95,7 @@ impl<S: Stream> Client<S> {
             desk,
             arrived: Vec::new(),
             replies: Vec::new(),
-            asked: HashSet::default(),
+            asked: HashMap::default(),
             misconfigured: false,
         }
     }
@@ -285,11 +285,21 @@ impl<S: Stream> Client<S> {
             );
         }
         if let Some(asker) = worded.asker
-            && self.asked.len() < DOMAINS_MAX
-            && self.asked.insert(self.asked.hasher().hash_one(domain))
+            && self.is_news(domain, (&answer.requirement.policy, worded.told))
         {
             self.desk.hook.answered(answer, asker);
         }
+    }
+
+    /// Whether it asks about this domain for the first time, or is answered otherwise than the last
+    /// time: that is another delivery.
+    fn is_news(&mut self, domain: &str, answered: impl Hash) -> bool {
+        let hasher = self.asked.hasher();
+        let (domain, answered) = (hasher.hash_one(domain), hasher.hash_one(answered));
+        if self.asked.len() >= DOMAINS_MAX && !self.asked.contains_key(&domain) {
+            return false;
+        }
+        self.asked.insert(domain, answered) != Some(answered)
     }
 
     fn complain(&mut self, problem: UnknownMap) {

@@ -24,7 +24,7 @@ pub struct Reply {
 }
 
 /// What a reply makes of the mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TellsPostfix {
     /// The policy, and what Postfix needs to name it in what it tells of its sessions.
     PolicyByName,

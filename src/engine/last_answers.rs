@@ -8,7 +8,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{clock::Timestamp, policy::PolicyDomain, record::reconcile::Answered};
+use crate::{
+    clock::Timestamp,
+    hook::{Answer, Asker},
+    policy::PolicyDomain,
+    record::reconcile::Answered,
+};
 
 /// How many domains one generation holds.
 const GENERATION_DOMAINS_MAX: usize = 50_000;
@@ -28,6 +33,8 @@ struct Generations {
 pub(super) struct Remembered {
     /// How it was last answered.
     pub(super) last: Option<Arc<Answered>>,
+    /// The answer that `last` was made of, and who had it.
+    given: Option<(Arc<Answer>, Asker)>,
     /// How it was answered before that, under another policy.
     pub(super) before: Option<Arc<Answered>>,
     /// When one of its sessions was last told.
@@ -35,9 +42,29 @@ pub(super) struct Remembered {
 }
 
 impl LastAnswers {
-    /// The domain was answered so. The same answer is kept once.
-    pub(super) fn remember(&self, domain: &PolicyDomain, answered: Answered) -> Arc<Answered> {
+    /// How the domain was last answered, where that was by this very answer to such a one.
+    pub(super) fn again(
+        &self,
+        domain: &PolicyDomain,
+        answer: &Arc<Answer>,
+        asker: Asker,
+    ) -> Option<Arc<Answered>> {
         self.with(domain, |remembered| {
+            let (given, to) = remembered.given.as_ref()?;
+            let is_same = Arc::ptr_eq(given, answer) && *to == asker;
+            remembered.last.clone().filter(|_| is_same)
+        })
+    }
+
+    /// The domain was answered so, by this answer. The same is kept once.
+    pub(super) fn remember(
+        &self,
+        domain: &PolicyDomain,
+        answered: Answered,
+        given: (Arc<Answer>, Asker),
+    ) -> Arc<Answered> {
+        self.with(domain, |remembered| {
+            remembered.given = Some(given);
             if let Some(last) = &remembered.last
                 && **last == answered
             {
@@ -108,6 +135,8 @@ impl LastAnswers {
 
 #[cfg(test)]
 mod tests {
+    use sealpost_plugin_api::{Level, Requirement};
+
     use super::*;
     use crate::{
         policy::{Mode, Standing},
@@ -119,6 +148,11 @@ mod tests {
         Answered { standing, demand }
     }
 
+    fn given() -> (Arc<Answer>, Asker) {
+        let requirement = Requirement::new(Level::May, "why");
+        (Arc::new(Answer::bare(requirement)), Asker::Telling)
+    }
+
     #[test]
     fn d10_the_answer_under_the_policy_before_is_remembered() {
         let domain: PolicyDomain = "example.org".parse().unwrap();
@@ -127,8 +161,17 @@ mod tests {
             answered("old.example.org", Demand::Named),
             answered("new.example.org", Demand::Named),
         );
-        let first = answers.remember(&domain, old.clone());
-        assert!(Arc::ptr_eq(&first, &answers.remember(&domain, old.clone())));
+        let answer = given();
+        let first = answers.remember(&domain, old.clone(), answer.clone());
+        let again = answers.again(&domain, &answer.0, Asker::Telling).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!(
+            answers.again(&domain, &answer.0, Asker::TellingUnnamed),
+            None
+        );
+        let same = answers.remember(&domain, old.clone(), given());
+        assert!(Arc::ptr_eq(&first, &same));
+        assert_eq!(answers.again(&domain, &answer.0, Asker::Telling), None);
         for demand in [Demand::Named, Demand::Unnamed, Demand::Named] {
             answers.remember(
                 &domain,
@@ -136,6 +179,7 @@ mod tests {
                     demand,
                     ..new.clone()
                 },
+                given(),
             );
         }
         let remembered = answers.told(&domain, Timestamp(5));
@@ -153,7 +197,11 @@ mod tests {
     fn g6_it_is_bounded_and_keeps_what_is_used() {
         let answers = LastAnswers::default();
         let favourite: PolicyDomain = "example.org".parse().unwrap();
-        answers.remember(&favourite, answered("mx.example.org", Demand::Named));
+        answers.remember(
+            &favourite,
+            answered("mx.example.org", Demand::Named),
+            given(),
+        );
         for number in 0..3 * GENERATION_DOMAINS_MAX {
             let domain = format!("{number}.example").parse().unwrap();
             answers.told(&domain, Timestamp(0));

@@ -331,6 +331,10 @@ impl AsyncHook for Engine {
         self.take_answer(answer, asker);
     }
 
+    fn is_pressed(&self) -> bool {
+        self.journal.is_pressed()
+    }
+
     fn told(&self, told: &Told, sessions: u32) {
         self.take_told(told, sessions);
     }

@@ -29,23 +29,37 @@ impl Engine {
             return;
         };
         let domain = &applied.policy_domain;
-        let Some(standing) = self.answers.find(domain, &answer.requirement.policy) else {
+        // Most are given the answer that the one before was given.
+        let again = self.last_answers.again(domain, answer, asker);
+        let Some(answered) = again.or_else(|| self.take_new_answer(domain, answer, asker)) else {
             return;
         };
-        let with_names = match asker {
-            Asker::Telling => Demand::Named,
-            Asker::TellingUnnamed => Demand::Unnamed,
-        };
-        let demand = Demand::of(&answer.requirement, with_names);
-        let answered = Answered { standing, demand };
-        let answered = self.last_answers.remember(domain, answered);
         self.wish(domain, &answered);
         // Without the policy's names it passes over no host, and tells of each.
-        if self.looks.silence == Silence::Inferred && demand != Demand::Unnamed {
+        if self.looks.silence == Silence::Inferred && answered.demand != Demand::Unnamed {
             let now = self.clock.now();
             self.pending
                 .add(domain, &answered, now, self.looks.silent_seconds);
         }
+    }
+
+    fn take_new_answer(
+        &self,
+        domain: &PolicyDomain,
+        answer: &Arc<Answer>,
+        asker: Asker,
+    ) -> Option<Arc<Answered>> {
+        let standing = self.answers.find(domain, &answer.requirement.policy)?;
+        let with_names = match asker {
+            Asker::Telling => Demand::Named,
+            Asker::TellingUnnamed => Demand::Unnamed,
+        };
+        let answered = Answered {
+            standing,
+            demand: Demand::of(&answer.requirement, with_names),
+        };
+        let given = (Arc::clone(answer), asker);
+        Some(self.last_answers.remember(domain, answered, given))
     }
 
     /// Wishes for the look at the mail hosts that sessions of the domain may need.

@@ -34,6 +34,12 @@ pub trait AsyncHook: Send + Sync {
     /// What an MTA tells of so many equal sessions, with the policy it says they were held to.
     /// Returns at once.
     fn told(&self, told: &Told, sessions: u32);
+
+    /// Would much that is told now be lost, because what was told before is not counted yet? A door
+    /// that can wait with what it has should.
+    fn is_pressed(&self) -> bool {
+        false
+    }
 }
 
 /// An answer, with what a door may need to word it.

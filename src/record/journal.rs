@@ -8,6 +8,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     time::Duration,
@@ -22,6 +23,9 @@ use crate::{observe::Counters, store::StoreError};
 #[derive(Clone, Debug)]
 pub struct Journal {
     queue: SyncSender<Entry>,
+    /// How many records are in it, and how many there may be.
+    queued: Arc<AtomicUsize>,
+    sessions_max: usize,
     requests: Arc<Requests>,
     counters: Arc<Counters>,
 }
@@ -30,6 +34,7 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct JournalReader {
     queue: Receiver<Entry>,
+    queued: Arc<AtomicUsize>,
     requests: Arc<Requests>,
     sessions_max: usize,
 }
@@ -68,13 +73,17 @@ impl Journal {
     pub fn new(sessions_max: usize, counters: Arc<Counters>) -> (Self, JournalReader) {
         let (queue, entries) = sync_channel(sessions_max);
         let requests = Arc::new(Requests(Mutex::new(Some(Vec::new()))));
+        let queued = Arc::new(AtomicUsize::new(0));
         let reader = JournalReader {
             queue: entries,
+            queued: Arc::clone(&queued),
             requests: Arc::clone(&requests),
             sessions_max,
         };
         let journal = Self {
             queue,
+            queued,
+            sessions_max,
             requests,
             counters,
         };
@@ -84,13 +93,21 @@ impl Journal {
     /// Puts a record into the queue, or drops and counts it when the queue is full.
     pub fn push(&self, record: SessionRecord) {
         let sessions = record.sessions;
+        self.queued.fetch_add(1, Ordering::Relaxed);
         if self
             .queue
             .try_send(Entry::Session(Box::new(record)))
             .is_err()
         {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             self.counters.sessions_dropped.add(sessions.into());
         }
+    }
+
+    /// Is it more than three quarters full? Who can wait with what it has should.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) > self.sessions_max / 4 * 3
     }
 
     /// Waits until everything that was pushed before this call is on the disk, or the store has
@@ -147,7 +164,10 @@ impl JournalReader {
     /// The next thing in the queue, waited for at most so long.
     pub fn next(&self, wait: Duration) -> Next {
         match self.queue.recv_timeout(wait) {
-            Ok(Entry::Session(record)) => Next::Session(record),
+            Ok(Entry::Session(record)) => {
+                self.queued.fetch_sub(1, Ordering::Relaxed);
+                Next::Session(record)
+            }
             Ok(Entry::Wake) => Next::Wake,
             Err(RecvTimeoutError::Timeout) => Next::Nothing,
             Err(RecvTimeoutError::Disconnected) => Next::End,
@@ -161,6 +181,7 @@ impl JournalReader {
     pub fn try_recv(&self) -> Result<SessionRecord, TryRecvError> {
         loop {
             if let Entry::Session(record) = self.queue.try_recv()? {
+                self.queued.fetch_sub(1, Ordering::Relaxed);
                 return Ok(*record);
             }
         }
@@ -236,6 +257,18 @@ mod tests {
         assert_eq!(reader.try_recv().unwrap().at, Timestamp(0));
         assert_eq!(reader.try_recv().unwrap().at, Timestamp(1));
         assert_eq!(reader.try_recv(), Err(TryRecvError::Empty));
+    }
+
+    #[test]
+    fn it_says_when_who_can_wait_should() {
+        let (journal, reader) = Journal::new(8, Arc::default());
+        (0..6).for_each(|at| journal.push(record(at)));
+        assert!(!journal.is_pressed());
+        (6..20).for_each(|at| journal.push(record(at)));
+        assert!(journal.is_pressed());
+        reader.try_recv().unwrap();
+        assert!(matches!(reader.next(Duration::ZERO), Next::Session(_)));
+        assert!(!journal.is_pressed());
     }
 
     #[test]

@@ -167,7 +167,7 @@ fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
                 (Demand::Nothing, Ending::Failure(_)) | (Demand::Unnamed, _) => {
                     Counted::told(told, standing.applied())
                 }
-                // Whoever was given a policy with its name would name it: this process holds to an
+                // Whoever was given a policy with its name would name it: this delivery holds to an
                 // answer from before.
                 (Demand::Named, _) => as_told,
                 (Demand::Unknown, _) => Counted::unchecked(told),

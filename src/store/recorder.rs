@@ -55,6 +55,12 @@ pub struct Health {
 /// How long a failing store is left alone between two tries, at most.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How much longer than a commit took the recorder gathers before the next.
+const PAUSE_FOR_COMMIT: u32 = 9;
+
+/// The longest that it gathers for that reason. `store.commit_interval_ms` may say more.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// How often a failing store is said to be failing.
 const ALARM_SECONDS: i64 = 60;
 
@@ -150,10 +156,16 @@ impl Work {
             if ends || !asked.is_empty() {
                 self.take_all();
             }
+            let began = monotonic();
             let result = self.commit();
             last_try = monotonic();
             pause = match &result {
-                Ok(()) => self.interval,
+                // A commit that costs much is made less often: what changes in between is written once.
+                Ok(()) => last_try
+                    .duration_since(began)
+                    .saturating_mul(PAUSE_FOR_COMMIT)
+                    .min(PAUSE_MAX)
+                    .max(self.interval),
                 Err(_) => pause
                     .saturating_mul(2)
                     .min(RETRY_WAIT_MAX.max(self.interval)),

@@ -119,14 +119,14 @@ impl PostfixHost {
         self.start_daemon_with("")
     }
 
-    /// The same with more sections of its configuration.
+    /// The same with more of its configuration: settings of the socketmap, if any, and then sections.
     pub(crate) fn start_daemon_with(&self, sections: &str) -> Daemon<'_> {
         let tlsrpt = match self.version {
             Version::V3_10 => socket_section("tlsrpt_socket", "tlsrpt"),
             Version::V3_7 => "[tlsrpt_socket]\npath = \"\"\n".to_owned(),
         };
         self.laboratory.start_daemon(&format!(
-            "[plugin_socket]\npath = \"plugin.sock\"\n{}{tlsrpt}{sections}",
+            "[plugin_socket]\npath = \"plugin.sock\"\n{tlsrpt}{}{sections}",
             socket_section("socketmap", "socketmap"),
         ))
     }
