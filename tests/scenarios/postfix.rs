@@ -2,6 +2,7 @@
 
 mod edges;
 mod matrix;
+mod typed;
 
 use std::{os::unix::net::UnixDatagram, time::Duration};
 
