@@ -3,6 +3,7 @@
 //! Its root is the one that `cargo xtask postfix` has fetched, which no test writes to: what Postfix
 //! writes lies in folders of the test's own, mounted into the root inside of the namespace.
 
+mod debian;
 mod fate;
 mod files;
 
@@ -16,10 +17,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tempfile::TempDir;
+
 pub(crate) use self::fate::{Fate, Status};
 use self::{
     fate::fates,
-    files::{install, install_fresh, main_cf},
+    files::{install, main_cf, open_up},
 };
 use super::{
     REPORT_SENDER, SENDER, built, can_run,
@@ -30,6 +33,9 @@ use super::{
 
 /// When main.cf was written, as far as Postfix knows: in 1970.
 const LONG_AGO: Duration = Duration::from_secs(1_000_000);
+
+/// The kit's program.
+const SMALL_INTERNET: &str = "small-internet";
 
 /// Where the daemon's sockets are, seen from the queue directory.
 const SOCKETS: &str = "sealpost";
@@ -91,43 +97,24 @@ impl PostfixHost {
     /// Starts everything but the daemon; nothing where the machine cannot. The settings are of main.cf
     /// and take the place of those that the host has otherwise.
     pub(crate) fn start(version: Version, settings: &[(&str, &str)]) -> Option<Self> {
-        let root = found(version)?;
+        let root = root(version)?;
         let directory = Laboratory::directory();
         install(&root, directory.path());
-        let host = Self {
-            version,
-            submitted: Cell::new(0),
-            laboratory: Laboratory::start(directory, &built("small-internet"), Domains::Postfix),
-        };
-        host.mount_root(&root);
-        let mounted = format!("{INSIDE}/root");
-        host.host.run("mount", &["-o", "remount,bind,ro", &mounted]);
-        host.mount_folders();
+        open_up(directory.path());
+        let host = Self::around(version, directory);
+        host.mount(&root);
         host.write_main_cf(settings);
         host.start_postfix();
         Some(host)
     }
 
-    /// Starts the same as Debian's package leaves it: with Debian's `main.cf` and `master.cf`, in a chroot,
-    /// in a root that can be written to, and with nothing of Sealpost but the program in
-    /// `/usr/local/bin`.
-    pub(crate) fn fresh(version: Version) -> Option<Self> {
-        let root = found(version)?;
-        let directory = Laboratory::directory();
-        install_fresh(&root, directory.path());
-        let host = Self {
+    /// A host of what lies in this directory, with nothing running but the small Internet.
+    fn around(version: Version, directory: TempDir) -> Self {
+        Self {
             version,
             submitted: Cell::new(0),
-            laboratory: Laboratory::start(directory, &built("small-internet"), Domains::Postfix),
-        };
-        host.mount_root(&host.path("debian"));
-        host.mount_folders();
-        let program = format!("{INSIDE}/root/usr/local/bin/sealpost");
-        let sealpost = env!("CARGO_BIN_EXE_sealpost");
-        host.host.run("mount", &["--bind", sealpost, &program]);
-        host.run("mount", &["-t", "proc", "proc", "/proc"]);
-        host.start_postfix();
-        Some(host)
+            laboratory: Laboratory::start(directory, &built(SMALL_INTERNET), Domains::Postfix),
+        }
     }
 
     /// Starts the real daemon with the doors that this Postfix uses.
@@ -271,11 +258,15 @@ impl PostfixHost {
         self.run("postfix", &["start"]);
     }
 
-    fn mount_root(&self, root: &Path) {
-        let (root, mounted) = (root.to_str().unwrap(), format!("{INSIDE}/root"));
-        self.host.run("mount", &["--bind", root, &mounted]);
+    fn mount(&self, root: &Path) {
+        let mounted = format!("{INSIDE}/root");
+        let mount = |arguments: &[&str]| self.host.run("mount", arguments);
+        mount(&["--bind", root.to_str().unwrap(), &mounted]);
+        mount(&["-o", "remount,bind,ro", &mounted]);
+        self.mount_folders();
     }
 
+    /// Puts what Postfix writes, and what the kernel has, into the root.
     fn mount_folders(&self) {
         let mounted = format!("{INSIDE}/root");
         let mount = |arguments: &[&str]| self.host.run("mount", arguments);
@@ -313,10 +304,10 @@ impl PostfixHost {
     }
 }
 
-/// The root with this Postfix; nothing where the machine cannot run it.
-fn found(version: Version) -> Option<PathBuf> {
+/// The root of this Postfix; nothing where the machine cannot run it.
+fn root(version: Version) -> Option<PathBuf> {
     let folder = format!("postfix-{}", version.number());
-    let (root, small_internet) = (test_tools(&folder), built("small-internet"));
+    let (root, small_internet) = (test_tools(&folder), built(SMALL_INTERNET));
     let recipe = root.join("recipe");
     let files = [
         (recipe.as_path(), "cargo xtask postfix fetches it"),

@@ -2,6 +2,7 @@
 
 mod edges;
 mod matrix;
+mod setup;
 mod typed;
 
 use std::{os::unix::net::UnixDatagram, time::Duration};

@@ -1,6 +1,7 @@
 //! `sealpost setup`: what an installed MTA needs so that it goes by Sealpost.
 
 use std::{
+    env,
     fmt::Write as _,
     path::{Path, PathBuf},
 };
@@ -57,7 +58,11 @@ pub(super) struct PostfixArguments {
 pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failure> {
     let Command::Postfix(arguments) = command;
     let config = context.load()?.config;
-    let postconf = Postconf::new(arguments.postconf, arguments.config_directory);
+    // postconf(1): the same by the environment.
+    let directory = arguments
+        .config_directory
+        .or_else(|| env::var_os("MAIL_CONFIG").map(PathBuf::from));
+    let postconf = Postconf::new(arguments.postconf, directory);
     let kept = Before::path(&config.store.path);
     if arguments.undo {
         return undo(&postconf, &kept, arguments.format, context);

@@ -43,7 +43,6 @@ pub(super) enum PostconfError {
 /// What is read of `main.cf`.
 const PARAMETERS: &[&str] = &[
     "compatibility_level",
-    "config_directory",
     "mail_version",
     "maillog_file",
     "queue_directory",
@@ -106,7 +105,12 @@ impl Postconf {
 
     /// The directory of the instance's configuration.
     pub(super) fn instance(&self) -> Result<String, PostconfError> {
-        Ok(self.ask(&["-h", "config_directory"])?.trim().to_owned())
+        // Not asked for where it was given: for a second after main.cf was changed `postconf -c` forgets
+        // it, and says the default.
+        match &self.config_directory {
+            Some(directory) => Ok(directory.components().as_path().display().to_string()),
+            None => Ok(self.ask(&["-h", "config_directory"])?.trim().to_owned()),
+        }
     }
 
     /// What `main.cf` itself sets, defaults left out.

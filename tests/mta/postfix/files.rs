@@ -16,60 +16,15 @@ const POSTFIX_GROUP: u32 = 101;
 /// The group that may put mail into the queue.
 const POSTDROP_GROUP: u32 = 102;
 
-/// Makes the folders of a host with this root.
+/// Makes the folders of a host with this root. Its Postfix has the services of Debian, and no settings.
 pub(super) fn install(root: &Path, directory: &Path) {
-    install_debian(root, directory);
-    let master = directory.join("etc/postfix/master.cf");
-    let text = master_cf(&fs::read_to_string(&master).unwrap());
-    fs::write(master, text).unwrap();
-    fs::create_dir(directory.join("spool").join(SOCKETS)).unwrap();
-}
-
-/// Makes the folders of a host whose Postfix is as Debian's package leaves it, and in `debian` a root of
-/// its own.
-pub(super) fn install_fresh(root: &Path, directory: &Path) {
-    install_debian(root, directory);
-    copy(root, &directory.join("debian"));
-    for folder in ["debian/usr/local/bin", "debian/run", "etc/sysctl.d"] {
-        fs::create_dir_all(directory.join(folder)).unwrap();
-    }
-    fs::write(directory.join("debian/usr/local/bin/sealpost"), "").unwrap();
-    // What Postfix's start copies into the chroot, by a script that needs Perl.
-    fs::create_dir_all(directory.join("spool/etc")).unwrap();
-    for name in ["resolv.conf", "hosts", "nsswitch.conf", "services"] {
-        let (from, to) = (format!("etc/{name}"), format!("spool/etc/{name}"));
-        fs::copy(directory.join(from), directory.join(to)).unwrap();
-    }
-    // The package puts these two together.
-    let debian = ["main.cf.debian", "main.cf.tls"]
-        .map(|name| fs::read_to_string(root.join("usr/share/postfix").join(name)).unwrap())
-        .concat();
-    let text = format!("{debian}\n{LABORATORY}");
-    fs::write(directory.join("etc/postfix/main.cf"), text).unwrap();
-}
-
-/// What the laboratory needs and no user has: nobody listens at `/dev/log`, and the addresses beside
-/// 127.0.0.1 belong to the small Internet. The host's name is what the package asks for.
-const LABORATORY: &str = "\
-myhostname = mail.sender.test
-maillog_file = /var/log/mail.log
-inet_interfaces = 127.0.0.1
-minimal_backoff_time = 3600s
-";
-
-fn copy(from: &Path, to: &Path) {
+    let etc = directory.join("etc");
     let status = Command::new("cp")
         .arg("--archive")
-        .args([from, to])
+        .args([&root.join("etc"), &etc])
         .status()
         .unwrap();
     assert!(status.success());
-}
-
-/// Debian's `/etc`, with the network of the laboratory, and the queue.
-fn install_debian(root: &Path, directory: &Path) {
-    let etc = directory.join("etc");
-    copy(&root.join("etc"), &etc);
     fs::create_dir_all(etc.join("ssl/certs")).unwrap();
     fs::create_dir_all(etc.join("default")).unwrap();
     for (name, text) in [
@@ -108,6 +63,15 @@ fn install_debian(root: &Path, directory: &Path) {
         fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
         chown(&folder, Some(POSTFIX_USER), Some(group)).unwrap();
     }
+}
+
+/// Makes it a host of these tests: whose services can all read and write anywhere, and where the daemon's
+/// sockets have their place.
+pub(super) fn open_up(directory: &Path) {
+    let file = directory.join("etc/postfix/master.cf");
+    let master = fs::read_to_string(&file).unwrap();
+    fs::write(file, master_cf(&master)).unwrap();
+    fs::create_dir(directory.join("spool").join(SOCKETS)).unwrap();
 }
 
 /// The services as Debian has them, with none in a chroot, and with the one for TLS connections that are

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
 use sealpost_kit::Delivery;
@@ -51,16 +51,6 @@ fn typed_lines(page: &str) -> Vec<String> {
     typed
 }
 
-/// A program in the host's root, as root has it at a terminal.
-fn as_root(host: &PostfixHost, program: &str) -> Command {
-    let mut command = host.command(program);
-    command
-        .env_clear()
-        .env("HOME", "/root")
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin");
-    command
-}
-
 /// A shell at a terminal, which keeps what it was told before.
 struct Shell {
     child: Child,
@@ -70,7 +60,8 @@ struct Shell {
 
 impl Shell {
     fn start(host: &PostfixHost) -> Self {
-        let mut child = as_root(host, "sh")
+        let mut child = host
+            .typed("sh")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -114,7 +105,8 @@ impl Drop for Shell {
 fn second_terminal(host: &PostfixHost, command: &str) -> Child {
     let ready = Ready::bind(host.path("log/notify"));
     let log = host.path("daemon.log");
-    let child = as_root(host, "sh")
+    let child = host
+        .typed("sh")
         .args(["-c", command])
         .env("NOTIFY_SOCKET", "/var/log/notify")
         .stderr(fs::File::create(log).unwrap())
