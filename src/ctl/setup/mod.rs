@@ -111,11 +111,12 @@ fn setup(error: impl std::error::Error) -> Failure {
 }
 
 fn undoable(postconf: &Postconf, changes: &[Change]) -> Result<Vec<Undoable>, PostconfError> {
+    let main = postconf.set_in_main()?;
     changes
         .iter()
         .map(|change| {
             let before = match change.place {
-                Place::Main => postconf.set_in_main(&change.name)?,
+                Place::Main => main.get(&change.name).cloned(),
                 Place::Master => postconf.service(&change.name)?,
             };
             Ok(Undoable {
@@ -129,17 +130,20 @@ fn undoable(postconf: &Postconf, changes: &[Change]) -> Result<Vec<Undoable>, Po
 }
 
 fn apply(postconf: &Postconf, changes: &[Change]) -> Result<(), PostconfError> {
-    for change in changes {
-        match change.place {
-            Place::Main => postconf.set(&change.name, &change.next)?,
-            Place::Master => postconf.add_service(&change.name, &change.next)?,
-        }
+    // A service before main.cf sends mail to it.
+    for change in changes.iter().filter(|one| one.place == Place::Master) {
+        postconf.add_service(&change.name, &change.next)?;
     }
-    Ok(())
+    // All at once: for a second after each change of main.cf, postconf waits before it reads it.
+    let of_main = changes.iter().filter(|one| one.place == Place::Main);
+    let parameters: Vec<(&str, &str)> = of_main
+        .map(|change| (change.name.as_str(), change.next.as_str()))
+        .collect();
+    postconf.set(&parameters)
 }
 
 /// What `--undo` did.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Undone {
     /// Back to what it was.
     restored: Vec<String>,
@@ -161,18 +165,7 @@ fn undo(
             kept.display()
         )));
     };
-    let mut undone = Undone {
-        restored: Vec::new(),
-        left_alone: Vec::new(),
-    };
-    for change in changes.iter().rev() {
-        let list = if undo_one(postconf, change).map_err(setup)? {
-            &mut undone.restored
-        } else {
-            &mut undone.left_alone
-        };
-        list.push(change.name.clone());
-    }
+    let undone = take_back(postconf, &changes).map_err(setup)?;
     before.write(kept).map_err(setup)?;
     context.show(format, &undone, |undone| {
         let mut text = String::new();
@@ -187,39 +180,40 @@ fn undo(
     Ok(Exit::Ok)
 }
 
-/// Takes one change back, unless somebody has changed it since. What was not set in the end, because
+/// Takes changes back, but those that somebody has changed since. What was not set in the end, because
 /// setting failed half way, is what it was.
-fn undo_one(postconf: &Postconf, change: &Undoable) -> Result<bool, PostconfError> {
-    let (name, before) = (&change.name, &change.before);
-    match change.place {
-        Place::Main => {
-            let there = postconf.set_in_main(name)?;
-            if there == *before {
-                return Ok(true);
-            }
-            if there.as_ref() != Some(&change.after) {
-                return Ok(false);
-            }
-            match before {
-                Some(value) => postconf.set(name, value)?,
-                None => postconf.unset(name)?,
-            }
+fn take_back(postconf: &Postconf, changes: &[Undoable]) -> Result<Undone, PostconfError> {
+    let main = postconf.set_in_main()?;
+    let mut undone = Undone::default();
+    let (mut set, mut unset, mut services) = (Vec::new(), Vec::new(), Vec::new());
+    for change in changes {
+        let (there, after) = match change.place {
+            Place::Main => (main.get(&change.name).cloned(), change.after.clone()),
+            Place::Master => (postconf.service(&change.name)?, one_blank(&change.after)),
+        };
+        let is_back = there == change.before;
+        if !is_back && there != Some(after) {
+            undone.left_alone.push(change.name.clone());
+            continue;
         }
-        Place::Master => {
-            let there = postconf.service(name)?;
-            if there == *before {
-                return Ok(true);
-            }
-            if there != Some(one_blank(&change.after)) {
-                return Ok(false);
-            }
-            match before {
-                Some(entry) => postconf.add_service(name, entry)?,
-                None => postconf.remove_service(name)?,
-            }
+        undone.restored.push(change.name.clone());
+        match (change.place, &change.before) {
+            _ if is_back => {}
+            (Place::Main, Some(value)) => set.push((change.name.as_str(), value.as_str())),
+            (Place::Main, None) => unset.push(change.name.as_str()),
+            (Place::Master, _) => services.push(change),
         }
     }
-    Ok(true)
+    postconf.set(&set)?;
+    postconf.unset(&unset)?;
+    // After main.cf sends no more mail to them.
+    for change in services {
+        match &change.before {
+            Some(entry) => postconf.add_service(&change.name, entry)?,
+            None => postconf.remove_service(&change.name)?,
+        }
+    }
+    Ok(undone)
 }
 
 fn as_text(plan: &Plan, what: &str) -> String {

@@ -114,24 +114,28 @@ impl Postconf {
     }
 
     /// What `main.cf` itself sets, defaults left out.
-    pub(super) fn set_in_main(&self, name: &str) -> Result<Option<String>, PostconfError> {
-        Ok(assignments(&self.ask(&["-n"])?).remove(name))
+    pub(super) fn set_in_main(&self) -> Result<BTreeMap<String, String>, PostconfError> {
+        Ok(assignments(&self.ask(&["-n"])?))
     }
 
-    /// Sets a parameter in `main.cf`.
-    pub(super) fn set(&self, name: &str, value: &str) -> Result<(), PostconfError> {
-        self.ask(&["-e", &format!("{name}={value}")]).map(drop)
+    /// Sets parameters in `main.cf`, all at once.
+    pub(super) fn set(&self, parameters: &[(&str, &str)]) -> Result<(), PostconfError> {
+        let assignments: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let names: Vec<&str> = assignments.iter().map(String::as_str).collect();
+        self.change(&["-e"], &names)
     }
 
-    /// Takes a parameter out of `main.cf`.
-    pub(super) fn unset(&self, name: &str) -> Result<(), PostconfError> {
-        self.ask(&["-X", name]).map(drop)
+    /// Takes parameters out of `main.cf`, all at once.
+    pub(super) fn unset(&self, names: &[&str]) -> Result<(), PostconfError> {
+        self.change(&["-X"], names)
     }
 
     /// Adds an entry to `master.cf`.
     pub(super) fn add_service(&self, name: &str, entry: &str) -> Result<(), PostconfError> {
-        self.ask(&["-M", "-e", &format!("{name}={entry}")])
-            .map(drop)
+        self.change(&["-M", "-e"], &[&format!("{name}={entry}")])
     }
 
     /// The entry of `master.cf` of this name, as one line with single blanks.
@@ -147,7 +151,15 @@ impl Postconf {
 
     /// Takes an entry out of `master.cf`.
     pub(super) fn remove_service(&self, name: &str) -> Result<(), PostconfError> {
-        self.ask(&["-M", "-X", name]).map(drop)
+        self.change(&["-M", "-X"], &[name])
+    }
+
+    /// Changes these, where there are any: without one `postconf` would complain.
+    fn change(&self, options: &[&str], what: &[&str]) -> Result<(), PostconfError> {
+        if what.is_empty() {
+            return Ok(());
+        }
+        self.ask_for(options, what).map(drop)
     }
 
     fn ask_for(&self, options: &[&str], names: &[&str]) -> Result<String, PostconfError> {
