@@ -113,6 +113,10 @@ fn reports_end_after_the_first_day(trial: &Trial) {
         set_up_report_mail(&b, &daemons[1]);
     }
 
+    // A log must show TLS before the lack of it says anything.
+    for side in [&a, &b] {
+        side.host.send("norpt.test");
+    }
     exchange(&a, &b);
     daemons[0].counted("b.test", 1);
     daemons[1].counted("a.test", 1);
@@ -122,6 +126,7 @@ fn reports_end_after_the_first_day(trial: &Trial) {
     });
     assert_eq!(reports(&a), ["a.test b.test"]);
     assert_eq!(reports(&b), ["b.test a.test"]);
+    // Nothing of these days is sent, or to be sent.
     let second = daemons.each_mut().map(Daemon::live_on);
     let third = daemons.each_mut().map(Daemon::live_on);
 
@@ -176,7 +181,8 @@ fn publish(side: &Side, other: &Side, offers: Offers) {
         ("virtual_mailbox_base", "/var/lib/postfix"),
         ("virtual_uid_maps", "static:100"),
         ("virtual_gid_maps", "static:101"),
-        ("smtpd_tls_chain_files", "/etc/postfix/mail.pem"),
+        ("smtpd_tls_cert_file", "/etc/postfix/mail.pem"),
+        ("smtpd_tls_key_file", "/etc/postfix/mail.pem"),
         ("smtpd_tls_security_level", level),
     ]);
     host.restart();
@@ -229,7 +235,9 @@ fn reports(side: &Side) -> Vec<String> {
         return Vec::new();
     };
     mailbox
-        .map(|file| fs::read(file.unwrap().path()).unwrap())
+        // A mailbox has lines as Unix writes them.
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .map(|message| message.replace('\n', "\r\n").into_bytes())
         .filter_map(|message| ReportMail::parse(&message).ok())
         .map(|mail| {
             let field = |name| mail.field(name).unwrap_or_default().to_owned();
