@@ -1,6 +1,7 @@
 //! Real Postfix, of Debian 13 and of Debian 12: the ground that everything else with Postfix stands on.
 
 mod edges;
+mod loop_trial;
 mod matrix;
 
 use std::{os::unix::net::UnixDatagram, time::Duration};
