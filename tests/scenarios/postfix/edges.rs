@@ -375,3 +375,27 @@ fn without_looks_what_nobody_checked_is_counted_as_told() {
         assert_eq!(daemon.counted_now(domain), [], "{domain}");
     }
 }
+
+/// One smtp process sends them all: it asks for each, on one connection to the socketmap.
+#[test]
+fn each_session_in_the_clear_is_inferred_where_there_is_one_mx() {
+    let Some(host) = PostfixHost::start(Version::V3_10, &[]) else {
+        return;
+    };
+    let daemon = host.start_daemon_with(SOON);
+    for _ in 0..3 {
+        assert_eq!(
+            host.send("plain-nostarttls.test").delivered,
+            Delivery::Plain
+        );
+        assert_eq!(host.send("sts-wrongmx.test").status, Status::Deferred);
+    }
+    let clear = daemon.counted("plain-nostarttls.test", 3);
+    assert_eq!((clear[0].successes, clear[0].failures), (0, 3), "{clear:?}");
+    let excluded = daemon.counted("sts-wrongmx.test", 3);
+    assert_eq!(
+        (excluded[0].successes, excluded[0].failures),
+        (0, 3),
+        "{excluded:?}"
+    );
+}
