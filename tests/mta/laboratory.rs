@@ -112,11 +112,7 @@ impl Laboratory {
     }
 
     fn spawn_daemon(&self) -> Child {
-        let notify = self.path("notify");
-        let ready = UnixDatagram::bind(&notify).unwrap();
-        ready
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        let ready = Ready::bind(self.path("notify"));
         let log = fs::File::create(self.path("daemon.log")).unwrap();
         let child = self
             .host
@@ -129,18 +125,7 @@ impl Laboratory {
             .stderr(log)
             .spawn()
             .unwrap();
-        // sd_notify(3): a datagram of lines.
-        let mut buffer = [0; 4096];
-        loop {
-            let length = ready.recv(&mut buffer).unwrap_or_else(|error| {
-                panic!("the daemon is not ready: {error}\n{}", self.daemon_log())
-            });
-            let said = String::from_utf8_lossy(&buffer[..length]);
-            if said.lines().any(|line| line == "READY=1") {
-                break;
-            }
-        }
-        fs::remove_file(&notify).unwrap();
+        ready.wait(|| self.daemon_log());
         child
     }
 
@@ -156,6 +141,40 @@ impl Laboratory {
         let new = self.path("clock.new");
         fs::write(&new, offset.to_string()).unwrap();
         fs::rename(new, self.path("clock")).unwrap();
+    }
+}
+
+/// Where a daemon says that it is ready.
+pub(crate) struct Ready {
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Ready {
+    /// Makes its `NOTIFY_SOCKET`.
+    pub(crate) fn bind(path: PathBuf) -> Self {
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        Self { path, socket }
+    }
+
+    /// Waits for the daemon, whose log is asked for where it does not come.
+    pub(crate) fn wait(self, log: impl Fn() -> String) {
+        // sd_notify(3): a datagram of lines.
+        let mut buffer = [0; 4096];
+        loop {
+            let length = self
+                .socket
+                .recv(&mut buffer)
+                .unwrap_or_else(|error| panic!("the daemon is not ready: {error}\n{}", log()));
+            let said = String::from_utf8_lossy(&buffer[..length]);
+            if said.lines().any(|line| line == "READY=1") {
+                break;
+            }
+        }
+        fs::remove_file(self.path).unwrap();
     }
 }
 
@@ -181,6 +200,38 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    /// What `sealpost sessions --json` says.
+    pub(crate) fn all(sessions: &Value) -> Vec<Self> {
+        let domains = sessions["domains"].as_array().unwrap();
+        domains
+            .iter()
+            .flat_map(|domain| domain["policies"].as_array().unwrap())
+            .map(|policy| {
+                let mut details: Vec<_> = policy["details"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|detail| {
+                        let text = |name: &str| detail[name].as_str().unwrap_or_default();
+                        let kind = format!("{} {}", text("result_type"), text("reason"));
+                        (
+                            kind.trim_end().to_owned(),
+                            text("mx").to_owned(),
+                            detail["sessions"].as_u64().unwrap(),
+                        )
+                    })
+                    .collect();
+                details.sort();
+                Self {
+                    policy_type: policy["policy"]["policy_type"].as_str().unwrap().to_owned(),
+                    successes: policy["successes"].as_u64().unwrap(),
+                    failures: policy["failures"].as_u64().unwrap(),
+                    details,
+                }
+            })
+            .collect()
+    }
+
     /// Nothing but good sessions.
     pub(crate) fn good(policy_type: &str, successes: u64) -> Self {
         Self {
@@ -247,34 +298,7 @@ impl Daemon<'_> {
     /// What is counted so far for a domain.
     pub(crate) fn counted_now(&self, domain: &str) -> Vec<Counted> {
         let sessions = self.json(&["sessions", "--domain", domain, "--json"]);
-        let domains = sessions["domains"].as_array().unwrap();
-        domains
-            .iter()
-            .flat_map(|domain| domain["policies"].as_array().unwrap())
-            .map(|policy| {
-                let mut details: Vec<_> = policy["details"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|detail| {
-                        let text = |name: &str| detail[name].as_str().unwrap_or_default();
-                        let kind = format!("{} {}", text("result_type"), text("reason"));
-                        (
-                            kind.trim_end().to_owned(),
-                            text("mx").to_owned(),
-                            detail["sessions"].as_u64().unwrap(),
-                        )
-                    })
-                    .collect();
-                details.sort();
-                Counted {
-                    policy_type: policy["policy"]["policy_type"].as_str().unwrap().to_owned(),
-                    successes: policy["successes"].as_u64().unwrap(),
-                    failures: policy["failures"].as_u64().unwrap(),
-                    details,
-                }
-            })
-            .collect()
+        Counted::all(&sessions)
     }
 
     /// How many sessions are counted so far, of all domains.

@@ -19,7 +19,7 @@ use std::{
 pub(crate) use self::fate::{Fate, Status};
 use self::{
     fate::fates,
-    files::{install, main_cf},
+    files::{install, install_fresh, main_cf},
 };
 use super::{
     REPORT_SENDER, SENDER, built, can_run,
@@ -91,25 +91,41 @@ impl PostfixHost {
     /// Starts everything but the daemon; nothing where the machine cannot. The settings are of main.cf
     /// and take the place of those that the host has otherwise.
     pub(crate) fn start(version: Version, settings: &[(&str, &str)]) -> Option<Self> {
-        let folder = format!("postfix-{}", version.number());
-        let (root, small_internet) = (test_tools(&folder), built("small-internet"));
-        let recipe = root.join("recipe");
-        let files = [
-            (recipe.as_path(), "cargo xtask postfix fetches it"),
-            (&small_internet, "cargo build -p sealpost-kit makes it"),
-        ];
-        if !can_run(&folder, &["chroot"], &files) {
-            return None;
-        }
+        let root = found(version)?;
         let directory = Laboratory::directory();
         install(&root, directory.path());
         let host = Self {
             version,
             submitted: Cell::new(0),
-            laboratory: Laboratory::start(directory, &small_internet, Domains::Postfix),
+            laboratory: Laboratory::start(directory, &built("small-internet"), Domains::Postfix),
         };
-        host.mount(&root);
+        host.mount_root(&root);
+        let mounted = format!("{INSIDE}/root");
+        host.host.run("mount", &["-o", "remount,bind,ro", &mounted]);
+        host.mount_folders();
         host.write_main_cf(settings);
+        host.start_postfix();
+        Some(host)
+    }
+
+    /// Starts the same as Debian's package leaves it: with Debian's `main.cf` and `master.cf`, in a chroot,
+    /// in a root that can be written to, and with nothing of Sealpost but the program in
+    /// `/usr/local/bin`.
+    pub(crate) fn fresh(version: Version) -> Option<Self> {
+        let root = found(version)?;
+        let directory = Laboratory::directory();
+        install_fresh(&root, directory.path());
+        let host = Self {
+            version,
+            submitted: Cell::new(0),
+            laboratory: Laboratory::start(directory, &built("small-internet"), Domains::Postfix),
+        };
+        host.mount_root(&host.path("debian"));
+        host.mount_folders();
+        let program = format!("{INSIDE}/root/usr/local/bin/sealpost");
+        let sealpost = env!("CARGO_BIN_EXE_sealpost");
+        host.host.run("mount", &["--bind", sealpost, &program]);
+        host.run("mount", &["-t", "proc", "proc", "/proc"]);
         host.start_postfix();
         Some(host)
     }
@@ -263,11 +279,14 @@ impl PostfixHost {
         self.run("postfix", &["start"]);
     }
 
-    fn mount(&self, root: &Path) {
+    fn mount_root(&self, root: &Path) {
+        let (root, mounted) = (root.to_str().unwrap(), format!("{INSIDE}/root"));
+        self.host.run("mount", &["--bind", root, &mounted]);
+    }
+
+    fn mount_folders(&self) {
         let mounted = format!("{INSIDE}/root");
         let mount = |arguments: &[&str]| self.host.run("mount", arguments);
-        mount(&["--bind", root.to_str().unwrap(), &mounted]);
-        mount(&["-o", "remount,bind,ro", &mounted]);
         for (folder, inside) in [
             ("etc", "etc"),
             ("spool", "var/spool/postfix"),
@@ -300,6 +319,18 @@ impl PostfixHost {
         file.set_modified(SystemTime::UNIX_EPOCH + LONG_AGO)
             .unwrap();
     }
+}
+
+/// The root with this Postfix; nothing where the machine cannot run it.
+fn found(version: Version) -> Option<PathBuf> {
+    let folder = format!("postfix-{}", version.number());
+    let (root, small_internet) = (test_tools(&folder), built("small-internet"));
+    let recipe = root.join("recipe");
+    let files = [
+        (recipe.as_path(), "cargo xtask postfix fetches it"),
+        (&small_internet, "cargo build -p sealpost-kit makes it"),
+    ];
+    can_run(&folder, &["chroot"], &files).then_some(root)
 }
 
 fn socket_section(section: &str, name: &str) -> String {

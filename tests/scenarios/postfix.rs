@@ -5,6 +5,7 @@ mod edges;
 mod loop_trial;
 mod matrix;
 mod silence;
+mod typed;
 
 use std::{os::unix::net::UnixDatagram, time::Duration};
 

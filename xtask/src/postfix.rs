@@ -38,14 +38,21 @@ const RELEASES: [Release; 2] = [
     },
 ];
 
-/// Postfix, a shell and its tools for Postfix's own scripts, and the first users and services.
-const PACKAGES: [&str; 4] = ["postfix", "busybox-static", "base-passwd", "netbase"];
+/// Postfix, a shell and its tools for Postfix's own scripts, the first users and services, and what
+/// makes a key for signing.
+const PACKAGES: [&str; 5] = [
+    "postfix",
+    "busybox-static",
+    "base-passwd",
+    "netbase",
+    "openssl",
+];
 
 /// Written last, so that a root which has it is whole. It holds [`RECIPE`].
 const RECIPE_FILE: &str = "recipe";
 
 /// How a root is made. Another number has every root made anew.
-const RECIPE: &str = "1\n";
+const RECIPE: &str = "2\n";
 
 /// What Debian's packages hold and no test reads.
 const LEFT_OUT: [&str; 4] = ["doc", "man", "locale", "lintian"];

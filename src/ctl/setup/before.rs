@@ -1,6 +1,7 @@
 //! What held before `sealpost setup postfix --apply`, kept so that it can be undone.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -9,15 +10,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::postfix::Place;
+use super::plan::Place;
 
-/// What was set, in order, and what held before.
+/// What was set, and what held before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Before {
     /// The shape of this file.
     version: u32,
-    /// What was set.
-    pub(super) changes: Vec<Undoable>,
+    /// In each Postfix instance, by the directory of its configuration: what was set, in order.
+    instances: BTreeMap<String, Vec<Undoable>>,
 }
 
 /// One thing that was set.
@@ -63,11 +64,16 @@ impl Before {
         store.with_file_name("postfix-before.json")
     }
 
-    /// What held before; nothing where nothing was set.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>, BeforeError> {
+    /// What held before; empty where nothing was set.
+    pub(super) fn read(path: &Path) -> Result<Self, BeforeError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self {
+                    version: VERSION,
+                    instances: BTreeMap::new(),
+                });
+            }
             Err(source) => return Err(problem(path, source)),
         };
         let unreadable = |reason: String| BeforeError::Unreadable {
@@ -79,12 +85,12 @@ impl Before {
         if before.version != VERSION {
             return Err(unreadable(format!("it has version {}", before.version)));
         }
-        Ok(Some(before))
+        Ok(before)
     }
 
-    /// Adds what is about to be set. What an earlier set-up found stays what held before.
-    pub(super) fn with(earlier: Option<Self>, changes: Vec<Undoable>) -> Self {
-        let mut all = earlier.map_or_else(Vec::new, |earlier| earlier.changes);
+    /// Adds what is about to be set in an instance. What an earlier set-up found stays what held before.
+    pub(super) fn add(&mut self, instance: &str, changes: Vec<Undoable>) {
+        let all = self.instances.entry(instance.to_owned()).or_default();
         for change in changes {
             let same = |one: &&mut Undoable| one.place == change.place && one.name == change.name;
             match all.iter_mut().find(same) {
@@ -96,14 +102,18 @@ impl Before {
                 None => all.push(change),
             }
         }
-        Self {
-            version: VERSION,
-            changes: all,
-        }
     }
 
-    /// Writes it, before anything is set.
+    /// Takes out what was set in an instance, in order.
+    pub(super) fn take(&mut self, instance: &str) -> Option<Vec<Undoable>> {
+        self.instances.remove(instance)
+    }
+
+    /// Writes it, before anything is set; with nothing in it the file goes.
     pub(super) fn write(&self, path: &Path) -> Result<(), BeforeError> {
+        if self.instances.is_empty() {
+            return fs::remove_file(path).map_err(|source| problem(path, source));
+        }
         let text = serde_json::to_string_pretty(self).map_err(|error| BeforeError::Unreadable {
             path: path.display().to_string(),
             reason: error.to_string(),
@@ -124,11 +134,6 @@ impl Before {
             fs::rename(&new, path)
         };
         written().map_err(|source| problem(path, source))
-    }
-
-    /// Takes the file away, when all is undone.
-    pub(super) fn forget(path: &Path) -> Result<(), BeforeError> {
-        fs::remove_file(path).map_err(|source| problem(path, source))
     }
 }
 
@@ -156,17 +161,27 @@ mod tests {
     fn a_second_set_up_goes_back_to_what_held_before_the_first() {
         let directory = tempfile::tempdir().unwrap();
         let path = Before::path(&directory.path().join("deep/store"));
-        assert_eq!(Before::read(&path).unwrap(), None);
-        let first = Before::with(None, vec![change(None, "a")]);
-        first.write(&path).unwrap();
-        let read = Before::read(&path).unwrap();
-        assert_eq!(read.as_ref(), Some(&first));
-        let second = Before::with(read, vec![change(Some("a"), "b")]);
-        assert_eq!(second.changes, [change(None, "b")]);
+        let mut before = Before::read(&path).unwrap();
+        assert_eq!(before.take("/etc/postfix"), None);
+        before.add("/etc/postfix", vec![change(None, "a")]);
+        before.add("/etc/postfix-out", vec![change(Some("x"), "a")]);
+        before.write(&path).unwrap();
+        assert_eq!(Before::read(&path).unwrap(), before);
+        before.add("/etc/postfix", vec![change(Some("a"), "b")]);
+        assert_eq!(before.instances["/etc/postfix"], [change(None, "b")]);
         // Somebody has set it by hand in between: that is what held before.
-        let third = Before::with(Some(second), vec![change(Some("mine"), "c")]);
-        assert_eq!(third.changes, [change(Some("mine"), "c")]);
-        fs::write(&path, "{\"version\":2,\"changes\":[]}").unwrap();
+        before.add("/etc/postfix", vec![change(Some("mine"), "c")]);
+        let taken = before.take("/etc/postfix");
+        assert_eq!(taken, Some(vec![change(Some("mine"), "c")]));
+        // Each instance for itself; the file goes with the last.
+        before.write(&path).unwrap();
+        let mut before = Before::read(&path).unwrap();
+        assert_eq!(before.take("/etc/postfix"), None);
+        let other = before.take("/etc/postfix-out");
+        assert_eq!(other, Some(vec![change(Some("x"), "a")]));
+        before.write(&path).unwrap();
+        assert!(!path.exists());
+        fs::write(&path, "{\"version\":2,\"instances\":{}}").unwrap();
         let error = Before::read(&path).unwrap_err().to_string();
         assert!(error.contains("it has version 2"), "{error}");
     }

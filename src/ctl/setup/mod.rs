@@ -1,6 +1,9 @@
 //! `sealpost setup`: what an installed MTA needs so that it goes by Sealpost.
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -11,12 +14,15 @@ use super::{
 };
 
 mod before;
+mod machine;
+mod plan;
 mod postconf;
 mod postfix;
 
 use before::{Before, Undoable};
+use machine::Machine;
+use plan::{Change, Place, Plan, plan};
 use postconf::{Postconf, PostconfError, one_blank};
-use postfix::{Change, Machine, Place, Plan, plan};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -57,25 +63,33 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         return undo(&postconf, &kept, arguments.format, context);
     }
     let installed = postconf.read().map_err(setup)?;
-    let plan = plan(&installed, &config, &machine()).map_err(setup)?;
-    if arguments.apply {
-        let changes = undoable(&postconf, &plan.changes).map_err(setup)?;
-        if !changes.is_empty() {
-            let earlier = Before::read(&kept).map_err(setup)?;
-            // Shown first: where one of them fails, it is known which were meant.
-            context.show(arguments.format, &plan, |plan| as_text(plan, "setting"))?;
-            Before::with(earlier, changes).write(&kept).map_err(setup)?;
-            apply(&postconf, &plan.changes).map_err(setup)?;
-            if !arguments.format.json {
-                context
-                    .screen
-                    .text("Done. It holds from `postfix reload` on.\n");
-            }
-            return Ok(exit(&plan));
-        }
+    let plan = plan(&installed, &config, &Machine::look(&installed)).map_err(setup)?;
+    if !arguments.apply || plan.changes.is_empty() {
+        context.show(arguments.format, &plan, |plan| as_text(plan, "to be set"))?;
+        return Ok(exit(&plan));
     }
-    context.show(arguments.format, &plan, |plan| as_text(plan, "to be set"))?;
+    let changes = undoable(&postconf, &plan.changes).map_err(setup)?;
+    let instance = postconf.instance().map_err(setup)?;
+    let mut before = Before::read(&kept).map_err(setup)?;
+    before.add(&instance, changes);
+    before.write(&kept).map_err(setup)?;
+    // Shown first: where one of them fails, it is known which were meant.
+    context.show(arguments.format, &plan, |plan| as_text(plan, "setting"))?;
+    apply(&postconf, &plan.changes).map_err(setup)?;
+    if !arguments.format.json {
+        let done = format!("Done. {}", holds_from(&postconf));
+        context.screen.text(&done);
+    }
     Ok(exit(&plan))
+}
+
+/// When what was set takes effect.
+fn holds_from(postconf: &Postconf) -> String {
+    let of_instance = postconf
+        .config_directory()
+        .map(|directory| format!("-c {} ", directory.display()))
+        .unwrap_or_default();
+    format!("It holds from `postfix {of_instance}reload` on.\n")
 }
 
 /// A trap that only the operator can mend is a no.
@@ -130,13 +144,15 @@ struct Undone {
 
 fn undo(
     postconf: &Postconf,
-    kept: &std::path::Path,
+    kept: &Path,
     format: Format,
     context: &mut Context,
 ) -> Result<Exit, Failure> {
-    let Some(before) = Before::read(kept).map_err(setup)? else {
+    let instance = postconf.instance().map_err(setup)?;
+    let mut before = Before::read(kept).map_err(setup)?;
+    let Some(changes) = before.take(&instance) else {
         return Err(Failure::Setup(format!(
-            "{} is not there: nothing was set by sealpost, or it is undone already",
+            "{} knows of nothing that sealpost has set in {instance}, or it is undone already",
             kept.display()
         )));
     };
@@ -144,7 +160,7 @@ fn undo(
         restored: Vec::new(),
         left_alone: Vec::new(),
     };
-    for change in before.changes.iter().rev() {
+    for change in changes.iter().rev() {
         let list = if undo_one(postconf, change).map_err(setup)? {
             &mut undone.restored
         } else {
@@ -152,7 +168,7 @@ fn undo(
         };
         list.push(change.name.clone());
     }
-    Before::forget(kept).map_err(setup)?;
+    before.write(kept).map_err(setup)?;
     context.show(format, &undone, |undone| {
         let mut text = String::new();
         for name in &undone.restored {
@@ -161,17 +177,22 @@ fn undo(
         for name in &undone.left_alone {
             text += &format!("{name} has been changed since and is left alone\n");
         }
-        text + "It holds from `postfix reload` on.\n"
+        text + &holds_from(postconf)
     })?;
     Ok(Exit::Ok)
 }
 
-/// Takes one change back, unless somebody has changed it since.
+/// Takes one change back, unless somebody has changed it since. What was not set in the end, because
+/// setting failed half way, is what it was.
 fn undo_one(postconf: &Postconf, change: &Undoable) -> Result<bool, PostconfError> {
-    let (name, before) = (&change.name, change.before.as_deref());
+    let (name, before) = (&change.name, &change.before);
     match change.place {
         Place::Main => {
-            if postconf.set_in_main(name)?.as_ref() != Some(&change.after) {
+            let there = postconf.set_in_main(name)?;
+            if there == *before {
+                return Ok(true);
+            }
+            if there.as_ref() != Some(&change.after) {
                 return Ok(false);
             }
             match before {
@@ -181,6 +202,9 @@ fn undo_one(postconf: &Postconf, change: &Undoable) -> Result<bool, PostconfErro
         }
         Place::Master => {
             let there = postconf.service(name)?;
+            if there == *before {
+                return Ok(true);
+            }
             if there != Some(one_blank(&change.after)) {
                 return Ok(false);
             }
@@ -219,28 +243,4 @@ fn as_text(plan: &Plan, what: &str) -> String {
         let _written = writeln!(text, "  {mark} {}", lines.join("\n      "));
     }
     text
-}
-
-/// Where distributions keep their trusted roots.
-const ROOTS: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
-
-fn machine() -> Machine {
-    let resolvers = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let queued = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").ok();
-    Machine {
-        roots: ROOTS.iter().map(PathBuf::from).find(|file| file.is_file()),
-        local_resolver: resolvers.lines().any(|line| {
-            let mut words = line.split_ascii_whitespace();
-            words.next() == Some("nameserver")
-                && words
-                    .next()
-                    .and_then(|address| address.parse::<std::net::IpAddr>().ok())
-                    .is_some_and(|address| address.is_loopback())
-        }),
-        datagrams_queued_max: queued.and_then(|text| text.trim().parse().ok()),
-    }
 }

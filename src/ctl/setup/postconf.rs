@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -20,7 +20,10 @@ pub(super) struct Postconf {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PostconfError {
     /// There is none, or it cannot be run.
-    #[error("{program} cannot be run: {source}; is Postfix installed on this host?")]
+    #[error(
+        "{program} cannot be run: {source}; is Postfix installed on this host? --postconf says where \
+         its postconf is"
+    )]
     Start {
         /// The program.
         program: String,
@@ -39,16 +42,21 @@ pub(super) enum PostconfError {
 
 /// What is read of `main.cf`.
 const PARAMETERS: &[&str] = &[
+    "compatibility_level",
+    "config_directory",
     "mail_version",
-    "queue_directory",
     "maillog_file",
+    "queue_directory",
     "relayhost",
     "sender_dependent_default_transport_maps",
     "smtp_dns_support_level",
+    "smtp_enforce_tls",
     "smtp_tls_CAfile",
     "smtp_tls_CApath",
+    "smtp_tls_enforce_peername",
     "smtp_tls_enforce_sts_mx_patterns",
     "smtp_tls_loglevel",
+    "smtp_tls_per_site",
     "smtp_tls_policy_maps",
     "smtp_tls_security_level",
     "smtp_tlsrpt_enable",
@@ -68,8 +76,12 @@ impl Postconf {
 
     /// The installed Postfix.
     pub(super) fn read(&self) -> Result<Postfix, PostconfError> {
-        let entries = entries(&self.ask(&["-M"])?);
-        let overrides = assignments(&self.ask(&["-P"])?);
+        // What a release does not know it leaves out, with a warning. `-x` puts in what `$name` stands
+        // for, and what a default that is an expression comes to.
+        let parameters = assignments(&self.ask_for(&["-x"], PARAMETERS)?);
+        let is_of_old = is_of_old(parameters.get("compatibility_level"));
+        let entries = entries(&self.ask(&["-M"])?, is_of_old);
+        let overrides = assignments(&self.ask(&["-x", "-P"])?);
         let services = entries
             .iter()
             .filter(|entry| entry.command == "smtp")
@@ -80,15 +92,21 @@ impl Postconf {
             })
             .collect();
         Ok(Postfix {
-            parameters: self.values(PARAMETERS)?,
+            parameters,
+            written: assignments(&self.ask(PARAMETERS)?),
             services,
             entries: entries.into_iter().map(|entry| entry.name).collect(),
         })
     }
 
-    /// What holds for these parameters; those that the release does not know are left out.
-    fn values(&self, names: &[&str]) -> Result<BTreeMap<String, String>, PostconfError> {
-        Ok(assignments(&self.ask(names)?))
+    /// The directory that was given, where one was.
+    pub(super) fn config_directory(&self) -> Option<&Path> {
+        self.config_directory.as_deref()
+    }
+
+    /// The directory of the instance's configuration.
+    pub(super) fn instance(&self) -> Result<String, PostconfError> {
+        Ok(self.ask(&["-h", "config_directory"])?.trim().to_owned())
     }
 
     /// What `main.cf` itself sets, defaults left out.
@@ -126,6 +144,10 @@ impl Postconf {
     /// Takes an entry out of `master.cf`.
     pub(super) fn remove_service(&self, name: &str) -> Result<(), PostconfError> {
         self.ask(&["-M", "-X", name]).map(drop)
+    }
+
+    fn ask_for(&self, options: &[&str], names: &[&str]) -> Result<String, PostconfError> {
+        self.ask(&[options, names].concat())
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<String, PostconfError> {
@@ -176,15 +198,20 @@ struct Entry {
     command: String,
 }
 
-// master(5): service type private unpriv chroot wakeup maxproc command; chroot is "n" by default
-// since Postfix 3.0.
-fn entries(said: &str) -> Vec<Entry> {
+/// postfix.org, COMPATIBILITY_README: at level 0 the defaults are those before Postfix 3.0.
+fn is_of_old(compatibility_level: Option<&String>) -> bool {
+    compatibility_level.is_some_and(|level| level.split('.').next() == Some("0"))
+}
+
+// master(5): service type private unpriv chroot wakeup maxproc command. chroot is "n" where it is not
+// said, and was "y" before Postfix 3.0.
+fn entries(said: &str, is_of_old: bool) -> Vec<Entry> {
     said.lines()
         .filter_map(|line| {
             let words: Vec<&str> = line.split_ascii_whitespace().collect();
             Some(Entry {
                 name: format!("{}/{}", words.first()?, words.get(1)?),
-                chrooted: *words.get(4)? == "y",
+                chrooted: matches!((*words.get(4)?, is_of_old), ("y", _) | ("-", true)),
                 command: (*words.get(7)?).to_owned(),
             })
         })
@@ -212,7 +239,9 @@ mod tests {
                     smtp       unix  -       -       y       -       -       smtp\n\
                     relay      unix  -       -       -       -       -       smtp -o x=y\n\
                     \n";
-        let entries = entries(said);
+        assert!(entries(said, true).iter().all(|entry| entry.chrooted));
+        assert!(is_of_old(Some(&"0".to_owned())) && !is_of_old(Some(&"3.9".to_owned())));
+        let entries = entries(said, false);
         let names: Vec<(&str, bool, &str)> = entries
             .iter()
             .map(|entry| (entry.name.as_str(), entry.chrooted, entry.command.as_str()))

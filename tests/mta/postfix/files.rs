@@ -18,13 +18,58 @@ const POSTDROP_GROUP: u32 = 102;
 
 /// Makes the folders of a host with this root.
 pub(super) fn install(root: &Path, directory: &Path) {
-    let etc = directory.join("etc");
+    install_debian(root, directory);
+    let master = directory.join("etc/postfix/master.cf");
+    let text = master_cf(&fs::read_to_string(&master).unwrap());
+    fs::write(master, text).unwrap();
+    fs::create_dir(directory.join("spool").join(SOCKETS)).unwrap();
+}
+
+/// Makes the folders of a host whose Postfix is as Debian's package leaves it, and in `debian` a root of
+/// its own.
+pub(super) fn install_fresh(root: &Path, directory: &Path) {
+    install_debian(root, directory);
+    copy(root, &directory.join("debian"));
+    for folder in ["debian/usr/local/bin", "debian/run", "etc/sysctl.d"] {
+        fs::create_dir_all(directory.join(folder)).unwrap();
+    }
+    fs::write(directory.join("debian/usr/local/bin/sealpost"), "").unwrap();
+    // What Postfix's start copies into the chroot, by a script that needs Perl.
+    fs::create_dir_all(directory.join("spool/etc")).unwrap();
+    for name in ["resolv.conf", "hosts", "nsswitch.conf", "services"] {
+        let (from, to) = (format!("etc/{name}"), format!("spool/etc/{name}"));
+        fs::copy(directory.join(from), directory.join(to)).unwrap();
+    }
+    // The package puts these two together.
+    let debian = ["main.cf.debian", "main.cf.tls"]
+        .map(|name| fs::read_to_string(root.join("usr/share/postfix").join(name)).unwrap())
+        .concat();
+    let text = format!("{debian}\n{LABORATORY}");
+    fs::write(directory.join("etc/postfix/main.cf"), text).unwrap();
+}
+
+/// What the laboratory needs and no user has: nobody listens at `/dev/log`, and the addresses beside
+/// 127.0.0.1 belong to the small Internet. The host's name is what the package asks for.
+const LABORATORY: &str = "\
+myhostname = mail.sender.test
+maillog_file = /var/log/mail.log
+inet_interfaces = 127.0.0.1
+minimal_backoff_time = 3600s
+";
+
+fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp")
         .arg("--archive")
-        .args([&root.join("etc"), &etc])
+        .args([from, to])
         .status()
         .unwrap();
     assert!(status.success());
+}
+
+/// Debian's `/etc`, with the network of the laboratory, and the queue.
+fn install_debian(root: &Path, directory: &Path) {
+    let etc = directory.join("etc");
+    copy(&root.join("etc"), &etc);
     fs::create_dir_all(etc.join("ssl/certs")).unwrap();
     fs::create_dir_all(etc.join("default")).unwrap();
     for (name, text) in [
@@ -39,12 +84,9 @@ pub(super) fn install(root: &Path, directory: &Path) {
     ] {
         fs::write(etc.join(name), text).unwrap();
     }
-    let master = fs::read_to_string(etc.join("postfix/master.cf")).unwrap();
-    fs::write(etc.join("postfix/master.cf"), master_cf(&master)).unwrap();
     for folder in ["root", "log", "spool", "spool/pid"] {
         fs::create_dir(directory.join(folder)).unwrap();
     }
-    fs::create_dir(directory.join("spool").join(SOCKETS)).unwrap();
     for (folder, mode, group) in [
         ("data", 0o700, POSTFIX_GROUP),
         ("spool/active", 0o700, POSTFIX_GROUP),

@@ -1,0 +1,186 @@
+//! `docs/install/postfix.md`, typed line by line into a shell of a fresh Debian 13.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use sealpost_kit::Delivery;
+
+use crate::mta::{
+    laboratory::{Counted, Ready},
+    postfix::{PostfixHost, Status, Version},
+    wait_until,
+};
+
+const PAGE: &str = include_str!("../../../docs/install/postfix.md");
+
+/// What the laboratory needs and no user has: the small Internet is on addresses of loopback, its roots
+/// are its own, and the disk may be nearly full.
+const LABORATORY: &str = "\n[policy]\nallow_private_addresses = true\n\
+    extra_roots = [\"/etc/ssl/certs/ca-certificates.crt\"]\n[store]\nfree_space_min_mib = 0\n";
+
+/// A reader has names of their own, and asks about a domain there is.
+fn with_own_names(page: &str) -> String {
+    page.replace("example.com", "sender.test")
+        .replace("example.org", "sts-enforce.test")
+}
+
+/// The lines of the page that are typed as root. A here-document is one.
+fn typed_lines(page: &str) -> Vec<String> {
+    let mut typed = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(line) = line.strip_prefix("    # ") else {
+            continue;
+        };
+        let mut command = line.to_owned();
+        if line.contains("<<'END'") {
+            for line in lines.by_ref() {
+                let line = line.strip_prefix("    ").unwrap_or(line);
+                command.push('\n');
+                command.push_str(line);
+                if line == "END" {
+                    break;
+                }
+            }
+        }
+        typed.push(command);
+    }
+    typed
+}
+
+/// A program in the host's root, as root has it at a terminal.
+fn as_root(host: &PostfixHost, program: &str) -> Command {
+    let mut command = host.command(program);
+    command
+        .env_clear()
+        .env("HOME", "/root")
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin");
+    command
+}
+
+/// A shell at a terminal, which keeps what it was told before.
+struct Shell {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Shell {
+    fn start(host: &PostfixHost) -> Self {
+        let mut child = as_root(host, "sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        input.write_all(b"exec 2>&1\n").unwrap();
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    /// Types a command that must succeed, and gives what it says.
+    fn types(&mut self, command: &str) -> String {
+        write!(self.input, "{command}\necho \"=== $?\"\n").unwrap();
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            let length = self.output.read_line(&mut line).unwrap();
+            assert_ne!(length, 0, "the shell has ended: {command}\n{said}");
+            if let Some((before, status)) = line.split_once("=== ") {
+                said.push_str(before);
+                assert_eq!(status.trim_end(), "0", "{command}\n{said}");
+                return said;
+            }
+            said.push_str(&line);
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// The second terminal. What it runs ends with the host.
+fn second_terminal(host: &PostfixHost, command: &str) -> Child {
+    let ready = Ready::bind(host.path("log/notify"));
+    let log = host.path("daemon.log");
+    let child = as_root(host, "sh")
+        .args(["-c", command])
+        .env("NOTIFY_SOCKET", "/var/log/notify")
+        .stderr(fs::File::create(log).unwrap())
+        .spawn()
+        .unwrap();
+    ready.wait(|| host.daemon_log());
+    child
+}
+
+fn counted(shell: &mut Shell, domain: &str) -> Vec<Counted> {
+    let mut counted = Vec::new();
+    wait_until(&format!("a session of {domain}"), || {
+        let said = shell.types(&format!("sealpost sessions --domain {domain} --json"));
+        counted = Counted::all(&serde_json::from_str(&said).unwrap());
+        !counted.is_empty()
+    });
+    counted
+}
+
+#[test]
+fn what_the_page_has_typed_makes_a_fresh_debian_13_keep_to_policies_and_count() {
+    let Some(host) = PostfixHost::fresh(Version::V3_10) else {
+        return;
+    };
+    let mut shell = Shell::start(&host);
+    let mut terminal = None;
+    let mut said = Vec::new();
+    for command in typed_lines(&with_own_names(PAGE)) {
+        println!("# {command}");
+        if command == "sealpost serve" {
+            terminal = Some(second_terminal(&host, &command));
+        } else {
+            let answer = shell.types(&command);
+            println!("{answer}");
+            said.push((command.clone(), answer));
+        }
+        if command.contains("> /etc/sealpost/sealpost.toml") {
+            let file = host.path("etc/sealpost/sealpost.toml");
+            let mut file = fs::File::options().append(true).open(file).unwrap();
+            file.write_all(LABORATORY.as_bytes()).unwrap();
+        }
+    }
+    assert!(terminal.is_some(), "the page does not start the daemon");
+    let answer = |to: &str| -> &str {
+        let found = said.iter().find(|(command, _)| command.contains(to));
+        &found.unwrap_or_else(|| panic!("not on the page: {to}")).1
+    };
+    // What the page says that these lines do.
+    assert!(answer("config check").contains("v=DKIM1"));
+    assert!(answer("setup postfix --apply").contains("smtp_tlsrpt_enable = yes"));
+    assert!(answer("sealpost check").contains("enforce"));
+    assert!(answer("postmap -q").starts_with("secure match="));
+
+    // Not on the page: without it the log does not say that a certificate was verified.
+    shell.types("postconf -e smtp_tls_loglevel=1 && postfix reload");
+    let fates = host.send_to_each(&["sts-enforce.test", "sts-badcert.test"]);
+    let log = host.mail_log();
+    assert_eq!(fates[0].delivered, Delivery::TlsVerified, "{log}");
+    assert_eq!(fates[1].status, Status::Deferred, "{log}");
+    assert_eq!(
+        counted(&mut shell, "sts-enforce.test"),
+        [Counted::good("sts", 1)],
+        "{}",
+        host.daemon_log()
+    );
+    let bad = counted(&mut shell, "sts-badcert.test");
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    assert_eq!((bad[0].successes, bad[0].failures), (0, 1), "{bad:?}");
+}
