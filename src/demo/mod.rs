@@ -152,8 +152,10 @@ async fn stage(
         progress,
         "the small Internet is up: {domains} recipient domains"
     )?;
-    // The daemon's day begins at noon, so that midnight cannot come between two messages.
-    let day = SystemClock.now().day();
+    // The daemon's day begins at noon, so that midnight cannot come between two messages. It is the day
+    // before, so that it ends in the past: a verifier refuses a signature from the future
+    // (RFC 6376 s3.5, t=).
+    let day = SystemClock.now().day().previous();
     folder.set_clock(day.first_second().plus_seconds(SECONDS_PER_DAY / 2))?;
     let daemon = Daemon::start(&programs.sealpost, &folder).await?;
     writeln!(progress, "the daemon is ready")?;

@@ -138,7 +138,13 @@ impl PostfixLog {
                 looked = self.look() => self.note(looked),
             }
         }
-        match timeout(LAST_LINES_WITHIN, self.look()).await {
+        // A read that was given up may have met the end before the last lines came, and says so to
+        // whoever reads next.
+        let last = async {
+            self.look().await?;
+            self.look().await
+        };
+        match timeout(LAST_LINES_WITHIN, last).await {
             Ok(looked) => self.note(looked),
             Err(_elapsed) => tracing::warn!("the last lines of Postfix's log were not all read"),
         }

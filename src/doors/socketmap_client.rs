@@ -34,7 +34,10 @@ use super::{
     socketmap_request::{self, MapName, REQUEST_OCTETS_MAX, UnknownMap},
     socketmap_worded::Worded,
 };
-use crate::{hook::Answer, quick_hash::QuickHasher};
+use crate::{
+    hook::{Answer, Asker},
+    quick_hash::QuickHasher,
+};
 
 /// What a client speaks on.
 pub(super) trait Stream: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static {}
@@ -284,10 +287,13 @@ impl<S: Stream> Client<S> {
                 "mail must wait: Postfix calls it a client TLS configuration problem"
             );
         }
-        if let Some(asker) = worded.asker
-            && self.is_news(domain, (&answer.requirement.policy, worded.told))
-        {
+        let Some(asker) = worded.asker else {
+            return;
+        };
+        if self.is_news(domain, (&answer.requirement.policy, worded.told)) {
             self.desk.hook.answered(answer, asker);
+        } else if asker == Asker::Telling {
+            self.desk.hook.answered(answer, Asker::TellingAgain);
         }
     }
 

@@ -202,10 +202,15 @@ impl Engine {
         let Some(findings) = self.looks.of(domain, group.at) else {
             return;
         };
+        // Where there is no other host to go on to, each question began an attempt.
+        let further = match findings.hosts.as_slice() {
+            [_] => group.further,
+            _ => 0,
+        };
         let attempts = Attempts {
             at: group.at,
             answered: &group.answered,
-            silent: group.silent,
+            silent: group.silent.saturating_add(further),
             followed: group.followed,
             excluded_met: group.excluded_met,
             told_at: self.last_answers.told_at(domain),

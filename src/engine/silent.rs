@@ -42,18 +42,44 @@ pub(super) struct Group {
     pub(super) answered: Arc<Answered>,
     /// How many there are that nothing was told of.
     pub(super) silent: u32,
+    /// How many questions more there are that nothing was told of, each for another MX host of such an
+    /// attempt or for another attempt.
+    pub(super) further: u32,
     /// How many more, which a told session followed.
     pub(super) followed: u32,
     /// In how many of these the MTA met a host that the policy excludes.
     pub(super) excluded_met: u32,
 }
 
+/// What a policy question begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// An attempt.
+    First,
+    /// Another attempt, or the next MX host of one.
+    Further,
+}
+
+impl Group {
+    fn count(&mut self, step: Step, now: Timestamp) {
+        if self.silent == 0 && self.further == 0 {
+            self.at = now;
+        }
+        let counted = match step {
+            Step::First => &mut self.silent,
+            Step::Further => &mut self.further,
+        };
+        *counted = counted.saturating_add(1);
+    }
+}
+
 impl Pending {
-    /// An attempt, answered so.
+    /// An attempt, or what may be one, answered so.
     pub(super) fn add(
         &self,
         domain: &PolicyDomain,
         answered: &Arc<Answered>,
+        step: Step,
         now: Timestamp,
         silent_seconds: i64,
     ) {
@@ -78,21 +104,21 @@ impl Pending {
                 if is_open(group) {
                     group.last_at = now;
                 }
-                if group.silent == 0 {
-                    group.at = now;
-                }
-                group.silent = group.silent.saturating_add(1);
+                group.count(step, now);
             }
             _ if has_room => {
-                groups.push(Group {
+                let mut group = Group {
                     begun_at: now,
                     last_at: now,
                     at: now,
                     answered: Arc::clone(answered),
-                    silent: 1,
+                    silent: 0,
+                    further: 0,
                     followed: 0,
                     excluded_met: 0,
-                });
+                };
+                group.count(step, now);
+                groups.push(group);
                 queue.order.push_back(domain.clone());
             }
             _ => {}
@@ -108,6 +134,7 @@ impl Pending {
         for group in groups {
             group.followed = group.followed.saturating_add(group.silent);
             group.silent = 0;
+            group.further = 0;
             let met = excluded_met.min(group.followed.saturating_sub(group.excluded_met));
             group.excluded_met += met;
             excluded_met -= met;
@@ -200,9 +227,9 @@ mod tests {
     fn attempts_at_about_one_time_wait_together() {
         let (pending, answered) = (Pending::default(), answered());
         for at in [1_000, 1_009, 1_010, 1_030] {
-            pending.add(&domain(0), &answered, Timestamp(at), SILENT);
+            pending.add(&domain(0), &answered, Step::First, Timestamp(at), SILENT);
         }
-        pending.add(&domain(1), &answered, Timestamp(1_040), SILENT);
+        pending.add(&domain(1), &answered, Step::First, Timestamp(1_040), SILENT);
         assert!(
             due(&pending, 1_168).is_empty(),
             "the second has waited 159 seconds"
@@ -221,20 +248,26 @@ mod tests {
     fn told_sessions_answer_for_those_before_them() {
         let (pending, answered) = (Pending::default(), answered());
         for at in [1_000, 1_000, 1_020] {
-            pending.add(&domain(0), &answered, Timestamp(at), SILENT);
+            pending.add(&domain(0), &answered, Step::First, Timestamp(at), SILENT);
         }
         pending.told(&domain(0), 0);
-        pending.add(&domain(0), &answered, Timestamp(1_025), SILENT);
+        pending.add(&domain(0), &answered, Step::First, Timestamp(1_025), SILENT);
         pending.told(&domain(1), 5);
         pending.told(&domain(0), 3);
-        pending.add(&domain(0), &answered, Timestamp(1_026), SILENT);
+        pending.add(&domain(0), &answered, Step::First, Timestamp(1_026), SILENT);
         assert_eq!(due(&pending, 2_000), ["1000 0+2-2", "1026 1+2-1"]);
     }
 
     #[test]
     fn a_clock_set_back_keeps_nothing_waiting_for_ever() {
         let (pending, answered) = (Pending::default(), answered());
-        pending.add(&domain(0), &answered, Timestamp(10_000), SILENT);
+        pending.add(
+            &domain(0),
+            &answered,
+            Step::First,
+            Timestamp(10_000),
+            SILENT,
+        );
         assert!(due(&pending, 9_990).is_empty());
         assert_eq!(due(&pending, 5_000), ["10000 1+0-0"]);
     }
@@ -243,11 +276,17 @@ mod tests {
     fn g6_groups_are_bounded_and_nothing_waits_longer_for_it() {
         let (pending, answered) = (Pending::default(), answered());
         for number in 0..GROUPS_MAX + 5 {
-            pending.add(&domain(number), &answered, Timestamp(1_000), SILENT);
+            pending.add(
+                &domain(number),
+                &answered,
+                Step::First,
+                Timestamp(1_000),
+                SILENT,
+            );
         }
         // For these there is a group, though its time is over.
         for at in [1_009, 1_100] {
-            pending.add(&domain(0), &answered, Timestamp(at), SILENT);
+            pending.add(&domain(0), &answered, Step::First, Timestamp(at), SILENT);
         }
         assert_eq!(pending.queue().domains.len(), GROUPS_MAX);
         let first = due(&pending, 1_169);

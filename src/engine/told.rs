@@ -7,6 +7,7 @@ use super::{
     findings::Look,
     last_answers::Remembered,
     settle::Silence,
+    silent::Step,
     waiting::{NoRoom, Waits},
 };
 use crate::{
@@ -29,6 +30,10 @@ impl Engine {
             return;
         };
         let domain = &applied.policy_domain;
+        let (asker, step) = match asker {
+            Asker::TellingAgain => (Asker::Telling, Step::Further),
+            _ => (asker, Step::First),
+        };
         // Most are given the answer that the one before was given.
         let again = self.last_answers.again(domain, answer, asker);
         let Some(answered) = again.or_else(|| self.take_new_answer(domain, answer, asker)) else {
@@ -39,7 +44,7 @@ impl Engine {
         if self.looks.silence == Silence::Inferred && answered.demand != Demand::Unnamed {
             let now = self.clock.now();
             self.pending
-                .add(domain, &answered, now, self.looks.silent_seconds);
+                .add(domain, &answered, step, now, self.looks.silent_seconds);
         }
     }
 
@@ -51,7 +56,7 @@ impl Engine {
     ) -> Option<Arc<Answered>> {
         let standing = self.answers.find(domain, &answer.requirement.policy)?;
         let with_names = match asker {
-            Asker::Telling => Demand::Named,
+            Asker::Telling | Asker::TellingAgain => Demand::Named,
             Asker::TellingUnnamed => Demand::Unnamed,
         };
         let answered = Answered {

@@ -69,7 +69,10 @@ pub enum Asker {
     /// Postfix 3.10 or later, given a policy with what its reports need, at the start of an attempt
     /// at delivery: it tells by datagram how its session went, where it tells that at all.
     Telling,
-    /// The same, where the policy came without what reports need (map name `QUERY`, or a policy too
+    /// The same, asked again by a client that was answered alike before: for another MX host of that
+    /// attempt, or for another attempt.
+    TellingAgain,
+    /// As [`Telling`](Self::Telling), where the policy came without what reports need (map name `QUERY`, or a policy too
     /// large): what it tells will name no policy.
     TellingUnnamed,
 }

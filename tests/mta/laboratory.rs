@@ -84,12 +84,17 @@ impl Laboratory {
 
     /// Starts the real daemon, whose day begins at noon, with these sections for its doors.
     pub(crate) fn start_daemon(&self, doors: &str) -> Daemon<'_> {
+        self.start_daemon_of("sender.test", doors)
+    }
+
+    /// The same where the mail and the reports are another domain's.
+    pub(crate) fn start_daemon_of(&self, domain: &str, doors: &str) -> Daemon<'_> {
         let selectors = ["rsa", "ed25519"].map(|selector| {
             format!("[[dkim]]\nselector = \"{selector}\"\nkey = \"internet/{selector}.pem\"\n")
         });
         let config = format!(
-            "[sender]\norganization = \"Sender\"\ncontact = \"tlsrpt@sender.test\"\n\
-             host_name = \"mail.sender.test\"\n\
+            "[sender]\norganization = \"Sender\"\ncontact = \"tlsrpt@{domain}\"\n\
+             host_name = \"mail.{domain}\"\n\
              [policy]\nextra_roots = [\"internet/ca.pem\"]\nallow_private_addresses = true\n\
              [store]\npath = \"store\"\nfree_space_min_mib = 0\n\
              [deliver]\nvia = \"relay\"\nrelay = \"127.0.0.1:25\"\n\
@@ -298,7 +303,12 @@ impl Daemon<'_> {
 
     /// How many sessions are counted so far, of all domains.
     pub(crate) fn counted_in_all(&self) -> u64 {
-        let sessions = self.json(&["sessions", "--day", &self.day.to_string(), "--json"]);
+        self.counted_on(self.day)
+    }
+
+    /// The same for another day than the daemon's.
+    pub(crate) fn counted_on(&self, day: UtcDay) -> u64 {
+        let sessions = self.json(&["sessions", "--day", &day.to_string(), "--json"]);
         let domains = sessions["domains"].as_array().unwrap();
         domains
             .iter()
@@ -313,6 +323,24 @@ impl Daemon<'_> {
     pub(crate) fn end_day(&self) -> Output {
         self.laboratory.set_clock(self.day.next(), 60);
         self.command(&["report", "send", "--day", &self.day.to_string(), "--json"])
+    }
+
+    /// Ends the daemon's day as [`end_day`](Self::end_day) does, and lets it be noon of the next. Says
+    /// which day has ended.
+    pub(crate) fn live_on(&mut self) -> UtcDay {
+        // A day without reports is a failure of the command.
+        let sent = self.end_day();
+        let answer: Value = serde_json::from_slice(&sent.stdout).unwrap();
+        let nothing = answer["reports"].as_array().is_some_and(Vec::is_empty);
+        assert!(
+            sent.status.success() || nothing,
+            "{sent:?}\n{}",
+            self.laboratory.daemon_log()
+        );
+        let ended = self.day;
+        self.day = ended.next();
+        self.laboratory.set_clock(self.day, SECONDS_PER_DAY / 2);
+        ended
     }
 
     /// Ends it, as a power cut would.

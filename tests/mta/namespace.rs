@@ -84,6 +84,18 @@ impl Namespace {
         added.status.success()
     }
 
+    /// Lays a cable to another host. Each end has its own address, with the length of the network.
+    pub(crate) fn connect(&self, address: &str, other: &Self, other_address: &str) {
+        let other_holder = other.holder.id().to_string();
+        let peer = ["peer", "name", "cable", "netns", &other_holder];
+        let link = ["link", "add", "cable", "type", "veth"];
+        self.run("ip", &[&link[..], &peer].concat());
+        for (host, address) in [(self, address), (other, other_address)] {
+            host.run("ip", &["address", "add", address, "dev", "cable"]);
+            host.run("ip", &["link", "set", "cable", "up"]);
+        }
+    }
+
     /// Runs a command inside that must succeed.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Output {
         let output = self.command(program).args(arguments).output().unwrap();

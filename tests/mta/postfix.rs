@@ -124,14 +124,22 @@ impl PostfixHost {
 
     /// The same with more of its configuration: settings of the socketmap, if any, and then sections.
     pub(crate) fn start_daemon_with(&self, sections: &str) -> Daemon<'_> {
+        self.start_daemon_of("sender.test", sections)
+    }
+
+    /// The same where the mail and the reports are another domain's.
+    pub(crate) fn start_daemon_of(&self, domain: &str, sections: &str) -> Daemon<'_> {
         let tlsrpt = match self.version {
             Version::V3_10 => socket_section("tlsrpt_socket", "tlsrpt"),
             Version::V3_7 => "[tlsrpt_socket]\npath = \"\"\n".to_owned(),
         };
-        self.laboratory.start_daemon(&format!(
-            "[plugin_socket]\npath = \"plugin.sock\"\n{tlsrpt}{}{sections}",
-            socket_section("socketmap", "socketmap"),
-        ))
+        self.laboratory.start_daemon_of(
+            domain,
+            &format!(
+                "[plugin_socket]\npath = \"plugin.sock\"\n{tlsrpt}{}{sections}",
+                socket_section("socketmap", "socketmap"),
+            ),
+        )
     }
 
     /// A socket of the daemon's, as seen from outside: `socketmap` or `tlsrpt`.

@@ -1,8 +1,11 @@
 //! Real Postfix, of Debian 13 and of Debian 12: the ground that everything else with Postfix stands on.
 
+mod earlier;
 mod edges;
+mod loop_trial;
 mod matrix;
 mod setup;
+mod silence;
 mod typed;
 
 use std::{os::unix::net::UnixDatagram, time::Duration};

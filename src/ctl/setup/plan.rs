@@ -108,6 +108,9 @@ pub(super) fn plan(postfix: &Postfix, config: &Config, machine: &Machine) -> Res
     planner.roots(machine);
     if version >= Version::TELLS {
         planner.outcomes();
+        if !config.postfix_log.path.as_os_str().is_empty() {
+            planner.log_level();
+        }
     } else {
         planner.log_of_old_release(machine);
         planner.report_mail();
@@ -301,16 +304,20 @@ impl Planner<'_> {
         }
     }
 
-    /// Before 3.10 the log is all there is.
-    fn log_of_old_release(&mut self, machine: &Machine) {
+    /// Without a line for each TLS session the log does not say which were in the clear.
+    fn log_level(&mut self) {
         if self.postfix.value("smtp_tls_loglevel") == "0" {
             self.set(
                 "smtp_tls_loglevel",
                 "1",
-                "a line in the log for each TLS session: before 3.10 Postfix tells of its sessions \
-                 nowhere else",
+                "a line in the log, which Sealpost reads, for each TLS session",
             );
         }
+    }
+
+    /// Before 3.10 the log is all there is.
+    fn log_of_old_release(&mut self, machine: &Machine) {
+        self.log_level();
         let own = self.postfix.value("maillog_file");
         let file = match &machine.mail_log {
             _ if !own.is_empty() => own.to_owned(),

@@ -11,10 +11,10 @@ use crate::mta::{
 };
 
 /// What Postfix does not tell is inferred soon.
-const SOON: &str = "[probe]\nsilent_seconds = 3\n";
+pub(super) const SOON: &str = "[probe]\nsilent_seconds = 3\n";
 
 /// Sends a message to these, and says what became of it for each.
-fn send_with(host: &PostfixHost, headers: &str, recipients: &[&str]) -> Vec<Fate> {
+pub(super) fn send_with(host: &PostfixHost, headers: &str, recipients: &[&str]) -> Vec<Fate> {
     let submitted = host.submit(Message {
         sender: SENDER,
         headers,
@@ -24,7 +24,7 @@ fn send_with(host: &PostfixHost, headers: &str, recipients: &[&str]) -> Vec<Fate
 }
 
 /// It went by TLS with all that a policy demands.
-fn assert_verified(host: &PostfixHost, fate: &Fate) {
+pub(super) fn assert_verified(host: &PostfixHost, fate: &Fate) {
     let seen = fate.delivered;
     let log = host.mail_log();
     assert_eq!(seen, Delivery::TlsVerified, "{}\n{log}", fate.line);
@@ -32,13 +32,13 @@ fn assert_verified(host: &PostfixHost, fate: &Fate) {
 
 /// Everything of before is counted when this is: what is told is read in its order, and what is
 /// inferred is due in the order of the attempts.
-fn let_pass(host: &PostfixHost, daemon: &Daemon<'_>) {
+pub(super) fn let_pass(host: &PostfixHost, daemon: &Daemon<'_>) {
     let domain = "plain-nostarttls.test";
     assert_eq!(host.send(domain).delivered, Delivery::Plain);
     daemon.counted(domain, 1);
 }
 
-fn counter(daemon: &Daemon<'_>, name: &str) -> u64 {
+pub(super) fn counter(daemon: &Daemon<'_>, name: &str) -> u64 {
     let status = daemon.json(&["status", "--json"]);
     let counters = status["counters"].as_array().unwrap();
     let found = counters.iter().find(|each| each["name"] == name);
@@ -48,7 +48,7 @@ fn counter(daemon: &Daemon<'_>, name: &str) -> u64 {
 }
 
 /// How many connections a mail host had on which mail was offered.
-fn connections(host: &PostfixHost, mx: &str) -> usize {
+pub(super) fn connections(host: &PostfixHost, mx: &str) -> usize {
     let sessions = host.ask("sessions");
     let all = sessions.as_array().unwrap().iter();
     all.filter(|session| session["mx"] == mx && session["mail"] == Value::Bool(true))
@@ -374,4 +374,28 @@ fn without_looks_what_nobody_checked_is_counted_as_told() {
     for domain in silent {
         assert_eq!(daemon.counted_now(domain), [], "{domain}");
     }
+}
+
+/// One smtp process sends them all: it asks for each, on one connection to the socketmap.
+#[test]
+fn each_session_in_the_clear_is_inferred_where_there_is_one_mx() {
+    let Some(host) = PostfixHost::start(Version::V3_10, &[]) else {
+        return;
+    };
+    let daemon = host.start_daemon_with(SOON);
+    for _ in 0..3 {
+        assert_eq!(
+            host.send("plain-nostarttls.test").delivered,
+            Delivery::Plain
+        );
+        assert_eq!(host.send("sts-wrongmx.test").status, Status::Deferred);
+    }
+    let clear = daemon.counted("plain-nostarttls.test", 3);
+    assert_eq!((clear[0].successes, clear[0].failures), (0, 3), "{clear:?}");
+    let excluded = daemon.counted("sts-wrongmx.test", 3);
+    assert_eq!(
+        (excluded[0].successes, excluded[0].failures),
+        (0, 3),
+        "{excluded:?}"
+    );
 }

@@ -306,6 +306,9 @@ async fn d10_each_client_is_expected_to_tell_once_of_each_domain() {
         "plain.test Telling",
         "slow.test Telling",
         "long.test TellingUnnamed",
+        "enforce.test TellingAgain",
+        "plain.test TellingAgain",
+        "slow.test TellingAgain",
         "enforce.test TellingUnnamed",
     ];
     let expected: Vec<_> = expected.iter().chain(&expected).copied().collect();

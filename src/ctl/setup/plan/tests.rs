@@ -74,6 +74,14 @@ fn traps(plan: &Plan) -> String {
 }
 
 #[test]
+fn where_the_log_is_read_it_says_when_tls_is_up() {
+    let mut config = config();
+    config.postfix_log.path = "/var/log/mail.log".into();
+    let plan = plan(&postfix("3.10.13", &[]), &config, &machine()).unwrap();
+    assert!(set(&plan).contains(&"smtp_tls_loglevel=1".to_owned()));
+}
+
+#[test]
 fn a_fresh_postfix_that_tells_its_sessions() {
     let plan = plan(&postfix("3.10.13", &[]), &config(), &machine()).unwrap();
     assert_eq!(
