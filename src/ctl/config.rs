@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     clock::{Clock as _, SystemClock, UtcDay},
     config::{
-        ConfigError, Loaded, Via, explain,
+        Config, ConfigError, Loaded, Via, explain,
         load::{DEFAULT_PATH, load},
     },
     daemon::parts::publisher,
@@ -186,6 +187,28 @@ fn problems(failure: &Failure) -> Vec<CheckedProblem> {
     each.collect()
 }
 
+/// Where Postfix asks for policies.
+fn asked_by_postfix(config: &Config) -> String {
+    let path = config.socketmap.path.display().to_string();
+    let addresses = config.socketmap.listen.iter().map(ToString::to_string);
+    list(iter::once(path).chain(addresses))
+}
+
+/// Where Postfix tells how its sessions went.
+fn told_by_postfix(config: &Config) -> String {
+    let paths = [&config.tlsrpt_socket.path, &config.postfix_log.path];
+    list(paths.map(|path| path.display().to_string()).into_iter())
+}
+
+/// Those that are not empty.
+fn list(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = all.filter(|one| !one.is_empty()).collect();
+    if all.is_empty() {
+        return "nowhere".to_owned();
+    }
+    all.join(", ")
+}
+
 /// A good file in words.
 fn amounts_to(loaded: &Loaded, records: &[DkimRecord], path: &Path, today: UtcDay) -> String {
     let config = &loaded.config;
@@ -224,6 +247,8 @@ fn amounts_to(loaded: &Loaded, records: &[DkimRecord], path: &Path, today: UtcDa
         ("resolvers", resolver),
         ("store", config.store.path.display().to_string()),
         ("MTAs ask", config.plugin_socket.path.display().to_string()),
+        ("Postfix asks", asked_by_postfix(config)),
+        ("Postfix tells", told_by_postfix(config)),
         (
             "operators ask",
             config.control_socket.path.display().to_string(),

@@ -51,6 +51,17 @@ fn typed_lines(page: &str) -> Vec<String> {
     typed
 }
 
+/// The lines that the page has for `main.cf` of Postfix 3.10.
+fn lines_of_main_cf(page: &str) -> Vec<&str> {
+    let (_, after) = page.split_once("it is this in `main.cf`:\n\n").unwrap();
+    let lines: Vec<&str> = after
+        .lines()
+        .map_while(|line| line.strip_prefix("    "))
+        .collect();
+    assert!(lines.len() > 3, "{lines:?}");
+    lines
+}
+
 /// A shell at a terminal, which keeps what it was told before.
 struct Shell {
     child: Child,
@@ -159,11 +170,17 @@ fn what_the_page_has_typed_makes_a_fresh_debian_13_keep_to_policies_and_count() 
     assert!(answer("setup postfix --apply").contains("smtp_tlsrpt_enable = yes"));
     assert!(answer("sealpost check").contains("enforce"));
     assert!(answer("postmap -q").starts_with("secure match="));
+    // What the page says to set by hand is what is set.
+    let set = shell.types("postconf -n");
+    for line in lines_of_main_cf(PAGE) {
+        assert!(set.lines().any(|one| one == line), "{line}: {set}");
+    }
 
     // Not on the page: without it the log does not say that a certificate was verified.
     shell.types("postconf -e smtp_tls_loglevel=1 && postfix reload");
     let fates = host.send_to_each(&["sts-enforce.test", "sts-badcert.test"]);
     let log = host.mail_log();
+    assert!(log.contains("TLSRPT: status="), "{log}");
     assert_eq!(fates[0].delivered, Delivery::TlsVerified, "{log}");
     assert_eq!(fates[1].status, Status::Deferred, "{log}");
     assert_eq!(
