@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     config::OverrideMode,
     hook::{Answer, Asker, decide::STS_MX_MISMATCH},
-    policy::{Mode, PolicyDomain, PolicyType, StsStanding},
+    policy::{PolicyDomain, PolicyType, StsStanding},
     record::{
         SessionRecord, Verdict,
         reconcile::{Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, reconcile},
@@ -78,15 +78,13 @@ impl Engine {
     /// so.
     fn look_for(&self, answered: &Answered) -> Option<Look> {
         let inferred = self.looks.silence == Silence::Inferred;
-        match (answered.demand, &answered.standing.sts) {
-            (Demand::Named, _) => inferred.then_some(Look::HostsOnly),
-            (Demand::Nothing, StsStanding::InForce { kept, .. })
-                if kept.policy.mode != Mode::None =>
-            {
-                Some(Look::Probe)
+        match answered.demand {
+            Demand::Named => inferred.then_some(Look::HostsOnly),
+            Demand::Nothing => {
+                let unchecked = answered.standing.sts.held_to().is_some();
+                (inferred || unchecked).then_some(Look::Probe)
             }
-            (Demand::Nothing, _) => inferred.then_some(Look::Probe),
-            (Demand::Unnamed | Demand::Unknown, _) => None,
+            Demand::Unnamed | Demand::Unknown => None,
         }
     }
 

@@ -148,14 +148,9 @@ pub fn unknown(domain: &PolicyDomain, reason: &str, setting: WhenUnknown) -> Req
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, policy::FetchTrouble};
 
     fn standing(mode: Mode) -> Standing {
         Standing::for_test(mode, &["mx1.example.org", "*.mail.example.org"])
-    }
-
-    fn with(sts: StsStanding) -> Standing {
-        Standing::new("example.org".parse().unwrap(), sts)
     }
 
     /// `may`, `audit`, `verify` or `refuse`.
@@ -213,20 +208,14 @@ mod tests {
 
     #[test]
     fn b31_without_a_policy_mail_is_opportunistic() {
-        let trouble = FetchTrouble {
-            result: ResultType::StsPolicyFetchError,
-            reason: "http-status-404".to_owned(),
-            id: "1".to_owned(),
-            at: Timestamp(0),
-        };
         check(
-            &with(StsStanding::NotAnnounced),
+            &Standing::without_policy("example.org".parse().unwrap()),
             "mx.elsewhere.example",
             None,
             "may",
         );
         check(
-            &with(StsStanding::Unfetched(trouble)),
+            &Standing::unfetched_for_test(),
             "mx.elsewhere.example",
             None,
             "may",

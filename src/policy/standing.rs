@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
 
-use super::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain};
+use super::{AppliedPolicy, Fingerprint, KeptPolicy, Mode, PolicyDomain};
 use crate::clock::Timestamp;
 
 /// Everything the hook needs to answer for one recipient domain. Made once when something new is
@@ -51,6 +51,19 @@ pub struct FetchTrouble {
     pub at: Timestamp,
 }
 
+impl StsStanding {
+    /// The policy that sessions are held to: enforced or only reported, it is evaluated alike (D9).
+    // RFC 8461 s5: mode "none" is as if there were no policy.
+    // OURS: and is counted as none (D8).
+    #[must_use]
+    pub fn held_to(&self) -> Option<&Arc<KeptPolicy>> {
+        match self {
+            Self::InForce { kept, .. } => Some(kept).filter(|kept| kept.policy.mode != Mode::None),
+            Self::NotAnnounced | Self::Unfetched(_) => None,
+        }
+    }
+}
+
 impl Standing {
     /// What is known of a domain.
     #[must_use]
@@ -89,8 +102,22 @@ impl Standing {
 
 #[cfg(test)]
 impl Standing {
+    /// `example.org` announces a policy that could not be had: its policy host said 404 in 1970.
+    pub(crate) fn unfetched_for_test() -> Self {
+        let trouble = FetchTrouble {
+            result: ResultType::StsPolicyFetchError,
+            reason: "http-status-404".to_owned(),
+            id: "1".to_owned(),
+            at: Timestamp(0),
+        };
+        Self::new(
+            "example.org".parse().unwrap(),
+            StsStanding::Unfetched(trouble),
+        )
+    }
+
     /// What holds for `example.org`: a policy of this mode and these `mx`, kept since 1970.
-    pub(crate) fn for_test(mode: super::Mode, mx: &[&str]) -> Self {
+    pub(crate) fn for_test(mode: Mode, mx: &[&str]) -> Self {
         let policy = super::StsPolicy {
             mode,
             max_age_seconds: 86_400,

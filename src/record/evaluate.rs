@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{SECONDS_PER_DAY, Timestamp},
     hook::decide::STS_MX_MISMATCH,
-    policy::{Mode, MxHost, MxPattern, Standing, StsStanding},
+    policy::{KeptPolicy, MxHost, Standing, StsStanding},
 };
 
 /// Evaluates a session; `None` when it was no TLS session and is not counted (RFC 8460 s4.3.4).
@@ -42,29 +42,21 @@ pub fn evaluate(
         reason,
         ..met(session, host.as_ref())
     };
-    let patterns = match &standing.sts {
-        StsStanding::InForce { kept, .. } if kept.policy.mode != Mode::None => {
-            Some(&kept.policy.mx)
-        }
-        // OURS: mode "none" is counted as no policy (D8).
-        _ => None,
-    };
+    let held_to = standing.sts.held_to();
     // RFC 8460 s4.2.1: without a policy that was had, a session succeeds when TLS is up, whatever
     // the certificate.
-    let mut failures: Vec<Failure> = if patterns.is_none() && established {
+    let mut failures: Vec<Failure> = if held_to.is_none() && established {
         Vec::new()
     } else {
         troubles.into_iter().map(of_session).collect()
     };
     // RFC 8461 s4.1: a good certificate does not make a wrong MX right. Modes "enforce" and
     // "testing" are evaluated alike (D9).
-    let listed = |patterns: &Vec<MxPattern>| {
-        session.mx.is_none()
-            || host
-                .as_ref()
-                .is_some_and(|host| patterns.iter().any(|one| one.matches(host)))
+    let listed = |kept: &KeptPolicy| {
+        let host = host.as_ref();
+        session.mx.is_none() || host.is_some_and(|host| kept.policy.allows(host))
     };
-    if patterns.is_some_and(|patterns| !listed(patterns)) {
+    if held_to.is_some_and(|kept| !listed(kept)) {
         // OURS: Postfix looks for the policy's names in the certificate, not for the host's. That they
         // are not there is the same failure; of the certificate itself nothing is known.
         if !leaf_is_known(&session.outcome) {
@@ -77,10 +69,8 @@ pub fn evaluate(
             failures.push(mismatch);
         }
     }
-    // RFC 8460 s4.3.2.2: an announced policy that could not be had fails every session of the
-    // domain, besides what else may fail (D12).
     if let StsStanding::Unfetched(trouble) = &standing.sts {
-        failures.push(Failure::of_policy(trouble.result, trouble.reason.clone()));
+        failures.push(trouble.into());
     }
     let verdict = if failures.is_empty() {
         Verdict::Success
@@ -138,7 +128,7 @@ mod tests {
     use sealpost_plugin_api::{Facts, StartTls, Verification};
 
     use super::*;
-    use crate::policy::FetchTrouble;
+    use crate::policy::Mode;
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -148,19 +138,6 @@ mod tests {
 
     fn none() -> Standing {
         Standing::without_policy("example.org".parse().unwrap())
-    }
-
-    fn unfetched() -> Standing {
-        let trouble = FetchTrouble {
-            result: ResultType::StsPolicyFetchError,
-            reason: "http-status-404".to_owned(),
-            id: "1".to_owned(),
-            at: NOW,
-        };
-        Standing::new(
-            "example.org".parse().unwrap(),
-            StsStanding::Unfetched(trouble),
-        )
     }
 
     fn check(standing: &Standing, mx: &str, outcome: Outcome<'_>, expected: &[&str]) {
@@ -209,7 +186,7 @@ mod tests {
             check(&without, unlisted, bad, &[]);
             check(&without, unlisted, clear, &["starttls-not-supported"]);
         }
-        let (unfetched, error) = (unfetched(), "sts-policy-fetch-error");
+        let (unfetched, error) = (Standing::unfetched_for_test(), "sts-policy-fetch-error");
         check(&unfetched, listed, good, &[error]);
         check(&unfetched, listed, bad, &[error]);
         check(

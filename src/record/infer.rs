@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    policy::{AppliedPolicy, Mode, PolicyType, StsStanding},
+    policy::{AppliedPolicy, KeptPolicy, PolicyType, StsStanding},
 };
 
 /// How long a TLS session may be resumed. Postfix does not tell of one that was
@@ -117,19 +117,13 @@ fn in_the_clear(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
     let reason = Source::Probe.mark(reason);
     let mut failures = vec![host.failure(ResultType::StarttlsNotSupported, reason)];
     let standing = &attempts.answered.standing;
-    match &standing.sts {
-        StsStanding::InForce { kept, .. }
-            if kept.policy.mode != Mode::None
-                && !kept.policy.allows(&host.host)
-                && !findings.are_older_than(kept) =>
-        {
-            failures.push(mx_mismatch(host));
-        }
-        StsStanding::InForce { .. } | StsStanding::NotAnnounced => {}
-        // RFC 8460 s4.3.2.2: as of every session of such a domain (D12).
-        StsStanding::Unfetched(trouble) => {
-            failures.push(Failure::of_policy(trouble.result, trouble.reason.clone()));
-        }
+    let excludes =
+        |kept: &KeptPolicy| !kept.policy.allows(&host.host) && !findings.are_older_than(kept);
+    if standing.sts.held_to().is_some_and(|kept| excludes(kept)) {
+        failures.push(mx_mismatch(host));
+    }
+    if let StsStanding::Unfetched(trouble) = &standing.sts {
+        failures.push(trouble.into());
     }
     Some(Inferred {
         policy: Arc::clone(standing.applied()),
@@ -181,7 +175,7 @@ fn without_tlsa(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<In
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{FetchTrouble, Standing};
+    use crate::policy::{Mode, Standing};
 
     const AT: Timestamp = Timestamp(1_800_000_000);
 
@@ -190,10 +184,9 @@ mod tests {
         Answered { standing, demand }
     }
 
-    fn without(trouble: Option<FetchTrouble>) -> Answered {
-        let sts = trouble.map_or(StsStanding::NotAnnounced, StsStanding::Unfetched);
+    fn nothing_demanded(standing: Standing) -> Answered {
         Answered {
-            standing: Standing::new("example.org".parse().unwrap(), sts),
+            standing,
             demand: Demand::Nothing,
         }
     }
@@ -283,13 +276,11 @@ mod tests {
             "audit" => sts(Mode::Enforce, Demand::Nothing),
             "testing" => sts(Mode::Testing, Demand::Nothing),
             "mode none" => sts(Mode::None, Demand::Nothing),
-            "none" => without(None),
-            "unfetched" => without(Some(FetchTrouble {
-                result: ResultType::StsPolicyFetchError,
-                reason: "http-status-404".to_owned(),
-                id: "1".to_owned(),
-                at: AT,
-            })),
+            "none" => {
+                let domain = "example.org".parse().unwrap();
+                nothing_demanded(Standing::without_policy(domain))
+            }
+            "unfetched" => nothing_demanded(Standing::unfetched_for_test()),
             other => panic!("{other}"),
         }
     }
@@ -325,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_was_told_and_what_is_newer_speak_against_it() {
-        let (enforce, plain) = (sts(Mode::Enforce, Demand::Named), without(None));
+        let (enforce, plain) = (answered("enforce"), answered("none"));
         let excluded = ["10 mx.elsewhere.example good", "20 mx1.example.org good"];
         let all_excluded = ["10 mx.elsewhere.example good"];
         let clear = ["10 mx1.example.org clear"];

@@ -10,7 +10,7 @@ use sealpost_plugin_api::ResultType;
 
 use crate::{
     clock::Timestamp,
-    policy::{AppliedPolicy, PolicyDomain},
+    policy::{AppliedPolicy, FetchTrouble, PolicyDomain},
 };
 
 pub mod certificate;
@@ -85,6 +85,14 @@ impl Failure {
             sending_ip: None,
             reason: Some(reason.into()),
         }
+    }
+}
+
+impl From<&FetchTrouble> for Failure {
+    // RFC 8460 s4.3.2.2: an announced policy that could not be had fails every session of the
+    // domain, besides what else may fail (D12).
+    fn from(trouble: &FetchTrouble) -> Self {
+        Self::of_policy(trouble.result, trouble.reason.clone())
     }
 }
 

@@ -19,9 +19,7 @@ use super::{
 use crate::{
     config::OverrideMode,
     hook::decide::{STS_MX_MISMATCH, decide},
-    policy::{
-        AppliedPolicy, KeptPolicy, Mode, MxHost, MxPattern, PolicyType, Standing, StsStanding,
-    },
+    policy::{AppliedPolicy, KeptPolicy, MxHost, MxPattern, PolicyType, Standing, StsStanding},
 };
 
 /// How an MTA that tells its sessions was answered for a domain.
@@ -161,27 +159,23 @@ fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
     let Answered { standing, demand } = known.answered;
     let counted = match &standing.sts {
         _ if known.overridden == Some(OverrideMode::Off) => as_told,
-        StsStanding::InForce { kept, .. } if kept.policy.mode != Mode::None => {
-            match (demand, &told.ending) {
-                (Demand::Nothing, Ending::Success) => return Reconciled::AsFound,
-                (Demand::Nothing, Ending::Failure(_)) | (Demand::Unnamed, _) => {
-                    Counted::told(told, standing.applied())
-                }
-                // Whoever was given a policy with its name would name it: this delivery holds to an
-                // answer from before.
-                (Demand::Named, _) => as_told,
-                (Demand::Unknown, _) => Counted::unchecked(told),
+        sts if sts.held_to().is_some() => match (demand, &told.ending) {
+            (Demand::Nothing, Ending::Success) => return Reconciled::AsFound,
+            (Demand::Nothing, Ending::Failure(_)) | (Demand::Unnamed, _) => {
+                Counted::told(told, standing.applied())
             }
-        }
+            // Whoever was given a policy with its name would name it: this delivery holds to an
+            // answer from before.
+            (Demand::Named, _) => as_told,
+            (Demand::Unknown, _) => Counted::unchecked(told),
+        },
         StsStanding::InForce { .. } | StsStanding::NotAnnounced => as_told,
-        // RFC 8460 s4.3.2.2: an announced policy that could not be had fails every session of the
-        // domain, besides what else may fail (D12).
         StsStanding::Unfetched(trouble) => {
             let mut failures = match &told.ending {
                 Ending::Success => Vec::new(),
                 Ending::Failure(failures) => failures.clone(),
             };
-            failures.push(Failure::of_policy(trouble.result, trouble.reason.clone()));
+            failures.push(trouble.into());
             Counted {
                 verdict: Verdict::Failure(failures),
                 ..Counted::told(told, standing.applied())
@@ -339,20 +333,9 @@ pub(super) fn mx_mismatch(host: &HostFinding) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, policy::FetchTrouble};
+    use crate::{clock::Timestamp, policy::Mode};
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
-
-    fn unfetched() -> Standing {
-        let trouble = FetchTrouble {
-            result: ResultType::StsPolicyFetchError,
-            reason: "http-status-404".to_owned(),
-            id: "1".to_owned(),
-            at: NOW,
-        };
-        let domain = "example.org".parse().unwrap();
-        Standing::new(domain, StsStanding::Unfetched(trouble))
-    }
 
     fn answered(standing: Standing, demand: Demand) -> Answered {
         Answered { standing, demand }
@@ -459,7 +442,7 @@ mod tests {
             "enforce" => sts(Mode::Enforce, demand),
             "testing" => sts(Mode::Testing, demand),
             "mode-none" => sts(Mode::None, demand),
-            "unfetched" => answered(unfetched(), demand),
+            "unfetched" => answered(Standing::unfetched_for_test(), demand),
             _ => none(),
         };
         let overridden = words.next().map(|word| match word {

@@ -22,7 +22,7 @@ use crate::{
     },
     hook::{AsyncHook as _, overrides::Overrides},
     observe::Counters,
-    policy::Standing,
+    policy::{Mode, Standing},
     record::{
         finding::DomainFindings,
         journal::{Journal, JournalReader},
