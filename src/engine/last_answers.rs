@@ -24,8 +24,16 @@ pub(super) struct LastAnswers(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<PolicyDomain, Remembered>,
-    old: HashMap<PolicyDomain, Remembered>,
+    young: HashMap<PolicyDomain, Kept>,
+    old: HashMap<PolicyDomain, Kept>,
+}
+
+/// What is held of a domain.
+#[derive(Debug, Default)]
+struct Kept {
+    remembered: Remembered,
+    /// The answer that `remembered.last` was made of, and who had it.
+    given: Option<(Arc<Answer>, Asker)>,
 }
 
 /// What is remembered of a domain.
@@ -33,8 +41,6 @@ struct Generations {
 pub(super) struct Remembered {
     /// How it was last answered.
     pub(super) last: Option<Arc<Answered>>,
-    /// The answer that `last` was made of, and who had it.
-    given: Option<(Arc<Answer>, Asker)>,
     /// How it was answered before that, under another policy.
     pub(super) before: Option<Arc<Answered>>,
     /// When one of its sessions was last told.
@@ -49,10 +55,10 @@ impl LastAnswers {
         answer: &Arc<Answer>,
         asker: Asker,
     ) -> Option<Arc<Answered>> {
-        self.with(domain, |remembered| {
-            let (given, to) = remembered.given.as_ref()?;
+        self.with(domain, |kept| {
+            let (given, to) = kept.given.as_ref()?;
             let is_same = Arc::ptr_eq(given, answer) && *to == asker;
-            remembered.last.clone().filter(|_| is_same)
+            kept.remembered.last.clone().filter(|_| is_same)
         })
     }
 
@@ -63,8 +69,9 @@ impl LastAnswers {
         answered: Answered,
         given: (Arc<Answer>, Asker),
     ) -> Arc<Answered> {
-        self.with(domain, |remembered| {
-            remembered.given = Some(given);
+        self.with(domain, |kept| {
+            kept.given = Some(given);
+            let remembered = &mut kept.remembered;
             if let Some(last) = &remembered.last
                 && **last == answered
             {
@@ -84,52 +91,54 @@ impl LastAnswers {
 
     /// The domain is held to have been answered so, unless it is known how it was.
     pub(super) fn presume(&self, domain: &PolicyDomain, presumed: Answered) -> Arc<Answered> {
-        self.with(domain, |remembered| {
-            let last = &mut remembered.last;
+        self.with(domain, |kept| {
+            let last = &mut kept.remembered.last;
             Arc::clone(last.get_or_insert_with(|| Arc::new(presumed)))
         })
     }
 
     /// A session of the domain is told. Gives what was remembered before.
     pub(super) fn told(&self, domain: &PolicyDomain, now: Timestamp) -> Remembered {
-        self.with(domain, |remembered| {
-            let before = remembered.clone();
-            remembered.told_at = Some(now);
+        self.with(domain, |kept| {
+            let before = kept.remembered.clone();
+            kept.remembered.told_at = Some(now);
             before
         })
     }
 
     /// How the domain was last answered, if that is remembered.
     pub(super) fn last(&self, domain: &PolicyDomain) -> Option<Arc<Answered>> {
-        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let young = generations.young.get(domain);
-        let remembered = young.or_else(|| generations.old.get(domain))?;
-        remembered.last.clone()
+        self.look_up(domain, |remembered| remembered.last.clone())
     }
 
     /// When a session of the domain was last told.
     pub(super) fn told_at(&self, domain: &PolicyDomain) -> Option<Timestamp> {
-        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let young = generations.young.get(domain);
-        young.or_else(|| generations.old.get(domain))?.told_at
+        self.look_up(domain, |remembered| remembered.told_at)
     }
 
-    fn with<T>(&self, domain: &PolicyDomain, work: impl FnOnce(&mut Remembered) -> T) -> T {
+    /// Reads without making room.
+    fn look_up<T>(
+        &self,
+        domain: &PolicyDomain,
+        read: impl FnOnce(&Remembered) -> Option<T>,
+    ) -> Option<T> {
+        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let young = generations.young.get(domain);
+        let kept = young.or_else(|| generations.old.get(domain))?;
+        read(&kept.remembered)
+    }
+
+    fn with<T>(&self, domain: &PolicyDomain, work: impl FnOnce(&mut Kept) -> T) -> T {
         // Maps are whole at every moment, whatever another thread died of.
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(remembered) = generations.young.get_mut(domain) {
-            return work(remembered);
+        if let Some(kept) = generations.young.get_mut(domain) {
+            return work(kept);
         }
         if generations.young.len() >= GENERATION_DOMAINS_MAX {
             generations.old = mem::take(&mut generations.young);
         }
-        let remembered = generations.old.remove(domain).unwrap_or_default();
-        work(
-            generations
-                .young
-                .entry(domain.clone())
-                .or_insert(remembered),
-        )
+        let kept = generations.old.remove(domain).unwrap_or_default();
+        work(generations.young.entry(domain.clone()).or_insert(kept))
     }
 }
 
