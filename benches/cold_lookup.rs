@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sealpost::{
@@ -35,8 +35,10 @@ use sealpost::{
 use sealpost_kit::{Answer, Authority, DnsServer, PolicyHost, PolicyHosts};
 use tokio::{runtime::Runtime, sync::watch};
 
+mod figures;
 mod threads;
 
+use figures::{now, say};
 use threads::cpu_of;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -294,15 +296,4 @@ fn show(what: &str, domains: usize, took: Duration, cpu_before: Duration) -> Out
         "{what:28} {rate:>6.0} domains/s, CPU {each:>8.1?} a domain"
     ));
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Where a line of figures goes.
-#[expect(clippy::print_stdout, reason = "figures are what a bench is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

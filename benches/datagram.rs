@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::time::{ClockId, clock_gettime};
@@ -37,7 +37,12 @@ use sealpost::{
 use sealpost_plugin_api::{Query, Session};
 use tokio::sync::watch;
 
+mod figures;
+mod random;
 mod world;
+
+use figures::{now, say};
+use random::mixed;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -128,14 +133,6 @@ fn datagram(random: u64) -> String {
     format!(
         r#"{{"dpv": "1","d": "{domain}","pr": "v=TLSRPTv1; rua=mailto:tls-reports@{domain},https://tls-reports.{domain}/v1/tlsrpt","policies":[{{{policy}{ending}]}}"#
     )
-}
-
-/// A number that looks random, the same in every run (splitmix64).
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// What it takes to read one that is not remembered.
@@ -481,15 +478,4 @@ fn cpu_time() -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
     Duration::new(seconds, nanoseconds)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Where a line of figures goes.
-#[expect(clippy::print_stdout, reason = "figures are what a bench is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -10,7 +10,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use sealpost::{
@@ -25,7 +25,10 @@ use tokio::{
     sync::watch,
 };
 
+mod figures;
 mod world;
+
+use figures::{now, say};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -178,15 +181,4 @@ fn ask(
         asked += at_once;
     }
     Ok(waits)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Where a line of figures goes.
-#[expect(clippy::print_stdout, reason = "figures are what a bench is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -6,13 +6,7 @@
 //! ceiling, measured in the same run, is a map in memory that counts the same records and writes
 //! nothing. Then a month of reported days is filled, sealed, read and forgotten.
 
-use std::{
-    collections::HashMap,
-    hint::black_box,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, hint::black_box, path::Path, sync::Arc, time::Duration};
 
 use sealpost::{
     clock::{SystemClock, UtcDay},
@@ -23,6 +17,12 @@ use sealpost::{
     store::{Batch, Counted, Recorder, SledStore, Store, TallyKey},
 };
 use sealpost_plugin_api::ResultType;
+
+mod figures;
+mod random;
+
+use figures::{now, say};
+use random::mixed;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -45,17 +45,6 @@ fn main() -> Outcome {
     ));
     record(&traffic, sessions)?;
     month(30, 100_000)
-}
-
-/// Where a line of figures goes.
-#[expect(clippy::print_stdout, reason = "figures are what a bench is for")]
-fn say(line: &str) {
-    println!("{line}");
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Sessions as an MTA would tell them: few domains get most of the mail.
@@ -111,14 +100,6 @@ impl Traffic {
             sessions: 1,
         })
     }
-}
-
-/// A number that looks random, the same in every run (splitmix64).
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 fn ceiling(traffic: &Traffic, sessions: usize) -> Duration {

@@ -48,6 +48,11 @@ use sealpost::{
 };
 use sealpost_plugin_api::ResultType;
 
+#[path = "../benches/random/mod.rs"]
+mod random;
+
+use random::mixed;
+
 const DAY: UtcDay = UtcDay(20_781);
 const DOMAINS: u64 = 2_000;
 const KILLS: u64 = 100;
@@ -730,14 +735,6 @@ fn seed() -> u64 {
     );
     println!("SEALPOST_TRIAL_SEED={seed}");
     seed
-}
-
-/// A number that looks random, the same in every run (splitmix64).
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the trials happen in real time")]
