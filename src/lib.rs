@@ -43,6 +43,7 @@ pub mod daemon;
 pub mod net;
 pub mod observe;
 mod quick_hash;
+mod recent;
 
 #[cfg(feature = "demo")]
 pub mod demo;

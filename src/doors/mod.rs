@@ -26,7 +26,6 @@ mod datagram_reading;
 mod line_reader;
 mod netstring;
 mod plugin_escape;
-mod recent;
 mod socketmap_client;
 mod socketmap_worded;
 mod tlsrpt_failure;

@@ -16,11 +16,10 @@
 
 use std::net::IpAddr;
 
-use super::{
-    postfix_line::{Connection, Delivery, LogLine, Peer, Process, Reported, Said, TlsUsed, Trust},
-    recent::Recent,
+use super::postfix_line::{
+    Connection, Delivery, LogLine, Peer, Process, Reported, Said, TlsUsed, Trust,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, recent::Recent};
 
 mod attempts;
 mod instance;

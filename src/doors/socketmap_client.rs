@@ -50,8 +50,8 @@ const READ_OCTETS: usize = 16_384;
 /// Replies are sent when they have come to this, before more requests are looked at.
 const REPLIES_OCTETS: usize = 65_536;
 
-/// A client of which so many domains are known is not counted as asking about another: what is
-/// inferred from questions must not be more than there was.
+/// Of a client of which so many domains are known, no question about another counts as the first:
+/// what is inferred from questions must not be more than there was.
 const DOMAINS_MAX: usize = 1_024;
 
 /// An idle client is looked at so often before it is let go.
@@ -66,7 +66,7 @@ pub(super) struct Client<S> {
     /// What has not been sent.
     replies: Vec<u8>,
     /// The domains it has asked about, each with how it was last answered, by their hashes. What has a
-    /// hash that another has is not counted, which is the safe side.
+    /// hash that another has does not count as the first, which is the safe side.
     asked: HashMap<u64, u64, BuildHasherDefault<QuickHasher>>,
     /// It has been told that it asks for a map that we do not have.
     misconfigured: bool,

@@ -2,16 +2,13 @@
 //!
 //! Bounded: two generations, the older forgotten when the younger is full.
 
-use std::{
-    collections::HashMap,
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     clock::Timestamp,
     hook::{Answer, Asker},
     policy::PolicyDomain,
+    recent::Recent,
     record::reconcile::Answered,
 };
 
@@ -19,13 +16,13 @@ use crate::{
 const GENERATION_DOMAINS_MAX: usize = 50_000;
 
 /// The memory of all domains.
-#[derive(Debug, Default)]
-pub(super) struct LastAnswers(Mutex<Generations>);
+#[derive(Debug)]
+pub(super) struct LastAnswers(Mutex<Recent<PolicyDomain, Kept>>);
 
-#[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<PolicyDomain, Kept>,
-    old: HashMap<PolicyDomain, Kept>,
+impl Default for LastAnswers {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(GENERATION_DOMAINS_MAX)))
+    }
 }
 
 /// What is held of a domain.
@@ -122,23 +119,16 @@ impl LastAnswers {
         domain: &PolicyDomain,
         read: impl FnOnce(&Remembered) -> Option<T>,
     ) -> Option<T> {
-        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let young = generations.young.get(domain);
-        let kept = young.or_else(|| generations.old.get(domain))?;
-        read(&kept.remembered)
+        read(&self.domains().get(domain)?.remembered)
     }
 
     fn with<T>(&self, domain: &PolicyDomain, work: impl FnOnce(&mut Kept) -> T) -> T {
-        // Maps are whole at every moment, whatever another thread died of.
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = generations.young.get_mut(domain) {
-            return work(kept);
-        }
-        if generations.young.len() >= GENERATION_DOMAINS_MAX {
-            generations.old = mem::take(&mut generations.young);
-        }
-        let kept = generations.old.remove(domain).unwrap_or_default();
-        work(generations.young.entry(domain.clone()).or_insert(kept))
+        self.domains().with(domain, work)
+    }
+
+    fn domains(&self) -> MutexGuard<'_, Recent<PolicyDomain, Kept>> {
+        // Whole at every moment, whatever another thread died of.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -219,8 +209,7 @@ mod tests {
                 assert!(remembered.last.is_some(), "lost after {number}");
             }
         }
-        let generations = answers.0.lock().unwrap();
-        let held = generations.young.len() + generations.old.len();
+        let held = answers.domains().len();
         assert!(held <= 2 * GENERATION_DOMAINS_MAX, "{held}");
     }
 }

@@ -71,6 +71,7 @@ const OF_A_DOOR: &[&str] = &[
     // What is asked, answered and told is made of these: values, and pure.
     "policy",
     "quick_hash",
+    "recent",
     "record::Failure",
     "record::told",
     "record::untrusted",

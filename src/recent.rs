@@ -5,7 +5,7 @@ use std::{borrow::Borrow, collections::HashMap, hash::Hash, mem};
 /// Values by their keys in two generations: when the younger is full it becomes the older, and what was
 /// the older is forgotten. What is asked for stays young.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     generation_max: usize,
@@ -13,7 +13,7 @@ pub(super) struct Recent<K, V> {
 
 impl<K: Eq + Hash, V> Recent<K, V> {
     /// Holds at most twice so many.
-    pub(super) fn new(generation_max: usize) -> Self {
+    pub(crate) fn new(generation_max: usize) -> Self {
         Self {
             young: HashMap::new(),
             old: HashMap::new(),
@@ -21,8 +21,21 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         }
     }
 
+    /// Works with the value of this key; a new one where there is none.
+    pub(crate) fn with<T>(&mut self, key: &K, work: impl FnOnce(&mut V) -> T) -> T
+    where
+        K: Clone,
+        V: Default,
+    {
+        // Most are young, and are found at once.
+        match self.young.get_mut(key) {
+            Some(value) => work(value),
+            None => work(self.of(key.clone())),
+        }
+    }
+
     /// The value of this key; a new one where there is none.
-    pub(super) fn of(&mut self, key: K) -> &mut V
+    pub(crate) fn of(&mut self, key: K) -> &mut V
     where
         V: Default,
     {
@@ -38,7 +51,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     /// The value of this key, if it is not forgotten.
-    pub(super) fn get<Q>(&self, key: &Q) -> Option<&V>
+    pub(crate) fn get<Q>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -47,7 +60,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     /// Forgets it.
-    pub(super) fn remove<Q>(&mut self, key: &Q)
+    pub(crate) fn remove<Q>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -56,8 +69,14 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.old.remove(key);
     }
 
+    /// How many values there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Every value.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.young.values_mut().chain(self.old.values_mut())
     }
 }
@@ -71,8 +90,8 @@ mod tests {
         let mut recent: Recent<u32, u32> = Recent::new(10);
         for number in 0..1_000 {
             *recent.of(number) = number;
-            *recent.of(5_000) += 1;
-            assert!(recent.young.len() + recent.old.len() <= 20);
+            recent.with(&5_000, |count| *count += 1);
+            assert!(recent.len() <= 20);
         }
         assert_eq!(recent.get(&5_000), Some(&1_000));
         assert_eq!(recent.get(&999), Some(&999));
