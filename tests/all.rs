@@ -4,3 +4,5 @@
 mod mta;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod skipped;

@@ -88,7 +88,7 @@ fn systemd_understands_the_units() {
         verify.arg(path);
     }
     let Ok(output) = verify.output() else {
-        eprintln!("SKIPPED: there is no systemd-analyze to read the units");
+        crate::skipped::skipped("there is no systemd-analyze to read the units");
         return;
     };
     assert!(

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::host::{Daemon, Host, is_root, until};
+use crate::skipped::skipped;
 
 const GOOD: &str = r#"{"d": "Correct.test.","pr": "v=TLSRPTv1; rua=mailto:tlsrpt@correct.test","policies":[{"policy-type":2,"policy-domain": "correct.test","policy-string":["version: STSv1","mode: enforce","mx: mx.correct.test","max_age: 604800"],"mx-host":["mx.correct.test"],"t":0,"f":0}]}"#;
 
@@ -207,7 +208,7 @@ fn d14_over_restarts_on_systemds_socket_nothing_is_lost_while_mail_goes_on() {
 #[test]
 fn a_burst_of_400_at_a_queue_of_512_loses_nothing() {
     if !is_root() {
-        eprintln!("SKIPPED: only root can make a namespace with another net.unix.max_dgram_qlen");
+        skipped("only root can make a namespace with another net.unix.max_dgram_qlen");
         return;
     }
     let host = host();
@@ -234,7 +235,7 @@ fn a_burst_of_400_at_a_queue_of_512_loses_nothing() {
 #[test]
 fn a_short_queue_of_the_kernel_is_warned_of_with_what_to_do() {
     if !is_root() {
-        eprintln!("SKIPPED: only root can make a namespace with another net.unix.max_dgram_qlen");
+        skipped("only root can make a namespace with another net.unix.max_dgram_qlen");
         return;
     }
     let host = host();

@@ -124,7 +124,7 @@ fn run_as_nobody(host: &Host, arguments: &[&str]) -> Output {
 #[test]
 fn users_who_are_not_let_in_are_told_so() {
     if !is_root() {
-        eprintln!("SKIPPED: only root can speak as another user");
+        crate::skipped::skipped("only root can speak as another user");
         return;
     }
     let mut host = Host::new();

@@ -141,7 +141,7 @@ fn start_on_a_small_disk(host: &Host) -> Option<Daemon> {
         .args(["--mount", "sh", "-c", &script, "sh", "true"])
         .output();
     if !is_root() || !probe.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("SKIPPED: only root with mount namespaces can fill a disk of its own");
+        crate::skipped::skipped("only root with mount namespaces can fill a disk of its own");
         return None;
     }
     host.write_config();
