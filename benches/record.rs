@@ -97,6 +97,7 @@ impl Traffic {
             policy: Arc::clone(policy),
             source: Source::Mta,
             verdict,
+            protection: None,
             sessions: 1,
         })
     }

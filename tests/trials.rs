@@ -435,6 +435,7 @@ fn session(random: u64, number: u64) -> SessionRecord {
         domain: domain.clone(),
         source: Source::Mta,
         verdict,
+        protection: None,
         sessions: 1,
     }
 }

@@ -11,11 +11,11 @@ use sealpost::{
     },
     hook::overrides::Overrides,
     net::{
-        dns::{Answer, Dns, DnsError, Mx, Security, Tlsa},
+        dns::{Answer, Dns, DnsError, Mx},
         https::{FetchError, PolicyHost},
     },
     observe::Counters,
-    policy::PolicyDomain,
+    policy::{PolicyDomain, dane::TlsaRecord},
     record::journal::{Journal, JournalReader},
     store::{MemoryStore, Store},
 };
@@ -63,7 +63,6 @@ impl Dns for World {
         let answer = Answer {
             values,
             time_to_live: Duration::from_secs(3_600),
-            security: Security::Unknown,
         };
         Box::pin(std::future::ready(Ok(answer)))
     }
@@ -83,7 +82,7 @@ impl Dns for World {
         })))
     }
 
-    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<TlsaRecord>, DnsError>> {
         Box::pin(std::future::ready(Err(DnsError::BadName {
             name: name.to_owned(),
         })))

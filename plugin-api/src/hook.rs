@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{Requirement, Session};
+use crate::{Presented, Requirement, Session, Verified};
 
 /// What an MTA calls. Implemented by Sealpost's engine (in process) and by any stand-in.
 ///
@@ -16,6 +16,13 @@ pub trait Hook: Send + Sync {
     /// is answered with [`Level::RefuseMx`](crate::Level::RefuseMx), and **that refusal is itself a
     /// failed session which Sealpost counts when it gives it**. A host must not report it again.
     fn policy(&self, query: &Query<'_>) -> Requirement;
+
+    /// Does the certificate chain that a server shows satisfy what was demanded of it?
+    ///
+    /// For hosts whose TLS library does no DANE, and for all that want one judge. Called during or
+    /// after the handshake; answers at once, without waiting for anybody. What was presented may be told
+    /// again with the session ([`Facts::chain_der`](crate::Facts::chain_der)).
+    fn verify(&self, presented: &Presented<'_>) -> Verified;
 
     /// How did one TLS session, or one attempt at it, go?
     ///
@@ -33,6 +40,9 @@ pub struct Query<'a> {
     pub domain: &'a str,
     /// The MX host about to be connected to: the name in the MX record, not its CNAME target.
     pub mx: Option<&'a str>,
+    /// The port that will be connected to, where it is not that of mail hosts: TLSA records belong to a
+    /// port (RFC 7672 s2.2.3).
+    pub port: Option<u16>,
     /// How long the host is ready to wait. Past it the answer is made from what is cached.
     pub deadline: Duration,
 }
@@ -47,6 +57,7 @@ impl<'a> Query<'a> {
         Self {
             domain,
             mx: None,
+            port: None,
             deadline: Self::DEADLINE_DEFAULT,
         }
     }
@@ -55,6 +66,13 @@ impl<'a> Query<'a> {
     #[must_use]
     pub const fn with_mx(mut self, mx: &'a str) -> Self {
         self.mx = Some(mx);
+        self
+    }
+
+    /// The same question about another port.
+    #[must_use]
+    pub const fn with_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
         self
     }
 

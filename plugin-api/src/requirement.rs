@@ -63,12 +63,19 @@ pub enum Level {
         /// question named no MX.
         name: Option<String>,
     },
-    /// TLS with a certificate that matches one of the TLSA records (RFC 7672).
+    /// TLS with a certificate chain that matches one of the TLSA records (RFC 7672), or nothing.
+    /// [`Hook::verify`](crate::Hook::verify) says whether one does.
+    ///
+    /// For a question that named no MX host it says that DANE decides on at least one of the domain's
+    /// MX hosts: there are no records and no names then, and each host must be asked about.
     Dane {
-        /// The usable records.
+        /// The records that a certificate may match.
         tlsa: Vec<Tlsa>,
-        /// The TLSA base domain: the name to send as SNI.
+        /// The TLSA base domain: the name to send as SNI (RFC 7672 s8.1).
         name: Option<String>,
+        /// The names of which a certificate below a record of usage 2 must carry one, the base domain
+        /// first (RFC 7672 s3.2.2). A record of usage 3 asks for none.
+        names: Vec<String>,
     },
     /// The domain's policy excludes this MX host: go on to the next, as if it were unreachable
     /// (RFC 8461 s8.4). Sealpost has counted the failure.

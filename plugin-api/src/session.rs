@@ -84,8 +84,12 @@ pub struct Facts<'a> {
     pub starttls: StartTls,
     /// What the MTA's own check of the certificate said.
     pub verification: Verification,
+    /// What the MTA's own DANE check of the certificate said (RFC 7672), where it made one.
+    pub dane: Verification,
     /// The server's own certificate, DER.
     pub leaf_der: Option<&'a [u8]>,
+    /// The further certificates that the server sent, DER, in its order. Absent: not known.
+    pub chain_der: Option<&'a [&'a [u8]]>,
     /// The error as the MTA or its TLS library worded it.
     pub error: Option<&'a str>,
 }
@@ -104,6 +108,20 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub const fn with_verification(mut self, verification: Verification) -> Self {
         self.verification = verification;
+        self
+    }
+
+    /// The same facts with the DANE check's answer.
+    #[must_use]
+    pub const fn with_dane(mut self, dane: Verification) -> Self {
+        self.dane = dane;
+        self
+    }
+
+    /// The same facts with the further certificates that the server sent, DER.
+    #[must_use]
+    pub const fn with_chain_der(mut self, chain_der: &'a [&'a [u8]]) -> Self {
+        self.chain_der = Some(chain_der);
         self
     }
 

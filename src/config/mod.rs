@@ -31,6 +31,8 @@ pub struct Config {
     pub dns: DnsConfig,
     /// How policies are fetched and kept.
     pub policy: PolicyConfig,
+    /// What is made of signed DNS.
+    pub dane: DaneConfig,
     /// What outlives the process.
     pub store: StoreConfig,
     /// What is reported.
@@ -118,6 +120,51 @@ pub enum WhenUnknown {
     /// Try again later.
     Defer,
     /// Deliver opportunistically.
+    May,
+}
+
+/// `[dane]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DaneConfig {
+    /// Who finds out whether an answer of the DNS is what was signed.
+    pub validation: DnssecValidation,
+    /// The file with the root's keys; empty: those that are built in.
+    pub trust_anchor: PathBuf,
+    /// What TLSA records are worth where the MX records are not signed.
+    pub insecure_mx: InsecureMx,
+    /// DANE is evaluated and reported, not enforced.
+    pub audit: bool,
+    /// How many mail hosts of a domain are looked up for an answer about the whole domain.
+    pub hosts_max: usize,
+    /// The longest that what the DNS said is relied on.
+    pub seconds_max: i64,
+}
+
+/// Who validates DNSSEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnssecValidation {
+    /// The resolver where it can be trusted and does, else ourselves, else nobody.
+    Auto,
+    /// The resolver: it is on this machine, and says by the AD bit what it found.
+    Resolver,
+    /// Ourselves.
+    Own,
+    /// Nobody: there is no DANE.
+    Off,
+}
+
+/// What TLSA records are worth where the MX records that name the host are not signed (RFC 7672 s2.2.1;
+/// as Postfix's `smtp_tls_dane_insecure_mx_policy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InsecureMx {
+    /// A certificate must match them.
+    Dane,
+    /// TLS, with whatever certificate.
+    Encrypt,
+    /// Nothing.
     May,
 }
 
@@ -239,6 +286,20 @@ pub struct SocketmapConfig {
     pub idle_seconds: u64,
     /// How long a policy question may take.
     pub deadline_ms: u64,
+    /// Whether Postfix is told that a domain goes by DANE alone.
+    pub dane_only: TellsDane,
+}
+
+/// Whether Postfix is told that a domain goes by DANE alone (`dane-only`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TellsDane {
+    /// Where the resolvers of `/etc/resolv.conf` mark signed answers, so that Postfix can see them too.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// `[tlsrpt_socket]`
@@ -342,7 +403,7 @@ pub struct DomainOverride {
 
 /// What is done for a recipient domain instead of what its policy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum OverrideMode {
     /// No policy is looked up or applied; sessions are counted as under none.
     Off,
@@ -350,6 +411,10 @@ pub enum OverrideMode {
     Audit,
     /// A `testing` policy is enforced.
     Enforce,
+    /// DANE or nothing: a mail host without secure, usable TLSA records gets no mail.
+    DaneOnly,
+    /// TLSA records are passed over, and the MTA-STS policy decides alone.
+    WithoutDane,
 }
 
 /// An override that has been checked.
@@ -458,6 +523,7 @@ impl Default for SocketmapConfig {
             clients_max: 16_384,
             idle_seconds: 300,
             deadline_ms: 20_000,
+            dane_only: TellsDane::Auto,
         }
     }
 }
@@ -478,6 +544,19 @@ impl Default for PostfixLogConfig {
         Self {
             path: PathBuf::new(),
             take: PostfixLogTake::Silent,
+        }
+    }
+}
+
+impl Default for DaneConfig {
+    fn default() -> Self {
+        Self {
+            validation: DnssecValidation::Auto,
+            trust_anchor: PathBuf::new(),
+            insecure_mx: InsecureMx::Dane,
+            audit: false,
+            hosts_max: 16,
+            seconds_max: 3_600,
         }
     }
 }

@@ -221,6 +221,65 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "dane",
+        shape: Shape::Single,
+        text: "DANE (RFC 7672): what signed DNS says of mail hosts. `sealpost check DOMAIN` shows it.",
+        settings: &[
+            first(
+                "validation",
+                Kind::Word(&["auto", "resolver", "own", "off"]),
+                "\"auto\"",
+                "",
+                "Who validates DNSSEC. `resolver`: the resolvers of `dns.servers`, which must all be on \
+                 this machine; they say by the AD bit what they found. `own`: Sealpost itself, up to \
+                 the root's keys. `auto`: the resolvers where they can be trusted and do, else itself. \
+                 `off`: nobody, and there is no DANE. Where it turns out at the start that it \
+                 does not work, DANE is off and the log says so.",
+            ),
+            first(
+                "trust_anchor",
+                Kind::OptionalFile,
+                "\"\"",
+                "",
+                "A file with the root's keys, DNSKEY or DS records as in a zone file. Empty: the keys \
+                 that IANA publishes, which are built in.",
+            ),
+            first(
+                "insecure_mx",
+                Kind::Word(&["dane", "encrypt", "may"]),
+                "\"dane\"",
+                "",
+                "What the TLSA records of a mail host are worth where the MX records that name it are \
+                 not signed (Postfix: `smtp_tls_dane_insecure_mx_policy`). `dane`: its certificate must \
+                 match. `encrypt`: TLS, with whatever certificate. `may`: nothing. Where an \
+                 MTA-STS policy is enforced, that one decides.",
+            ),
+            first(
+                "audit",
+                Kind::Switch,
+                "false",
+                "",
+                "DANE is evaluated and reported for every domain, and not enforced: for the first weeks.",
+            ),
+            first(
+                "hosts_max",
+                Kind::Number(1, 256),
+                "16",
+                "",
+                "How many mail hosts of a domain are looked up for an answer about the domain as a whole. \
+                 A domain with more is never answered `dane-only`; each host still has its own answer.",
+            ),
+            first(
+                "seconds_max",
+                Kind::Number(1, DAY_SECONDS),
+                "3600",
+                "seconds",
+                "The longest that what the DNS said of mail hosts is relied on, where its own time to \
+                 live is longer.",
+            ),
+        ],
+    },
+    Section {
         name: "store",
         shape: Shape::Single,
         text: "What outlives the process: tallies of sessions, policies, and how reports stand.",
@@ -462,11 +521,12 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             first_without(
                 "mode",
-                Kind::Word(&["off", "audit", "enforce"]),
+                Kind::Word(&["off", "audit", "enforce", "dane-only", "without-dane"]),
                 Default::Required,
                 "`off`: no policy is looked up or applied; sessions are counted as under none. `audit`: \
-                 the policy is evaluated and reported, not enforced. `enforce`: a policy in mode \
-                 `testing` is enforced.",
+                 policies and TLSA records are evaluated and reported, not enforced. `enforce`: a policy \
+                 in mode `testing` is enforced. `dane-only`: only mail hosts with secure, usable TLSA \
+                 records get mail. `without-dane`: TLSA records are passed over.",
             ),
             first_without(
                 "until",

@@ -144,6 +144,8 @@ impl OverrideView {
             OverrideMode::Off => "off",
             OverrideMode::Audit => "audit",
             OverrideMode::Enforce => "enforce",
+            OverrideMode::DaneOnly => "dane-only",
+            OverrideMode::WithoutDane => "without-dane",
         };
         // The file may name the domain in another form than its A-labels.
         let set = config.domain.iter().find(|(name, _)| {

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, mpsc};
 
-use sealpost_plugin_api::{Hook, Level, Query, Requirement, Session};
+use sealpost_plugin_api::{Hook, Level, Presented, Query, Requirement, Session, Verified};
 use tokio::runtime::Handle;
 
 use crate::hook::AsyncHook;
@@ -44,6 +44,10 @@ impl Hook for InProcess {
         answered.recv_timeout(patience).unwrap_or_else(|_| {
             Requirement::new(Level::Defer, "the policy engine gave no answer in time")
         })
+    }
+
+    fn verify(&self, presented: &Presented<'_>) -> Verified {
+        self.hook.verify(presented)
     }
 
     fn session(&self, session: &Session<'_>) {

@@ -21,7 +21,7 @@ pub fn answer(requirement: &Requirement) -> String {
         Level::May => ("may", none, &[][..], &None),
         Level::Encrypt => ("encrypt", none, &[][..], &None),
         Level::Verify { mx_patterns, name } => ("verify", &mx_patterns[..], &[][..], name),
-        Level::Dane { tlsa, name } => ("dane", none, &tlsa[..], name),
+        Level::Dane { tlsa, name, .. } => ("dane", none, &tlsa[..], name),
         Level::RefuseMx => ("refuse", none, &[][..], &None),
         // A level this door does not know is one the client cannot obey.
         _ => ("defer", none, &[][..], &None),
@@ -116,6 +116,7 @@ mod tests {
                         },
                     ],
                     name: None,
+                    names: Vec::new(),
                 },
                 "signed",
             ),

@@ -66,6 +66,7 @@ impl Answers {
         Answer {
             requirement: requirement.under_policy(self.give(standing)),
             applied: Some(Arc::clone(standing.applied())),
+            dane: None,
         }
     }
 

@@ -26,6 +26,7 @@ use crate::{
 };
 
 pub mod answers;
+pub mod dane;
 pub mod findings;
 pub mod keeper;
 pub mod settle;
@@ -217,6 +218,7 @@ impl Engine {
                 policy: Arc::clone(standing.applied()),
                 source: Source::Policy,
                 verdict: Verdict::Failure(vec![failure]),
+                protection: None,
                 sessions: 1,
             });
         }

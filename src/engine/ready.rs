@@ -57,7 +57,7 @@ impl Ready {
         answers: &Answers,
     ) -> Option<Arc<Answer>> {
         let made = match overridden {
-            None => &self.plain,
+            None | Some(OverrideMode::DaneOnly | OverrideMode::WithoutDane) => &self.plain,
             Some(OverrideMode::Audit) => &self.audit,
             Some(OverrideMode::Enforce) => &self.enforce,
             Some(OverrideMode::Off) => return None,

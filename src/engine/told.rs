@@ -206,6 +206,7 @@ impl Engine {
             policy: counted.policy,
             source: counted.source,
             verdict: counted.verdict,
+            protection: None,
             sessions,
         });
     }

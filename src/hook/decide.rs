@@ -1,4 +1,5 @@
-//! The decision: what the MTA must do for one recipient domain, and for one MX host of it.
+//! What MTA-STS alone makes of one recipient domain, and of one MX host of it. [`joint`](super::joint)
+//! adds what DANE says.
 
 use sealpost_plugin_api::{Level, Requirement, ResultType};
 
@@ -22,7 +23,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn of(level: Level, reason: impl Into<String>) -> Self {
+    pub(super) fn of(level: Level, reason: impl Into<String>) -> Self {
         Self {
             requirement: Requirement::new(level, reason),
             refused: None,

@@ -6,11 +6,16 @@
 
 use std::sync::Arc;
 
-use sealpost_plugin_api::{Query, Requirement, Session};
+use sealpost_plugin_api::{Presented, Query, Requirement, Session, Verified};
 
-use crate::{clock::BoxFuture, policy::AppliedPolicy, record::told::Told};
+use crate::{
+    clock::BoxFuture,
+    policy::{AppliedPolicy, dane::DomainDane},
+    record::told::Told,
+};
 
 pub mod decide;
+pub mod joint;
 pub mod overrides;
 
 /// The hook as the doors of the daemon call it: [`sealpost_plugin_api::Hook`] for async callers.
@@ -27,6 +32,12 @@ pub trait AsyncHook: Send + Sync {
     /// Takes down that an MTA was given an answer by a door that hears nothing of what comes of it.
     /// Returns at once.
     fn answered(&self, answer: &Arc<Answer>, asker: Asker);
+
+    /// Does this certificate chain satisfy what was demanded? Answers at once; see
+    /// [`sealpost_plugin_api::Hook::verify`].
+    fn verify(&self, _presented: &Presented<'_>) -> Verified {
+        Verified::Unknown("certificates are not judged here".to_owned())
+    }
 
     /// How did one session go? Returns at once; see [`sealpost_plugin_api::Hook::session`].
     fn session(&self, session: &Session<'_>);
@@ -50,6 +61,8 @@ pub struct Answer {
     /// The exact policy it was made from; its `policy_domain` is the domain asked about. Absent where
     /// no domain was asked about or nothing is known.
     pub applied: Option<Arc<AppliedPolicy>>,
+    /// What DANE says of the domain's mail hosts, in an answer about the domain as a whole.
+    pub dane: Option<Arc<DomainDane>>,
 }
 
 impl Answer {
@@ -59,6 +72,7 @@ impl Answer {
         Self {
             requirement,
             applied: None,
+            dane: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::clock::BoxFuture;
+use crate::{clock::BoxFuture, policy::dane::TlsaRecord};
 
 /// What a name has, or that it has nothing. Authentic absence is an answer, not an error: only a
 /// lookup that failed is a [`DnsError`] (A15).
@@ -12,19 +12,6 @@ pub struct Answer<T> {
     pub values: Vec<T>,
     /// How long the answer may be kept.
     pub time_to_live: Duration,
-    /// What DNSSEC says of it.
-    pub security: Security,
-}
-
-/// What DNSSEC says of an answer. The seat of DANE: today every answer is [`Security::Unknown`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
-    /// Validated up to a trust anchor.
-    Secure,
-    /// Proven to lie below an unsigned delegation.
-    Insecure,
-    /// Not asked.
-    Unknown,
 }
 
 /// The lookup failed: nothing is known of the name.
@@ -72,19 +59,6 @@ pub struct Mx {
     pub exchange: String,
 }
 
-/// One TLSA record (RFC 6698 s2.1), as published: whether it can be used is for DANE to say.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tlsa {
-    /// What the record says of the certificate.
-    pub usage: u8,
-    /// Which part of the certificate is meant.
-    pub selector: u8,
-    /// How that part is compared.
-    pub matching: u8,
-    /// What it is compared with.
-    pub association: Vec<u8>,
-}
-
 /// A DNS resolver. Follows CNAMEs (RFC 8461 s3.1 for `_mta-sts`).
 pub trait Dns: Send + Sync {
     /// The TXT records of a name, each with its character-strings joined without a separator
@@ -99,5 +73,48 @@ pub trait Dns: Send + Sync {
 
     /// The TLSA records of a name such as `_25._tcp.mx.example.org`. A validating resolver answers
     /// with SERVFAIL where a signature does not hold.
-    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>>;
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<TlsaRecord>, DnsError>>;
+}
+
+/// What DNSSEC says of a lookup (RFC 4035 s4.3), with what was found. Absence that is proven is
+/// [`Secure`](Self::Secure) with no values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// Validated up to a trust anchor, every alias on the way included.
+    Secure(Found<T>),
+    /// The name, or one that it is an alias of, lies below a delegation that is proven to be unsigned.
+    Insecure(Found<T>),
+    /// It is signed, and the signatures do not hold. In words.
+    Bogus(String),
+    /// No answer, or none that says anything.
+    Failed(DnsError),
+}
+
+/// What a name has, at the end of its aliases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<T> {
+    /// The records' values; empty where there are none.
+    pub values: Vec<T>,
+    /// The name at the end of the aliases (CNAME), lower case without a final dot; absent where the name
+    /// that was asked for is no alias.
+    pub expanded: Option<String>,
+    /// How long it may be kept.
+    pub time_to_live: Duration,
+}
+
+/// A DNS resolver that says what DNSSEC says: by validating itself, or by the word of a resolver of this
+/// very machine (RFC 7672 s2.1.1). Follows aliases.
+pub trait SecureDns: Send + Sync {
+    /// The MX records of a name, in order of preference.
+    fn mx<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Lookup<Mx>>;
+
+    /// The IPv4 and IPv6 addresses of a name. Secure where every family that was answered is; failed
+    /// or bogus only where neither family has an address that may be used.
+    fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Lookup<IpAddr>>;
+
+    /// The name that a name is an alias of, without following further; no value where it is none.
+    fn alias<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Lookup<String>>;
+
+    /// The TLSA records of a name such as `_25._tcp.mx.example.org`.
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Lookup<TlsaRecord>>;
 }

@@ -23,8 +23,8 @@ use hickory_resolver::{
     },
 };
 
-use super::dns::{Answer, Dns, DnsError, Mx, Security, Tlsa};
-use crate::{clock::BoxFuture, config::DnsConfig};
+use super::dns::{Answer, Dns, DnsError, Mx};
+use crate::{clock::BoxFuture, config::DnsConfig, policy::dane::TlsaRecord};
 
 /// A stub resolver.
 #[derive(Clone, Debug)]
@@ -149,7 +149,6 @@ impl HickoryDns {
             NetError::Dns(HickoryDnsError::NoRecordsFound(absence)) => Ok(Answer {
                 values: Vec::new(),
                 time_to_live: seconds(absence.negative_ttl.unwrap_or(ABSENCE_SECONDS)),
-                security: Security::Unknown,
             }),
             NetError::Dns(HickoryDnsError::ResponseCode(code)) => Err(DnsError::Server {
                 name,
@@ -228,9 +227,9 @@ impl Dns for HickoryDns {
         })
     }
 
-    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<TlsaRecord>, DnsError>> {
         Box::pin(self.ask(name, RecordType::TLSA, |data| match data {
-            RData::TLSA(tlsa) => Some(Tlsa {
+            RData::TLSA(tlsa) => Some(TlsaRecord {
                 usage: tlsa.cert_usage.into(),
                 selector: tlsa.selector.into(),
                 matching: tlsa.matching.into(),
@@ -306,7 +305,6 @@ fn answer<T>(lookup: &Lookup, value: impl Fn(&RData) -> Option<T>) -> Answer<T> 
             .filter_map(|record| value(&record.data))
             .collect(),
         time_to_live: seconds(least.unwrap_or(0)),
-        security: Security::Unknown,
     }
 }
 

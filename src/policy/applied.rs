@@ -68,6 +68,18 @@ impl AppliedPolicy {
         }
     }
 
+    /// A mail host may have TLSA records, and they could not be had or there is none to be used: `base` is
+    /// the TLSA base domain.
+    #[must_use]
+    pub const fn tlsa_not_had(base: PolicyDomain) -> Self {
+        Self {
+            policy_type: PolicyType::Tlsa,
+            policy_domain: base,
+            policy_string: Vec::new(),
+            mx_host: Vec::new(),
+        }
+    }
+
     /// A short name for this exact policy: the first 16 octets of SHA-256 over its members.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {

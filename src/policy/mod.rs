@@ -2,9 +2,10 @@
 //! Takes: the text of DNS records and of policy documents, as `net` fetched them.
 //! Gives: what a recipient domain asks of those who send to it, as a [`Standing`], to the hook.
 //! Never: opens a socket, reads the clock, or asks the world itself; `engine` does that for it.
-//! Specified by: RFC 8461 s3 and s4.1, RFC 8460 s3; DANE (RFC 7672) has its seat beside them.
+//! Specified by: RFC 8461 s3 and s4.1, RFC 8460 s3; RFC 7672 (DANE).
 
 pub mod applied;
+pub mod dane;
 pub mod freshness;
 pub mod mx_pattern;
 pub mod name;

@@ -156,6 +156,13 @@ impl From<&PolicyDomain> for MxHost {
     }
 }
 
+impl From<&MxHost> for PolicyDomain {
+    /// RFC 8460 s1.1: the policy domain of TLSA records is the TLSA base domain.
+    fn from(host: &MxHost) -> Self {
+        Self(Arc::clone(&host.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

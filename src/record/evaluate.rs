@@ -83,6 +83,7 @@ pub fn evaluate(
         policy: Arc::clone(standing.applied()),
         source: Source::Mta,
         verdict,
+        protection: None,
         sessions: 1,
     })
 }

@@ -244,6 +244,7 @@ mod tests {
             domain,
             source: Source::Mta,
             verdict: Verdict::Success,
+            protection: None,
             sessions: 1,
         }
     }

@@ -20,9 +20,12 @@ pub mod finding;
 pub mod infer;
 pub mod journal;
 pub mod look;
+pub mod protection;
 pub mod reconcile;
 pub mod told;
 pub mod untrusted;
+
+use protection::Protection;
 
 /// Equal sessions under one policy, or a note of a fetch. Written once, never edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,9 @@ pub struct SessionRecord {
     pub source: Source,
     /// How it went.
     pub verdict: Verdict,
+    /// What protected it. A session that is counted under several policies has one in the first of its
+    /// records only; a note has none.
+    pub protection: Option<Protection>,
     /// How many sessions this stands for, for sources that see many alike at once; one of a note.
     pub sessions: u32,
 }

@@ -371,6 +371,7 @@ mod tests {
             domain,
             source: Source::Mta,
             verdict,
+            protection: None,
             sessions: 1,
         }
     }

@@ -395,6 +395,7 @@ mod tests {
             domain,
             source: Source::Mta,
             verdict: Verdict::Failure(details),
+            protection: None,
             sessions: 1,
         }
     }
@@ -450,6 +451,7 @@ mod tests {
                 domain,
                 source: Source::Mta,
                 verdict: Verdict::Success,
+                protection: None,
                 sessions: 1,
             };
             assert_eq!(running.add(&record), Room::Found);

@@ -66,6 +66,7 @@ impl AsyncHook for FakeHook {
                         data: vec![0xab; 32],
                     }],
                     name: query.mx.map(str::to_owned),
+                    names: Vec::new(),
                 },
                 "refuse.example" => Level::RefuseMx,
                 "defer.example" => Level::Defer,

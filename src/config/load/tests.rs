@@ -186,7 +186,7 @@ fn texts_that_mean_nothing_are_refused() {
         (
             "[domain.\"a.example\"]\nreason = \"x\"\n",
             "sealpost.toml:4:9: domain.\"a.example\".mode: missing; it is one of \"off\", \"audit\", \
-             \"enforce\"",
+             \"enforce\", \"dane-only\", \"without-dane\"",
         ),
         (
             "[domain.\"a.example\"]\nmode = \"off\"\n[domain.\"A.example.\"]\nmode = \"off\"\n",

@@ -118,6 +118,16 @@ pub(super) const SOCKETMAP: Section = Section {
             "How long a policy question may take. Past it the answer is made from what is kept. \
              Postfix waits 100 seconds.",
         ),
+        first(
+            "dane_only",
+            Kind::Word(&["auto", "always", "never"]),
+            "\"auto\"",
+            "",
+            "Whether Postfix is answered `dane-only` for a domain all of whose mail hosts have secure TLSA \
+             records. Postfix then needs `smtp_dns_support_level = dnssec` and a resolver that \
+             validates; without, such mail waits. `auto`: where the resolvers of `/etc/resolv.conf` are \
+             on this machine and mark signed answers.",
+        ),
     ],
 };
 

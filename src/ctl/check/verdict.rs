@@ -40,6 +40,7 @@ pub(super) fn socketmap(
     let answer = Answer {
         requirement: decide(standing, None, overridden).requirement,
         applied: Some(Arc::clone(standing.applied())),
+        dane: None,
     };
     let told = |map: MapName| SocketmapReply {
         map: map.name().to_owned(),

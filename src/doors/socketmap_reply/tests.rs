@@ -142,6 +142,7 @@ fn answer(mx_host: &[&str], policy_string: &[&str]) -> Answer {
             }
             .into(),
         ),
+        dane: None,
     }
 }
 
@@ -187,6 +188,7 @@ fn b31_whatever_does_not_demand_a_policy_leaves_postfix_to_its_own_settings() {
             Level::Dane {
                 tlsa: Vec::new(),
                 name: None,
+                names: Vec::new(),
             },
         ] {
             let applied = Some(Arc::clone(
@@ -198,6 +200,7 @@ fn b31_whatever_does_not_demand_a_policy_leaves_postfix_to_its_own_settings() {
                 Answer {
                     requirement: requirement.audited(),
                     applied,
+                    dane: None,
                 },
             ] {
                 assert_eq!(reply(&answer, map), not_found());

@@ -314,6 +314,7 @@ impl Desk {
             policy: Arc::new(kept.policy.applied(domain)),
             source: Source::Policy,
             verdict: Verdict::Note(Failure::of_policy(*result, reason.clone())),
+            protection: None,
             sessions: 1,
         });
         unwritten

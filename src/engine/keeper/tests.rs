@@ -17,10 +17,12 @@ use crate::{
     clock::{BoxFuture, StoppedClock, UtcDay},
     deliver::{DeliveryKey, DeliveryState},
     net::{
-        dns::{Answer, Mx, Security, Tlsa},
+        dns::{Answer, Mx},
         https::FetchError,
     },
-    policy::{AppliedPolicy, Destination, Fingerprint, Mode, PolicyType, StsStanding},
+    policy::{
+        AppliedPolicy, Destination, Fingerprint, Mode, PolicyType, StsStanding, dane::TlsaRecord,
+    },
     record::{SessionRecord, Source, Verdict, journal::JournalReader},
     store::{Batch, FailureRecord, TallyKey, memory::MemoryStore},
 };
@@ -85,7 +87,6 @@ impl Dns for World {
             Ok(Answer {
                 values: values.into_iter().map(String::into_bytes).collect(),
                 time_to_live: Duration::from_secs(600),
-                security: Security::Unknown,
             })
         })
     }
@@ -98,7 +99,7 @@ impl Dns for World {
         unimplemented!("the keeper asks for no address")
     }
 
-    fn tlsa<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+    fn tlsa<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Answer<TlsaRecord>, DnsError>> {
         unimplemented!("the keeper asks for no TLSA records")
     }
 }

@@ -58,6 +58,7 @@ fn answer(domain: &str) -> Arc<Answer> {
             policy_string: vec!["version: STSv1".to_owned()],
             mx_host: mx,
         })),
+        dane: None,
     })
 }
 

@@ -4,11 +4,8 @@ use super::*;
 use crate::{
     clock::BoxFuture,
     config::OverrideMode,
-    net::{
-        dns::{Security, Tlsa},
-        https::FetchError,
-    },
-    policy::Mode,
+    net::https::FetchError,
+    policy::{Mode, dane::TlsaRecord},
 };
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -28,7 +25,6 @@ fn answer<T>(values: Vec<T>) -> Answer<T> {
     Answer {
         values,
         time_to_live: Duration::from_secs(60),
-        security: Security::Unknown,
     }
 }
 
@@ -71,7 +67,7 @@ impl Dns for World {
         self.answered(name, self.address.into_iter().collect())
     }
 
-    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<TlsaRecord>, DnsError>> {
         self.answered(name, Vec::new())
     }
 }

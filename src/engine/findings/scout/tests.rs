@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{
     clock::{BoxFuture, StoppedClock},
-    net::dns::{Answer, Security, Tlsa},
+    net::dns::Answer,
+    policy::dane::TlsaRecord,
     record::{
         classify::Observed,
         finding::TlsaLookup,
@@ -92,7 +93,6 @@ impl World {
             Ok(values) => Ok(Answer {
                 values,
                 time_to_live: Duration::from_secs(60),
-                security: Security::Unknown,
             }),
             Err(()) => Err(DnsError::Server {
                 name,
@@ -161,7 +161,7 @@ impl Dns for World {
         unimplemented!("the scout asks for no address")
     }
 
-    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Tlsa>, DnsError>> {
+    fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<TlsaRecord>, DnsError>> {
         let host = name.strip_prefix("_25._tcp.").unwrap();
         let values = if host.starts_with("bogus") {
             Err(())

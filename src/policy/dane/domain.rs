@@ -1,0 +1,81 @@
+//! What signed DNS says of all the mail hosts of a recipient domain.
+
+use super::HostDane;
+use crate::{
+    clock::Timestamp,
+    policy::{MxHost, PolicyDomain},
+};
+
+/// What is known of a recipient domain's mail hosts. Made once when the DNS was asked, and shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainDane {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// Its mail hosts.
+    pub hosts: MailHosts,
+    /// From when on the DNS is to be asked again.
+    pub until: Timestamp,
+}
+
+/// The mail hosts of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailHosts {
+    /// DANE is off, and nothing was asked. Why, in words.
+    Off(&'static str),
+    /// Each of them, in order of preference, each once. A domain without MX records is its own.
+    Known(Vec<RankedHost>),
+    /// The domain takes no mail (RFC 7505), or has neither MX records nor an address.
+    None,
+    /// There are more than anybody would look through: each has its own answer.
+    TooMany(usize),
+    /// RFC 7672 s2.1.2: the MX records could not be looked up, or are bogus: mail must wait. In words.
+    Failed(String),
+}
+
+/// One of a domain's mail hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankedHost {
+    /// Lower is tried first.
+    pub preference: u16,
+    /// What is known of it.
+    pub dane: HostDane,
+}
+
+impl DomainDane {
+    /// DANE is off.
+    #[must_use]
+    pub const fn off(domain: PolicyDomain, why: &'static str) -> Self {
+        Self {
+            domain,
+            hosts: MailHosts::Off(why),
+            until: Timestamp(i64::MAX),
+        }
+    }
+
+    /// The mail hosts, where they are known; none where they are not.
+    #[must_use]
+    pub fn ranked(&self) -> &[RankedHost] {
+        match &self.hosts {
+            MailHosts::Known(hosts) => hosts,
+            _ => &[],
+        }
+    }
+
+    /// What is known of one of its hosts.
+    #[must_use]
+    pub fn host(&self, host: &MxHost) -> Option<&HostDane> {
+        let found = self
+            .ranked()
+            .iter()
+            .find(|ranked| ranked.dane.host == *host);
+        found.map(|ranked| &ranked.dane)
+    }
+
+    /// Whether DANE decides on every one of its hosts: its MX records are secure, and each host has a
+    /// TLSA record that can be used.
+    #[must_use]
+    pub fn decides_on_all(&self) -> bool {
+        let hosts = self.ranked();
+        !hosts.is_empty() && hosts.iter().all(|ranked| ranked.dane.decides().is_some())
+    }
+}

@@ -1,0 +1,15 @@
+//! DANE (RFC 7672): what signed DNS says of the mail hosts of a recipient domain.
+//!
+//! A domain that signs its zone can say in it, by TLSA records, what certificate its mail host shows.
+//! Who believes the DNS that there are such records cannot be talked out of TLS. It is decided for each
+//! MX host: [`host`] is what is known of one, [`domain`] of all that a domain has, [`tlsa`] the records
+//! and which of them can be used. What a certificate chain is worth under them is decided here as well.
+//! All of it is values: `engine::dane` asks the DNS.
+
+pub mod domain;
+pub mod host;
+pub mod tlsa;
+
+pub use domain::{DomainDane, MailHosts, RankedHost};
+pub use host::{DaneFinding, HostDane, LookupTrouble, MxSecurity, NoDane, TlsaPolicy};
+pub use tlsa::{TlsaRecord, TlsaSet, Unusable, Usability};
