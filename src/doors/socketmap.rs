@@ -18,11 +18,11 @@ use super::{
     clients::{self, Listener},
     netstring,
     socketmap_client::{Client, Stream},
-    socketmap_reply,
+    socketmap_reply::{self, DaneOnly, SignedAnswers},
     socketmap_worded::Wordings,
 };
 use crate::{
-    config::{SocketmapConfig, kind::file_mode},
+    config::{SocketmapConfig, TellsDane, kind::file_mode},
     hook::AsyncHook,
     net::activation::Activated,
     net::tcp_socket::{self, ListenError},
@@ -37,6 +37,8 @@ pub struct Socketmap {
     unix: Option<BoundSocket>,
     tcp: Vec<TcpListener>,
     limits: Limits,
+    dane_only: TellsDane,
+    resolvers: SignedAnswers,
     counters: Arc<Counters>,
 }
 
@@ -72,6 +74,8 @@ pub(super) struct Desk {
     pub(super) idle: Duration,
     /// For one question.
     pub(super) deadline: Duration,
+    /// Whether Postfix is told that a domain goes by DANE alone.
+    pub(super) dane_only: DaneOnly,
     /// A permit for each client there may be.
     clients: Arc<Semaphore>,
 }
@@ -103,8 +107,16 @@ impl Socketmap {
                 idle: Duration::from_secs(config.idle_seconds),
                 deadline: Duration::from_millis(config.deadline_ms),
             },
+            dane_only: config.dane_only,
+            resolvers: SignedAnswers::NotSeen,
             counters,
         })
+    }
+
+    /// The same where this is known of the resolvers that Postfix asks.
+    #[must_use]
+    pub fn with_resolvers(self, resolvers: SignedAnswers) -> Self {
+        Self { resolvers, ..self }
     }
 
     /// The TCP addresses it listens on, with the ports that the system chose.
@@ -126,6 +138,7 @@ impl Socketmap {
             wordings: Wordings::default(),
             idle: self.limits.idle,
             deadline: self.limits.deadline,
+            dane_only: DaneOnly::of(self.dane_only, self.resolvers),
             clients: Arc::new(Semaphore::new(permits)),
         });
         let mut serving = JoinSet::new();

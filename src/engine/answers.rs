@@ -18,7 +18,7 @@ use std::{
 use sealpost_plugin_api::Requirement;
 
 use crate::{
-    hook::Answer,
+    hook::{Answer, basis::Basis},
     policy::{Fingerprint, PolicyDomain, Standing},
 };
 
@@ -63,10 +63,12 @@ impl Answers {
     /// An answer that carries the name of what it is made from.
     #[must_use]
     pub fn answer(&self, requirement: Requirement, standing: &Standing) -> Answer {
+        let basis = Basis::of_policy(&requirement.level);
         Answer {
             requirement: requirement.under_policy(self.give(standing)),
             applied: Some(Arc::clone(standing.applied())),
             dane: None,
+            basis,
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
     findings::{Findings, NoFindings},
     silent::Group,
     told::Found,
-    waiting::Waits,
+    waiting::{Part, Waits},
 };
 use crate::{
     clock::Timestamp,
@@ -175,13 +175,16 @@ impl Engine {
 
     fn decide(&self, waits: Waits, patience: Patience) {
         let domain = &waits.told.domain;
+        if waits.part == Part::BesideTlsa {
+            return self.decide_beside(waits, patience);
+        }
         let known = waits.answered.as_deref().map(|answered| Known {
             answered,
             before: None,
             overridden: self.override_if_policy_holds(answered),
         });
         let counted = match (reconcile(&waits.told, known), known) {
-            (Reconciled::Counted(counted), _) => Some(counted),
+            (Reconciled::Counted(counted) | Reconciled::OfTlsa(counted), _) => Some(counted),
             (Reconciled::AsFound, Some(known)) => {
                 match self.found(domain, known.answered, waits.at) {
                     Found::Is(counted) => Some(counted),
@@ -195,6 +198,28 @@ impl Engine {
             (Some(counted), _) => self.count(domain, waits.at, waits.sessions, counted),
             (None, Patience::Some) => self.wait(waits),
             (None, Patience::None) => self.count_unchecked(&waits),
+        }
+    }
+
+    fn decide_beside(&self, waits: Waits, patience: Patience) {
+        let domain = &waits.told.domain;
+        let Some(answered) = waits.answered.clone() else {
+            // Whether there is a policy is not known.
+            if patience == Patience::Some {
+                self.wait(waits);
+            }
+            return;
+        };
+        if !self.counts_beside(&answered) {
+            return;
+        }
+        match (
+            self.found_beside(&waits.told, &answered, waits.at),
+            patience,
+        ) {
+            (Found::Is(counted), _) => self.count(domain, waits.at, waits.sessions, counted),
+            (Found::UnderWay, Patience::Some) => self.wait(waits),
+            (Found::UnderWay | Found::Nothing, _) => self.count_unchecked(&waits),
         }
     }
 
