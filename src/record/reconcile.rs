@@ -605,6 +605,50 @@ mod tests {
         assert_eq!(counted.unwrap().policy, other_hosts.policy);
     }
 
+    #[test]
+    fn d10_a_policy_that_was_given_for_some_of_its_hosts_is_still_ours() {
+        let known = sts(Mode::Enforce, Demand::Named);
+        for (hosts, is_ours) in [
+            (&["mx1.example.org"][..], true),
+            (&["mx1.example.org", "mx2.example.org"], true),
+            (&["mx1.example.org", "mx.elsewhere.example"], false),
+            (&[], false),
+        ] {
+            let policy = AppliedPolicy {
+                mx_host: hosts.iter().map(|host| (*host).to_owned()).collect(),
+                ..known.standing.applied().as_ref().clone()
+            };
+            let told = Told::new(known.standing.domain.clone(), policy, Ending::Success);
+            let (_, counted) = reconciled(&told, &known, None);
+            let ours = Arc::ptr_eq(&counted.unwrap().policy, known.standing.applied());
+            assert_eq!(ours, is_ours, "{hosts:?}");
+        }
+    }
+
+    #[test]
+    fn c21_records_as_the_mta_used_them_are_those_that_are_published() {
+        let dane = DomainDane::for_test(&["10 mx1.example.org records"]);
+        let ours = dane.ranked()[0].dane.records().unwrap().applied().clone();
+        let mut known = none();
+        known.dane = Some(dane.into());
+        for (domain, lines, is_ours) in [
+            ("mx1.example.org", ours.policy_string.clone(), true),
+            ("mx1.example.org", vec![], true),
+            ("mx1.example.org", vec!["3 1 1 00FF".to_owned()], false),
+            ("mx2.example.org", ours.policy_string.clone(), false),
+        ] {
+            let policy = AppliedPolicy {
+                policy_domain: domain.parse().unwrap(),
+                policy_string: lines,
+                ..ours.as_ref().clone()
+            };
+            let told = Told::new(known.standing.domain.clone(), policy, Ending::Success);
+            let (_, counted) = reconciled(&told, &known, None);
+            let found = Arc::ptr_eq(&counted.unwrap().policy, &ours);
+            assert_eq!(found, is_ours, "{domain} {:?}", told.policy.policy_string);
+        }
+    }
+
     /// `the hosts | what a success comes to`; the policy was fetched when the hosts were looked at, or
     /// a moment later where it says so.
     const FOUND: &str = "

@@ -333,12 +333,6 @@ async fn looks_are_wished_for_where_the_answer_depends_on_them() {
         ),
         (sts(Mode::Testing), None, Silence::Inferred, Some(Probe)),
         (sts(Mode::Testing), None, Silence::ToldByLog, Some(Probe)),
-        (
-            sts(Mode::Testing),
-            Some(Given::Policy),
-            Silence::ToldByLog,
-            Some(Probe),
-        ),
         (sts(Mode::None), None, Silence::Inferred, Some(Probe)),
         (sts(Mode::None), None, Silence::ToldByLog, None),
         (plain(), None, Silence::Inferred, Some(Probe)),

@@ -121,3 +121,129 @@ fn failed_lookup(host: &HostFinding, attempts: &Attempts<'_>) -> Option<(Applied
         host.failure(ResultType::DnssecInvalid, reason),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        policy::{Standing, dane::DomainDane},
+        record::reconcile::Answered,
+    };
+
+    const AT: Timestamp = Timestamp(1_800_000_000);
+
+    fn answered(demand: Demand, hosts: &[&str]) -> Answered {
+        Answered {
+            standing: Standing::without_policy("example.org".parse().unwrap()),
+            demand,
+            dane: Some(DomainDane::for_test(hosts).into()),
+        }
+    }
+
+    fn words(inferred: Option<Inferred>) -> String {
+        inferred.map_or_else(
+            || "nothing".to_owned(),
+            |inferred| {
+                let failures: Vec<String> =
+                    inferred.failures.iter().map(Failure::in_words).collect();
+                format!(
+                    "{} of {} {}: {}",
+                    inferred.sessions,
+                    inferred.policy.policy_domain,
+                    inferred.source.name(),
+                    failures.join(", ")
+                )
+            },
+        )
+    }
+
+    /// `the hosts | where DANE was told | where the operator demands it`; three attempts were silent, a
+    /// told session followed two more.
+    const TABLE: &str = "
+        10 mx1 records | nothing | nothing
+        10 mx1 bogus | 3 BOGUS mx1 | 3 BOGUS mx1
+        10 mx1 none | nothing | 3 REQUIRED mx1
+        10 mx1 unsigned | nothing | 3 REQUIRED mx1
+        10 mx1 unusable | nothing | 3 REQUIRED mx1
+        10 mx1 records, unsigned MX | nothing | 3 REQUIRED mx1
+        10 mx1 lost | nothing | nothing
+        10 mx1 bogus; 20 mx2 records | 5 BOGUS mx1 | 5 BOGUS mx1
+        10 mx1 none; 20 mx2 records | nothing | 5 REQUIRED mx1
+        10 mx1 records; 20 mx2 bogus | nothing | nothing
+        10 mx1 records; 10 mx2 bogus | nothing | nothing
+        10 mx1 none; 20 mx2 bogus | 3 BOGUS mx2 | 3 REQUIRED mx1
+        | nothing | nothing";
+
+    #[test]
+    fn c3_c17_a_host_that_dane_keeps_the_mta_from_is_a_failed_session_of_each_attempt() {
+        for line in TABLE.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            let named = |text: &str| {
+                text.replace("mx1", "mx1.example.org")
+                    .replace("mx2", "mx2.example.org")
+            };
+            let hosts = named(columns[0]);
+            let hosts: Vec<&str> = hosts.split("; ").filter(|host| !host.is_empty()).collect();
+            for (demand, expected) in [
+                (Demand::Dane, columns[1]),
+                (Demand::DaneMandatory, columns[2]),
+            ] {
+                let answered = answered(demand, &hosts);
+                let found = words(passed_over(&Attempts {
+                    at: AT,
+                    answered: &answered,
+                    silent: 3,
+                    followed: 2,
+                    excluded_met: 0,
+                    told_at: None,
+                }));
+                let expected = named(expected);
+                let expected = match expected.split(' ').collect::<Vec<_>>()[..] {
+                    [sessions, "BOGUS", mx] => {
+                        format!("{sessions} of {mx} policy: dnssec-invalid policy:tlsa-bogus {mx}")
+                    }
+                    [sessions, "REQUIRED", mx] => format!(
+                        "{sessions} of {mx} policy: dane-required \
+                         policy:no-usable-tlsa-records {mx}"
+                    ),
+                    _ => expected,
+                };
+                assert_eq!(found, expected, "{demand:?}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn c4_where_it_is_known_what_dane_says_our_look_asks_in_vain() {
+        let findings = DomainFindings::for_test(AT, &["10 mx1.example.org good, no TLSA"]);
+        for (host, expected) in [
+            ("10 mx1.example.org unsigned", "nothing"),
+            ("10 mx1.example.org records", "nothing"),
+            ("10 mx1.example.org lost", "nothing"),
+            (
+                "10 mx1.example.org bogus",
+                "3 of mx1.example.org probe: dnssec-invalid probe:tlsa-bogus mx1.example.org",
+            ),
+            (
+                "10 mx2.example.org none",
+                "3 of mx1.example.org probe: dnssec-invalid probe:tlsa-lookup-failed mx1.example.org",
+            ),
+        ] {
+            let answered = answered(Demand::Nothing, &[host]);
+            let attempts = Attempts {
+                at: AT,
+                answered: &answered,
+                silent: 3,
+                followed: 0,
+                excluded_met: 0,
+                told_at: None,
+            };
+            assert_eq!(
+                words(without_tlsa(&attempts, &findings)),
+                expected,
+                "{host}"
+            );
+        }
+    }
+}

@@ -106,3 +106,120 @@ fn met<'a>(told: &Told, answered: &Answered, findings: &'a DomainFindings) -> Ve
     };
     findings.hosts.iter().filter(is_met).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        policy::{Mode, Standing, dane::DomainDane},
+        record::reconcile::Demand,
+    };
+
+    /// `how it went under the records of mx1 | the hosts | what the policy says`
+    const TABLE: &str = "
+        success | 10 mx1.example.org good | probe: success
+        success | 10 mx1.example.org self-signed | probe: SELF-SIGNED
+        success | 10 mx1.example.org self-signed; 20 mx2.example.org good | probe: SELF-SIGNED
+        success | 10 mx0.example.org good; 20 mx1.example.org expired | probe: EXPIRED
+        success | 10 mx1.example.org unclear | unknown
+        success | 10 mx1.example.org unseen | unknown
+        success | 10 mx1.example.org clear | unknown
+        success | 10 mx2.example.org good | unknown
+        success | | unknown
+        NO-MATCH | 10 mx1.example.org good | probe: success
+        NO-MATCH | 10 mx1.example.org expired | probe: EXPIRED
+        UNUSABLE | 10 mx1.example.org good | probe: success
+        CLEAR | | mta: CLEAR
+        BROKEN | 10 mx1.example.org good | mta: BROKEN";
+
+    const WORDS: [(&str, &str); 6] = [
+        (
+            "SELF-SIGNED",
+            "certificate-not-trusted probe:self-signed mx1.example.org",
+        ),
+        ("EXPIRED", "certificate-expired probe mx1.example.org"),
+        (
+            "NO-MATCH",
+            "validation-failure dane-no-match mx1.example.org",
+        ),
+        (
+            "UNUSABLE",
+            "tlsa-invalid all-TLSA-records-unusable mx1.example.org",
+        ),
+        ("CLEAR", "starttls-not-supported - mx1.example.org"),
+        (
+            "BROKEN",
+            "validation-failure tls-handshake-failure mx1.example.org",
+        ),
+    ];
+
+    fn answered(standing: Standing) -> Answered {
+        Answered {
+            standing,
+            demand: Demand::Dane,
+            dane: Some(DomainDane::for_test(&["10 mx1.example.org records"]).into()),
+        }
+    }
+
+    fn words(counted: Option<Counted>) -> String {
+        counted.map_or_else(
+            || "unknown".to_owned(),
+            |counted| {
+                assert_eq!(counted.certainty, Certainty::Checked);
+                format!("{}: {}", counted.source.name(), counted.verdict.in_words())
+            },
+        )
+    }
+
+    #[test]
+    fn d7_the_policy_judges_by_its_own_rules_what_was_held_to_tlsa_records() {
+        let mut table = TABLE.to_owned();
+        for (word, words) in WORDS {
+            table = table.replace(word, words);
+        }
+        let answered = answered(Standing::for_test(Mode::Testing, &["*.example.org"]));
+        assert!(has_policy(&answered));
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            let hosts: Vec<&str> = columns[1]
+                .split("; ")
+                .filter(|one| !one.is_empty())
+                .collect();
+            let findings = DomainFindings::for_test(Timestamp(0), &hosts);
+            let told = Told::for_test("tlsa", columns[0]);
+            let counted = beside_tlsa(&told, &answered, Some(&findings));
+            if let Some(counted) = &counted {
+                assert_eq!(&counted.policy, answered.standing.applied());
+            }
+            assert_eq!(words(counted), columns[2], "{line}");
+        }
+    }
+
+    #[test]
+    fn b36_a_host_that_dane_lets_in_and_the_policy_does_not_list_fails_the_policy() {
+        let answered = answered(Standing::for_test(Mode::Enforce, &["mx.elsewhere.example"]));
+        let findings = DomainFindings::for_test(Timestamp(0), &["10 mx1.example.org good"]);
+        let told = Told::for_test("tlsa", "success");
+        assert_eq!(
+            words(beside_tlsa(&told, &answered, Some(&findings))),
+            "probe: validation-failure policy:sts-mx-mismatch mx1.example.org"
+        );
+    }
+
+    #[test]
+    fn d8_d12_without_a_policy_there_is_no_second_element_and_one_not_had_fails() {
+        let told = Told::for_test("tlsa", "success");
+        let domain = "example.org".parse().unwrap();
+        let without = answered(Standing::without_policy(domain));
+        assert!(!has_policy(&without));
+        assert_eq!(beside_tlsa(&told, &without, None), None);
+        assert!(!has_policy(&answered(Standing::for_test(Mode::None, &[]))));
+        let unfetched = answered(Standing::unfetched_for_test());
+        assert!(has_policy(&unfetched));
+        assert_eq!(
+            words(beside_tlsa(&told, &unfetched, None)),
+            "policy: sts-policy-fetch-error http-status-404 -"
+        );
+    }
+}
