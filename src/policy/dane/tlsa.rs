@@ -232,3 +232,6 @@ fn published(record: &TlsaRecord) -> Option<Published> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,3 +138,6 @@ pub(super) fn matching<'a>(
         digest.as_ref() == record.association
     })
 }
+
+#[cfg(test)]
+mod tests;
