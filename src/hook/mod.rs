@@ -16,6 +16,7 @@ use crate::{
 
 pub mod basis;
 pub mod decide;
+pub mod hold;
 pub mod joint;
 pub mod overrides;
 

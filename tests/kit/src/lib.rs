@@ -13,6 +13,7 @@
 
 // Who can be trusted.
 mod authority;
+mod chains;
 pub mod dkim;
 mod keys;
 
@@ -40,6 +41,7 @@ mod shared;
 
 pub use authority::{Authority, AuthorityError, Flaw, Leaf};
 pub use cases::{Case, Cases, Delivery, Expected, ExpectedFailure};
+pub use chains::{CertificateKey, Certified, Purpose, Validity, Wish};
 pub use dns::{DnsFault, DnsServer, Question};
 pub use inbox::{Inbox, ReportMail, ReportMailError};
 pub use internet::{Internet, InternetError, Ports, Selector, Setup};
