@@ -3,10 +3,7 @@
 
 use sealpost_plugin_api::Level;
 
-use super::{
-    decide::decide,
-    joint::{Enforcement, Known},
-};
+use super::joint::Known;
 use crate::config::OverrideMode;
 
 /// What counts for the MX hosts of a domain.
@@ -48,25 +45,18 @@ impl Basis {
     /// What counts, by all that is known.
     #[must_use]
     pub fn of(known: &Known<'_>) -> Self {
-        let audited = known.settings.enforcement == Enforcement::Audited;
-        let dane = match known.overridden {
-            Some(OverrideMode::DaneOnly) => DaneRole::Mandatory,
-            Some(OverrideMode::Off | OverrideMode::WithoutDane | OverrideMode::Audit) => {
-                DaneRole::Reported
-            }
-            // RFC 7672 s9.1: audit only (C18).
-            _ if audited => DaneRole::Reported,
-            _ => DaneRole::Decides,
+        let dane = if known.overridden == Some(OverrideMode::DaneOnly) {
+            DaneRole::Mandatory
+        } else if known.passes_over_dane() || known.is_audited() {
+            DaneRole::Reported
+        } else {
+            DaneRole::Decides
         };
-        let of_sts = match known.overridden {
-            Some(OverrideMode::DaneOnly | OverrideMode::WithoutDane) => None,
-            other => other,
+        let policy = match known.enforces_sts() {
+            true => PolicyRole::Enforced,
+            false => PolicyRole::Reported,
         };
-        let by_sts = decide(known.standing, None, of_sts).requirement;
-        Self {
-            dane,
-            ..Self::of_policy(&by_sts.level)
-        }
+        Self { dane, policy }
     }
 
     /// What counts where MTA-STS alone says this of the domain.
@@ -88,7 +78,7 @@ mod tests {
     use super::*;
     use crate::{
         config::InsecureMx,
-        hook::joint::DaneSettings,
+        hook::joint::{DaneSettings, Enforcement},
         policy::{Mode, Standing},
     };
 
