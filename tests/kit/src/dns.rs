@@ -31,6 +31,7 @@ use hickory_server::{
 };
 use tokio::net::{TcpListener, UdpSocket};
 
+pub(crate) use self::records::rooted;
 use self::records::{NameData, Records, Reply};
 use crate::{
     shared::{PORT_ATTEMPTS_MAX, canonical, hold},
@@ -222,7 +223,7 @@ struct State {
 }
 
 /// UDP and TCP on the same port.
-async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
     let attempts = if address.port() == 0 {
         PORT_ATTEMPTS_MAX
@@ -310,7 +311,7 @@ impl Handler {
 
 /// RFC 6891 s6.1.1: EDNS in the question is answered with EDNS, and without it there is none. The
 /// answer over UDP may be as large as the client takes.
-fn edns_of_answer(asked: &Edns) -> Edns {
+pub(crate) fn edns_of_answer(asked: &Edns) -> Edns {
     let mut edns = Edns::new();
     edns.set_dnssec_ok(asked.flags().dnssec_ok)
         .set_max_payload(asked.max_payload());

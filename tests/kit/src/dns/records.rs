@@ -169,7 +169,7 @@ impl NameData {
     }
 }
 
-pub(super) fn rooted(name: &str) -> String {
+pub(crate) fn rooted(name: &str) -> String {
     if name.ends_with('.') {
         name.to_owned()
     } else {
