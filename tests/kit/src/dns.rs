@@ -32,7 +32,7 @@ use hickory_server::{
 use tokio::net::{TcpListener, UdpSocket};
 
 pub(crate) use self::records::rooted;
-use self::records::{NameData, Records, Reply};
+use self::records::{Checking, NameData, Records, Reply};
 use crate::{
     shared::{PORT_ATTEMPTS_MAX, canonical, hold},
     tlsa::Tlsa,
@@ -60,6 +60,9 @@ pub enum DnsFault {
     Refused,
     /// There is no answer.
     Silence,
+    /// The resolver finds that its signatures do not hold: SERVFAIL, except to who asks it not to look at
+    /// them (the CD bit).
+    Bogus,
 }
 
 /// One question that was asked.
@@ -305,7 +308,12 @@ impl Handler {
             name: canonical(&name.to_ascii()),
             kind: kind.to_string(),
         });
-        state.records.reply(&name, kind)
+        let checking = if request.metadata.checking_disabled {
+            Checking::Disabled
+        } else {
+            Checking::Enabled
+        };
+        state.records.reply(&name, kind, checking)
     }
 }
 
@@ -547,6 +555,22 @@ mod tests {
         let mut asks = question("signed.test", RecordType::MX);
         asks.metadata.authentic_data = true;
         assert!(!ask(&server, &asks).await.metadata.authentic_data);
+    }
+
+    #[tokio::test]
+    async fn what_is_bogus_is_only_shown_to_who_does_not_want_it_checked() {
+        let server = DnsServer::start().await.unwrap();
+        server.sign("signed.test");
+        server.set_txt("signed.test", &["x"]);
+        server.fail("signed.test", DnsFault::Bogus);
+        let mut asks = question("signed.test", RecordType::TXT);
+        asks.metadata.authentic_data = true;
+        let answer = ask(&server, &asks).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+        asks.metadata.checking_disabled = true;
+        let answer = ask(&server, &asks).await;
+        assert_eq!(texts(&answer), ["x"]);
+        assert!(!answer.metadata.authentic_data);
     }
 
     #[tokio::test]

@@ -134,7 +134,10 @@ impl World {
                 return Ok(Reply::Code(ResponseCode::Refused));
             };
             match zone.failing.get(&(owner.clone(), kind)) {
-                Some(DnsFault::ServFail) => return Ok(Reply::Code(ResponseCode::ServFail)),
+                // This resolver looks at no signature: what is bogus here has a signature that does not hold.
+                Some(DnsFault::ServFail | DnsFault::Bogus) => {
+                    return Ok(Reply::Code(ResponseCode::ServFail));
+                }
                 Some(DnsFault::Refused) => return Ok(Reply::Code(ResponseCode::Refused)),
                 Some(DnsFault::Silence) => return Ok(Reply::Silence),
                 None => {}
