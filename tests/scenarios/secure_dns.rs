@@ -9,7 +9,7 @@ use sealpost::{
     clock::{Clock, StoppedClock, Timestamp},
     config::{DaneConfig, DnsConfig, DnssecValidation},
     net::{
-        dns::{DnsError, Lookup, SecureDns},
+        dns::{DnsError, Lookup, SecureDns as _},
         dnssec::{SecureResolver, Works},
         validation::{By, Outcome, SystemList, SystemResolvers, Validation},
     },
@@ -201,6 +201,20 @@ async fn c1_a_resolver_that_marks_nothing_turns_dane_off_until_it_does() {
     server.unsign(".");
     assert!(matches!(validation.look().await, Outcome::Nobody(_)));
     assert!(validation.dns().is_none());
+}
+
+#[tokio::test]
+async fn c1_of_several_resolvers_all_must_mark() {
+    let server = internet().await;
+    let other = DnsServer::start().await.unwrap();
+    let config = config_of(server.address());
+    let servers = vec![server.address(), other.address()];
+    let both = SecureResolver::believing(servers, &config).unwrap();
+    assert_eq!(both.works().await, Works::Yes);
+    other.unsign(".");
+    assert!(matches!(both.works().await, Works::No(_)));
+    other.fail(".", DnsFault::ServFail);
+    assert_eq!(both.works().await, Works::Yes);
 }
 
 #[tokio::test]

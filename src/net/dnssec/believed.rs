@@ -73,19 +73,34 @@ impl Believed {
         }
     }
 
-    /// Does the resolver validate? The root is signed, so whoever does says so of its keys.
+    /// Do the resolvers validate? The root is signed, so whoever does says so of its keys. Each that answers must:
+    /// where one finds that signatures do not hold, the next is asked, and would hand out what the first refused.
     ///
     /// # Errors
-    /// No answer that says anything.
-    pub(super) async fn validates(&self) -> Result<bool, DnsError> {
-        match self.lookup(&Name::root(), RecordType::DNSKEY).await {
-            Lookup::Secure(_) => Ok(true),
-            Lookup::Insecure(_) => Ok(false),
-            Lookup::Bogus(reason) => Err(DnsError::Server {
-                name: ".".to_owned(),
-                code: format!("SERVFAIL: {reason}"),
+    /// None gives an answer that says anything.
+    pub(super) async fn validate(&self) -> Result<bool, DnsError> {
+        let root = Name::root();
+        let mut marked = None;
+        let mut trouble = None;
+        for answer in self.exchange.ask_each(&root, RecordType::DNSKEY).await {
+            match answer {
+                Ok(message) => match message.metadata.response_code {
+                    ResponseCode::NoError | ResponseCode::NXDomain => {
+                        let all = marked.unwrap_or(true) && message.metadata.authentic_data;
+                        marked = Some(all);
+                    }
+                    code => trouble = Some(server_error(&root, code)),
+                },
+                Err(error) => trouble = Some(error),
+            }
+        }
+        match (marked, trouble) {
+            (Some(marked), _) => Ok(marked),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(DnsError::Unreachable {
+                name: shown(&root),
+                reason: "no server to ask".to_owned(),
             }),
-            Lookup::Failed(error) => Err(error),
         }
     }
 }

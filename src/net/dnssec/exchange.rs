@@ -93,6 +93,32 @@ impl Exchange {
         all.await.unwrap_or_else(|_| Err(timeout()))
     }
 
+    /// As [`ask`](Self::ask), one server after the other, whatever they say.
+    ///
+    /// # Errors
+    /// For each that does not answer in time.
+    pub(super) async fn ask_each(
+        &self,
+        name: &Name,
+        kind: RecordType,
+    ) -> Vec<Result<Message, DnsError>> {
+        let mut answers = Vec::new();
+        for server in &self.servers {
+            let mut answer = self
+                .ask_one(*server, name, kind, Checking::ByResolver)
+                .await;
+            for _ in 1..self.attempts {
+                if answer.is_err() {
+                    answer = self
+                        .ask_one(*server, name, kind, Checking::ByResolver)
+                        .await;
+                }
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+
     async fn ask_in_turn(
         &self,
         name: &Name,
@@ -122,7 +148,11 @@ impl Exchange {
                 // It has spoken; another may know more.
                 Ok(message) => {
                     waiting.retain(|other| *other != position);
-                    refused = Some(message);
+                    // SERVFAIL says most: it may be that a signature does not hold.
+                    if refused.is_none() || message.metadata.response_code == ResponseCode::ServFail
+                    {
+                        refused = Some(message);
+                    }
                 }
                 Err(error) => trouble = Some(error),
             }

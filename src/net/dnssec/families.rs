@@ -41,3 +41,64 @@ fn joined(four: Found<IpAddr>, six: Found<IpAddr>) -> Found<IpAddr> {
     first.values.extend(second.values);
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::dns::DnsError;
+
+    fn lookup(word: &str, address: &str) -> Lookup<IpAddr> {
+        let found = |count| Found {
+            values: vec![address.parse().unwrap(); count],
+            expanded: None,
+            time_to_live: Duration::from_secs(60),
+        };
+        match word {
+            "secure" => Lookup::Secure(found(1)),
+            "secure none" => Lookup::Secure(found(0)),
+            "insecure" => Lookup::Insecure(found(1)),
+            "insecure none" => Lookup::Insecure(found(0)),
+            "bogus" => Lookup::Bogus("x".to_owned()),
+            _ => Lookup::Failed(DnsError::BadName {
+                name: "x".to_owned(),
+            }),
+        }
+    }
+
+    fn told(lookup: &Lookup<IpAddr>) -> String {
+        match lookup {
+            Lookup::Secure(found) => format!("secure {}", found.values.len()),
+            Lookup::Insecure(found) => format!("insecure {}", found.values.len()),
+            Lookup::Bogus(_) => "bogus".to_owned(),
+            Lookup::Failed(_) => "failed".to_owned(),
+        }
+    }
+
+    #[test]
+    fn c2_one_family_is_enough_and_none_is_no_absence() {
+        for (one, other, expected) in [
+            ("secure", "secure", "secure 2"),
+            ("secure", "secure none", "secure 1"),
+            ("secure none", "secure none", "secure 0"),
+            ("secure", "insecure", "insecure 2"),
+            ("secure", "insecure none", "insecure 1"),
+            ("insecure none", "secure none", "insecure 0"),
+            ("secure", "failed", "secure 1"),
+            ("secure", "bogus", "secure 1"),
+            ("insecure", "failed", "insecure 1"),
+            ("secure none", "failed", "failed"),
+            ("insecure none", "failed", "failed"),
+            ("secure none", "bogus", "bogus"),
+            ("failed", "bogus", "bogus"),
+            ("failed", "failed", "failed"),
+        ] {
+            let (four, six) = ("192.0.2.1", "2001:db8::1");
+            let both = together(lookup(one, four), lookup(other, six));
+            assert_eq!(told(&both), expected, "{one}, {other}");
+            let both = together(lookup(other, four), lookup(one, six));
+            assert_eq!(told(&both), expected, "{other}, {one}");
+        }
+    }
+}

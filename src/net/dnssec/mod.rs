@@ -14,7 +14,11 @@ mod families;
 mod own;
 mod reading;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -80,11 +84,11 @@ impl SecureResolver {
     /// Looks at the root, which is signed, to find out whether this way works.
     pub async fn works(&self) -> Works {
         let looked = match &self.way {
-            Way::Believed(believed) => believed.validates().await.map(|validates| {
-                if validates {
+            Way::Believed(believed) => believed.validate().await.map(|marked| {
+                if marked {
                     Ok(())
                 } else {
-                    let reason = "the resolver does not mark the root's keys as signed (no AD bit)";
+                    let reason = "a resolver does not mark the root's keys as signed (no AD bit)";
                     Err(reason.to_owned())
                 }
             }),
@@ -124,7 +128,7 @@ impl SecureDns for SecureResolver {
         })
     }
 
-    fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Lookup<std::net::IpAddr>> {
+    fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Lookup<IpAddr>> {
         Box::pin(async move {
             let four = self.ask(name, RecordType::A);
             let six = self.ask(name, RecordType::AAAA);

@@ -6,7 +6,7 @@ use sealpost::{
     clock::StoppedClock,
     config::{DaneConfig, DnssecValidation},
     net::{
-        dns::{Lookup, SecureDns},
+        dns::{Lookup, SecureDns as _},
         dnssec::{Anchors, SecureResolver, Works},
         validation::{By, Outcome, Validation, ValidationError},
     },

@@ -238,3 +238,74 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| pair.iter().fold(0_u8, |octet, digit| (octet << 4) | digit);
     Some(digits.chunks(2).map(pair).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::dnssec::Verifier as _;
+
+    use super::*;
+
+    /// As IANA publishes them in `root-anchors.xml`.
+    const IANA: &str = "; KSK-2017 and KSK-2024\n\
+        . IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n\
+        .\t172800\tIN DS 38696 8 2 (\n 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C48\n\
+        3AF444A4C0FB2B16 ) ; the newer\n";
+
+    #[test]
+    fn the_keys_that_are_built_in_are_those_that_iana_publishes() {
+        let published = Anchors::parse(IANA).unwrap();
+        let built_in = Anchors::built_in();
+        assert_eq!(published.digests.len(), 2);
+        assert_eq!(built_in.keys.len(), 2);
+        for key in &built_in.keys {
+            assert!(published.hold(key), "{}", key.algorithm().as_str());
+            assert!(built_in.hold(key));
+        }
+        let [one, other] = built_in.keys.as_slice() else {
+            panic!("not two");
+        };
+        let only_one = Anchors {
+            keys: vec![one.clone()],
+            digests: Vec::new(),
+        };
+        assert!(!only_one.hold(other));
+    }
+
+    #[test]
+    fn keys_that_a_resolver_does_not_yet_trust_are_passed_over() {
+        let line = ". 86400 IN DNSKEY 257 3 13 AAAA ;{id = 1} ;;state=2 [  VALID  ]\n";
+        let text = format!("; autotrust\n{line}. IN DNSKEY 257 3 13 BBBB ;;state=1 [ADDPEND]\n");
+        let anchors = Anchors::parse(&text).unwrap();
+        assert_eq!(anchors.keys.len(), 1);
+        let revoked = ". IN DNSKEY 385 3 13 AAAA\n";
+        assert!(Anchors::parse(revoked).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_by_its_line() {
+        for (text, line, part) in [
+            ("", 1, "no DNSKEY and no DS"),
+            ("; nothing\n\n", 2, "no DNSKEY and no DS"),
+            ("\n. IN A 192.0.2.1\n", 2, "\"A\" is neither"),
+            ("$TTL 60\n", 1, "$TTL is not for"),
+            ("org. IN DS 1 8 2 00\n", 1, "is not the root"),
+            ("trust-anchors {\n", 1, "is not the root"),
+            (". IN\n", 1, "\"\" is neither"),
+            (". IN DNSKEY 257 3\n", 1, "flags, protocol, algorithm, key"),
+            (". IN DNSKEY 257 3 8 !!\n", 1, "not base64"),
+            (". IN DNSKEY 257 3 8\n", 1, "key is missing"),
+            (". IN DNSKEY 257 2 8 AAAA\n", 1, "protocol"),
+            (". IN DNSKEY 1 3 8 AAAA\n", 1, "signs no zone"),
+            (". IN DNSKEY 257 3 99 AAAA\n", 1, "algorithm 99"),
+            (". IN DNSKEY many 3 8 AAAA\n", 1, "flags: \"many\""),
+            (". IN DS 1 8 2 00\n", 1, "64 hexadecimal digits"),
+            (". IN DS 1 8 1 00\n", 1, "digest type is 2"),
+            (". IN DS 1 8 2 (\n00\n", 2, "not closed"),
+            (". IN DS 1 8 2 )\n", 1, "not opened"),
+        ] {
+            let error = Anchors::parse(text).unwrap_err();
+            assert_eq!(error.line, line, "{text:?}: {error}");
+            assert!(error.reason.contains(part), "{text:?}: {error}");
+        }
+    }
+}

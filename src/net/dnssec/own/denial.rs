@@ -144,3 +144,121 @@ fn common(one: &Name, other: &Name) -> usize {
         .take_while(|(one, other)| one.eq_ignore_ascii_case(other))
         .count()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr as _;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_str(text).unwrap()
+    }
+
+    /// Records as `owner next TYPE TYPE`.
+    fn with<T>(lines: &[&str], then: impl FnOnce(&[NsecProof<'_>]) -> T) -> T {
+        let records: Vec<(Name, NSEC)> = lines
+            .iter()
+            .map(|line| {
+                let mut words = line.split(' ');
+                let owner = name(words.next().unwrap());
+                let next = name(words.next().unwrap());
+                let types = words.map(|word| RecordType::from_str(word).unwrap());
+                (owner, NSEC::new(next, types))
+            })
+            .collect();
+        let proofs: Vec<_> = records
+            .iter()
+            .map(|(owner, data)| NsecProof { owner, data })
+            .collect();
+        then(&proofs)
+    }
+
+    const APEX: &str = "a.test. b.a.test. NS SOA MX RRSIG NSEC DNSKEY";
+    const LAST: &str = "mx.a.test. a.test. A RRSIG NSEC";
+    /// Delegations, signed and not, and a name that is moved.
+    const SIGNED: &str = "d.a.test. e.a.test. NS DS RRSIG NSEC";
+    const PLAIN: &str = "e.a.test. f.a.test. NS RRSIG NSEC";
+    const MOVED: &str = "f.a.test. g.a.test. DNAME RRSIG NSEC";
+
+    #[test]
+    fn c3_absence_is_what_the_zone_has_signed_and_no_more() {
+        use Denial::{NotProven, Proven, UnsignedDelegation};
+        use RecordType::{A, CNAME, DS, MX, TLSA};
+        for (lines, asked, kind, expected) in [
+            (vec![APEX], "a.test.", TLSA, Proven),
+            (vec![APEX], "a.test.", MX, NotProven),
+            (vec![LAST], "mx.a.test.", CNAME, Proven),
+            (vec![LAST], "MX.a.TEST.", A, NotProven),
+            // A name that does not exist needs the wildcard denied too.
+            (vec![LAST], "z.a.test.", A, NotProven),
+            (vec![LAST, APEX], "z.a.test.", A, Proven),
+            (vec![LAST], "_25._tcp.mx.a.test.", TLSA, Proven),
+            (vec![APEX], "mx.a.test.", TLSA, NotProven),
+            (vec![LAST, APEX], "mx.b.test.", A, NotProven),
+            // An empty name between others.
+            (
+                vec!["a.test. x.y.a.test. SOA NS"],
+                "y.a.test.",
+                TLSA,
+                Proven,
+            ),
+            // A wildcard that has the type, that has another, and that is an alias.
+            (
+                vec![LAST, "*.a.test. b.a.test. A"],
+                "z.a.test.",
+                A,
+                NotProven,
+            ),
+            (vec![LAST, "*.a.test. b.a.test. A"], "z.a.test.", MX, Proven),
+            (
+                vec![LAST, "*.a.test. b.a.test. CNAME"],
+                "z.a.test.",
+                MX,
+                NotProven,
+            ),
+            (
+                vec!["mx.a.test. a.test. CNAME"],
+                "mx.a.test.",
+                TLSA,
+                NotProven,
+            ),
+            // The zone above knows of a delegation only whether it is signed.
+            (vec![SIGNED], "d.a.test.", TLSA, NotProven),
+            (vec![SIGNED, APEX], "_25._tcp.d.a.test.", TLSA, NotProven),
+            (vec![SIGNED], "d.a.test.", DS, NotProven),
+            (vec![SIGNED, APEX], "x.d.a.test.", DS, NotProven),
+            (vec![PLAIN], "e.a.test.", DS, UnsignedDelegation),
+            (vec![PLAIN], "e.a.test.", TLSA, NotProven),
+            (vec![PLAIN, APEX], "x.e.a.test.", DS, NotProven),
+            (vec![MOVED, APEX], "x.f.a.test.", TLSA, NotProven),
+            // The zone below knows nothing of its delegation.
+            (vec![APEX], "a.test.", DS, NotProven),
+            (vec![], "a.test.", TLSA, NotProven),
+        ] {
+            let denial = with(&lines, |proofs| {
+                absence(proofs, &name("a.test."), &name(asked), kind)
+            });
+            assert_eq!(denial, expected, "{lines:?}, {asked} {kind}");
+        }
+    }
+
+    #[test]
+    fn c1_a_wildcards_answer_needs_that_nothing_is_closer() {
+        use Denial::{NotProven, Proven};
+        for (lines, asked, labels, expected) in [
+            (vec![LAST], "z.a.test.", 2, Proven),
+            (vec![LAST], "y.z.a.test.", 2, Proven),
+            // mx.a.test exists, so *.a.test says nothing of what is below it.
+            (vec![LAST], "x.mx.a.test.", 2, NotProven),
+            (vec![LAST], "mx.a.test.", 2, NotProven),
+            (vec![APEX], "z.a.test.", 2, NotProven),
+            (vec![SIGNED], "x.d.a.test.", 2, NotProven),
+        ] {
+            let denial = with(&lines, |proofs| {
+                nothing_closer(proofs, &name("a.test."), &name(asked), labels)
+            });
+            assert_eq!(denial, expected, "{lines:?}, {asked}");
+        }
+    }
+}

@@ -205,3 +205,168 @@ fn base32(octets: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr as _;
+
+    use hickory_proto::dnssec::Nsec3HashAlgorithm;
+
+    use super::*;
+
+    const NONE: Denial = Denial::NotProven;
+
+    fn name(text: &str) -> Name {
+        Name::from_str(text).unwrap()
+    }
+
+    fn digest_of(text: &str, iterations: u16) -> Vec<u8> {
+        let digest = Nsec3HashAlgorithm::SHA1.hash(&[7], &name(text), iterations);
+        digest.unwrap().as_ref().to_vec()
+    }
+
+    /// The octets as a number, and one more or less.
+    fn beside(mut digest: Vec<u8>, step: u8) -> Vec<u8> {
+        let last = digest.last_mut().unwrap();
+        *last = last.wrapping_add(step);
+        digest
+    }
+
+    /// A zone `test`, whose records are, one by one: at a name, with types; or just around one.
+    struct Zone {
+        opt_out: bool,
+        iterations: u16,
+        records: Vec<(Name, NSEC3)>,
+    }
+
+    impl Zone {
+        fn new() -> Self {
+            Self {
+                opt_out: false,
+                iterations: 1,
+                records: Vec::new(),
+            }
+        }
+
+        fn record(mut self, from: &[u8], to: Vec<u8>, types: &[RecordType]) -> Self {
+            let owner = name("test.").prepend_label(base32(from).as_str()).unwrap();
+            let types = types.iter().copied();
+            let hash = Nsec3HashAlgorithm::SHA1;
+            let data = NSEC3::new(hash, self.opt_out, self.iterations, vec![7], to, types);
+            self.records.push((owner, data));
+            self
+        }
+
+        fn at(self, text: &str, types: &[RecordType]) -> Self {
+            let digest = digest_of(text, self.iterations);
+            let next = beside(digest.clone(), 1);
+            self.record(&digest, next, types)
+        }
+
+        fn around(self, text: &str) -> Self {
+            let digest = digest_of(text, self.iterations);
+            let before = beside(digest.clone(), 255);
+            self.record(&before, beside(digest, 1), &[])
+        }
+
+        fn opt_out(mut self) -> Self {
+            self.opt_out = true;
+            self
+        }
+
+        fn absence(&self, asked: &str, kind: RecordType) -> Denial {
+            self.with(|proofs| proofs.absence(&name(asked), kind).unwrap())
+        }
+
+        fn with<T>(&self, then: impl FnOnce(&Nsec3Proofs<'_>) -> T) -> T {
+            let proofs: Vec<_> = self
+                .records
+                .iter()
+                .map(|(owner, data)| Nsec3Proof { owner, data })
+                .collect();
+            let work = Work::of_one_lookup();
+            then(&Nsec3Proofs::of(&proofs, &name("test."), &work))
+        }
+    }
+
+    const APEX: &[RecordType] = &[RecordType::SOA, RecordType::NS];
+
+    #[test]
+    fn c3_absence_is_what_the_zone_has_signed_and_no_more() {
+        use RecordType::{A, CNAME, DS, NS, TLSA};
+        let host = || Zone::new().at("mx.test.", &[A]);
+        assert_eq!(host().absence("mx.test.", TLSA), Denial::Proven);
+        assert_eq!(host().absence("mx.test.", A), NONE);
+        assert_eq!(host().absence("my.test.", TLSA), NONE);
+        let alias = Zone::new().at("mx.test.", &[CNAME]);
+        assert_eq!(alias.absence("mx.test.", TLSA), NONE);
+
+        let nowhere = || Zone::new().at("test.", APEX).around("no.test.");
+        assert_eq!(nowhere().absence("x.no.test.", A), NONE);
+        let whole = nowhere().around("*.test.");
+        assert_eq!(whole.absence("no.test.", A), Denial::Proven);
+        assert_eq!(whole.absence("x.no.test.", A), Denial::Proven);
+        assert_eq!(whole.absence("yes.test.", A), NONE);
+        let wildcard = nowhere().at("*.test.", &[A]);
+        assert_eq!(wildcard.absence("no.test.", TLSA), Denial::Proven);
+        assert_eq!(wildcard.absence("no.test.", A), NONE);
+
+        let plain = Zone::new().at("d.test.", &[NS]);
+        assert_eq!(plain.absence("d.test.", DS), Denial::UnsignedDelegation);
+        assert_eq!(plain.absence("d.test.", A), NONE);
+        assert_eq!(Zone::new().absence("d.test.", DS), NONE);
+    }
+
+    #[test]
+    fn c1_opting_out_excuses_only_what_is_right_below_what_exists() {
+        use RecordType::{DS, NS, TLSA};
+        let zone = Zone::new().at("test.", APEX).opt_out().around("d.test.");
+        assert_eq!(zone.absence("d.test.", DS), Denial::PerhapsUnsigned);
+        assert_eq!(zone.absence("x.d.test.", TLSA), Denial::PerhapsUnsigned);
+
+        // `s.test` is signed. That digests of names below it lie in a range that opts out says nothing: else
+        // whoever is on the way could have every signed domain counted as unsigned.
+        let forged = Zone::new()
+            .at("test.", APEX)
+            .at("s.test.", &[NS, DS])
+            .opt_out()
+            .around("_25._tcp.mx.s.test.")
+            .around("mx.s.test.");
+        assert_eq!(forged.absence("mx.s.test.", DS), NONE);
+        assert_eq!(forged.absence("_25._tcp.mx.s.test.", TLSA), NONE);
+        let forged = Zone::new().at("test.", APEX).opt_out().around("mx.s.test.");
+        assert_eq!(forged.absence("mx.s.test.", DS), NONE);
+    }
+
+    #[test]
+    fn a_zone_that_costs_too_much_counts_as_unsigned() {
+        let mut zone = Zone::new();
+        zone.iterations = ITERATIONS_MAX + 1;
+        let zone = zone.at("mx.test.", &[]);
+        let denial = zone.absence("mx.test.", RecordType::TLSA);
+        assert_eq!(denial, Denial::PerhapsUnsigned);
+    }
+
+    #[test]
+    fn c1_a_wildcards_answer_needs_that_nothing_is_closer() {
+        let closer = |zone: &Zone| {
+            zone.with(|proofs| proofs.nothing_closer(&name("x.no.test."), 1).unwrap())
+        };
+        assert_eq!(closer(&Zone::new().around("no.test.")), Denial::Proven);
+        assert_eq!(closer(&Zone::new().around("x.no.test.")), NONE);
+        let perhaps = Zone::new().opt_out().around("no.test.");
+        assert_eq!(closer(&perhaps), Denial::PerhapsUnsigned);
+    }
+
+    #[test]
+    fn digests_are_written_as_in_rfc_5155() {
+        // H(example) and H(a.example) of RFC 5155 appendix A.
+        let digest = |text| {
+            let salt = [0xaa, 0xbb, 0xcc, 0xdd];
+            let digest = Nsec3HashAlgorithm::SHA1.hash(&salt, &name(text), 12);
+            base32(digest.unwrap().as_ref())
+        };
+        assert_eq!(digest("example."), "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom");
+        assert_eq!(digest("a.example."), "35mthgpgcu1qg68fab165klnsnk3dpvl");
+    }
+}

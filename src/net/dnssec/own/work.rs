@@ -82,3 +82,21 @@ fn take(left: &AtomicU32) -> Option<()> {
         .ok()
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lookup_ends() {
+        let work = Work::of_one_lookup();
+        for _ in 0..SIGNATURES_MAX {
+            work.check_a_signature().unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(work.check_a_signature(), Err(Exhausted::Signatures));
+        }
+        work.ask_a_question().unwrap();
+        work.compute_a_digest().unwrap();
+    }
+}
