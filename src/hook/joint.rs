@@ -90,6 +90,10 @@ pub fn decide_host(known: &Known<'_>, mx: NamedMx<'_>, dane: Option<&HostDane>) 
     let enforces = !matches!(sts.requirement.level, Level::May);
     match (&dane.finding, dane.mx) {
         (DaneFinding::Nothing(_), _) => sts,
+        // RFC 7672 s2.1.2: it cannot be said where its mail goes, whoever signed what.
+        (DaneFinding::Unreachable(trouble @ LookupTrouble::Addresses(_)), _) => {
+            unreachable(host.as_str(), trouble)
+        }
         // OURS: who can forge the MX records can name a signed host of their own, and must not get past
         // an enforced policy by it. The policy decides, and TLSA records are not looked at.
         (_, MxSecurity::Insecure) if enforces => sts,
