@@ -24,7 +24,7 @@ use sealpost::{
         Engine, EngineSettings,
         keeper::{Keeper, KeeperParts},
     },
-    hook::overrides::Overrides,
+    hook::{joint::DaneSettings, overrides::Overrides},
     net::{
         activation::Activated, hickory::HickoryDns, https::PolicyHost as _,
         policy_host::HttpsPolicyHost,
@@ -96,6 +96,7 @@ fn main() -> Outcome {
     let settings = EngineSettings {
         overrides: Overrides::default(),
         when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings::default(),
     };
     let engine = Engine::new(Arc::new(keeper), journal, clock, Arc::default(), settings);
     let config = SocketmapConfig {

@@ -17,6 +17,7 @@ use crate::{
         keeper::{Keeper, KeeperParts},
         settle::{Looks, Silence},
     },
+    hook::joint::DaneSettings,
     net::{
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
@@ -196,6 +197,7 @@ pub fn engine_settings(loaded: &Loaded) -> EngineSettings {
     EngineSettings {
         overrides: loaded.overrides.iter().cloned().collect(),
         when_unknown: loaded.config.policy.when_unknown,
+        dane: DaneSettings::from(&loaded.config.dane),
     }
 }
 

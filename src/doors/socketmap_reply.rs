@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::TellsDane,
-    hook::{Answer, Asker, Given},
+    hook::{Answer, Asker, Said},
     policy::{AppliedPolicy, PolicyType},
 };
 
@@ -79,12 +79,12 @@ impl Reply {
         match (map, self.told) {
             // sendmail tells nothing, and of a reply to wait no session comes.
             (MapName::Sts, _) | (_, TellsPostfix::ToWait) => None,
-            (_, TellsPostfix::Policy) => Some(Asker::Telling(Given::Policy)),
+            (_, TellsPostfix::Policy) => Some(Asker::Telling(Said::Policy)),
             // Also a Postfix that tells nothing goes to no other host.
-            (_, TellsPostfix::DaneOnly) => Some(Asker::Telling(Given::DaneOnly)),
-            (_, TellsPostfix::PolicyByName) => Some(Asker::Telling(Given::PolicyByName)),
+            (_, TellsPostfix::DaneOnly) => Some(Asker::Telling(Said::DaneOnly)),
+            (_, TellsPostfix::PolicyByName) => Some(Asker::Telling(Said::PolicyByName)),
             (MapName::QueryWithTlsrpt, TellsPostfix::NothingFound) => {
-                Some(Asker::Telling(Given::Nothing))
+                Some(Asker::Telling(Said::Nothing))
             }
             // Postfix before 3.10: nothing that it leaves unsaid means anything.
             (MapName::Query, TellsPostfix::NothingFound) => None,

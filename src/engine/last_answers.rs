@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     clock::Timestamp,
-    hook::{Answer, Given},
+    hook::{Answer, Said},
     policy::PolicyDomain,
     recent::Recent,
     record::reconcile::Answered,
@@ -30,7 +30,7 @@ impl Default for LastAnswers {
 struct Kept {
     remembered: Remembered,
     /// The answer that `remembered.last` was made of, and what was given of it.
-    given: Option<(Arc<Answer>, Given)>,
+    given: Option<(Arc<Answer>, Said)>,
 }
 
 /// What is remembered of a domain.
@@ -50,7 +50,7 @@ impl LastAnswers {
         &self,
         domain: &PolicyDomain,
         answer: &Arc<Answer>,
-        given: Given,
+        given: Said,
     ) -> Option<Arc<Answered>> {
         self.with(domain, |kept| {
             let (last, of_it) = kept.given.as_ref()?;
@@ -64,7 +64,7 @@ impl LastAnswers {
         &self,
         domain: &PolicyDomain,
         answered: Answered,
-        given: (Arc<Answer>, Given),
+        given: (Arc<Answer>, Said),
     ) -> Arc<Answered> {
         self.with(domain, |kept| {
             kept.given = Some(given);
@@ -151,9 +151,9 @@ mod tests {
         }
     }
 
-    fn given() -> (Arc<Answer>, Given) {
+    fn given() -> (Arc<Answer>, Said) {
         let requirement = Requirement::new(Level::May, "why");
-        (Arc::new(Answer::bare(requirement)), Given::PolicyByName)
+        (Arc::new(Answer::bare(requirement)), Said::PolicyByName)
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
         let first = answers.remember(&domain, old.clone(), answer.clone());
         let again = answers.again(&domain, &answer.0, answer.1).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
-        assert_eq!(answers.again(&domain, &answer.0, Given::Policy), None);
+        assert_eq!(answers.again(&domain, &answer.0, Said::Policy), None);
         let same = answers.remember(&domain, old.clone(), given());
         assert!(Arc::ptr_eq(&first, &same));
         assert_eq!(answers.again(&domain, &answer.0, answer.1), None);

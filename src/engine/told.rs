@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::OverrideMode,
-    hook::{Answer, Asker, Given, decide::STS_MX_MISMATCH},
+    hook::{Answer, Asker, Said, decide::STS_MX_MISMATCH},
     policy::{PolicyDomain, PolicyType, StsStanding},
     record::{
         SessionRecord, Verdict,
@@ -33,13 +33,13 @@ impl Engine {
             return;
         };
         let domain = &applied.policy_domain;
-        let (given, step) = match asker {
-            Asker::Telling(given) => (given, Step::First),
-            Asker::TellingAgain(given) => (given, Step::Further),
+        let (said, step) = match asker {
+            Asker::Telling(said) => (said, Step::First),
+            Asker::TellingAgain(said) => (said, Step::Further),
         };
         // Most are given the answer that the one before was given.
-        let again = self.last_answers.again(domain, answer, given);
-        let Some(answered) = again.or_else(|| self.take_new_answer(domain, answer, given)) else {
+        let again = self.last_answers.again(domain, answer, said);
+        let Some(answered) = again.or_else(|| self.take_new_answer(domain, answer, said)) else {
             return;
         };
         self.wish(domain, &answered);
@@ -55,15 +55,18 @@ impl Engine {
         &self,
         domain: &PolicyDomain,
         answer: &Arc<Answer>,
-        given: Given,
+        said: Said,
     ) -> Option<Arc<Answered>> {
-        let standing = self.answers.find(domain, &answer.requirement.policy)?;
+        let standing = self
+            .answers
+            .find(domain, &answer.requirement.policy)?
+            .standing;
         let answered = Answered {
             standing,
-            demand: Demand::of(given, answer.basis),
+            demand: Demand::of(said, answer.basis),
             dane: answer.dane.clone(),
         };
-        let answer = (Arc::clone(answer), given);
+        let answer = (Arc::clone(answer), said);
         Some(self.last_answers.remember(domain, answered, answer))
     }
 

@@ -10,7 +10,7 @@ use sealpost_plugin_api::{Level, Requirement, ResultType, Tlsa};
 
 use super::decide::{self, Decision, NamedMx, Refusal, decide, mx_name};
 use crate::{
-    config::{InsecureMx, OverrideMode, WhenUnknown},
+    config::{DaneConfig, InsecureMx, OverrideMode, WhenUnknown},
     policy::{
         AppliedPolicy, PolicyDomain, Standing,
         dane::{
@@ -31,6 +31,24 @@ pub struct DaneSettings {
     pub insecure_mx: InsecureMx,
     /// Whether DANE is enforced at all.
     pub enforcement: Enforcement,
+}
+
+impl Default for DaneSettings {
+    fn default() -> Self {
+        Self::from(&DaneConfig::default())
+    }
+}
+
+impl From<&DaneConfig> for DaneSettings {
+    fn from(config: &DaneConfig) -> Self {
+        Self {
+            insecure_mx: config.insecure_mx,
+            enforcement: match config.audit {
+                true => Enforcement::Audited,
+                false => Enforcement::Enforced,
+            },
+        }
+    }
 }
 
 /// Whether DANE is enforced.

@@ -89,15 +89,15 @@ impl Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asker {
     /// It was given this at the start of an attempt at delivery.
-    Telling(Given),
+    Telling(Said),
     /// The same, asked again by a client that was answered alike before: for another MX host of that
     /// attempt, or for another attempt.
-    TellingAgain(Given),
+    TellingAgain(Said),
 }
 
 /// What an MTA that tells its sessions was given of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Given {
+pub enum Said {
     /// The MTA-STS policy, with what is needed to name it: mail hosts that it does not list are passed
     /// over, and nothing is told of them.
     PolicyByName,

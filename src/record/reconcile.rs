@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::OverrideMode,
     hook::{
-        Given,
+        Said,
         basis::{Basis, DaneRole},
         decide::{STS_MX_MISMATCH, decide},
     },
@@ -83,13 +83,13 @@ impl Answered {
 impl Demand {
     /// What is demanded of an MTA that was given this of an answer with this basis.
     #[must_use]
-    pub const fn of(given: Given, basis: Basis) -> Self {
+    pub const fn of(given: Said, basis: Basis) -> Self {
         match (given, basis.dane) {
-            (Given::PolicyByName, _) => Self::Named,
-            (Given::Policy, _) => Self::Unnamed,
-            (Given::DaneOnly, DaneRole::Mandatory) => Self::DaneMandatory,
-            (Given::DaneOnly, _) => Self::Dane,
-            (Given::Nothing, _) => Self::Nothing,
+            (Said::PolicyByName, _) => Self::Named,
+            (Said::Policy, _) => Self::Unnamed,
+            (Said::DaneOnly, DaneRole::Mandatory) => Self::DaneMandatory,
+            (Said::DaneOnly, _) => Self::Dane,
+            (Said::Nothing, _) => Self::Nothing,
         }
     }
 }

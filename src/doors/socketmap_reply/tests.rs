@@ -246,14 +246,14 @@ fn d10_who_is_expected_to_tell_of_sessions() {
     use MapName::{Query, QueryWithTlsrpt, Sts};
     use TellsPostfix::{DaneOnly, NothingFound, Policy, PolicyByName, ToWait};
     for (map, told, expected) in [
-        (Query, Policy, Some(Given::Policy)),
-        (Query, DaneOnly, Some(Given::DaneOnly)),
+        (Query, Policy, Some(Said::Policy)),
+        (Query, DaneOnly, Some(Said::DaneOnly)),
         (Query, NothingFound, None),
         (Query, ToWait, None),
-        (QueryWithTlsrpt, PolicyByName, Some(Given::PolicyByName)),
-        (QueryWithTlsrpt, Policy, Some(Given::Policy)),
-        (QueryWithTlsrpt, DaneOnly, Some(Given::DaneOnly)),
-        (QueryWithTlsrpt, NothingFound, Some(Given::Nothing)),
+        (QueryWithTlsrpt, PolicyByName, Some(Said::PolicyByName)),
+        (QueryWithTlsrpt, Policy, Some(Said::Policy)),
+        (QueryWithTlsrpt, DaneOnly, Some(Said::DaneOnly)),
+        (QueryWithTlsrpt, NothingFound, Some(Said::Nothing)),
         (QueryWithTlsrpt, ToWait, None),
         (Sts, Policy, None),
         (Sts, NothingFound, None),

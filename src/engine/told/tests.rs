@@ -20,7 +20,7 @@ use crate::{
         settle::Looks,
         waiting::{OF_DOMAIN_MAX, WAITING_MAX},
     },
-    hook::{AsyncHook as _, overrides::Overrides},
+    hook::{AsyncHook as _, joint::DaneSettings, overrides::Overrides},
     observe::Counters,
     policy::{Mode, Standing},
     record::{
@@ -107,6 +107,7 @@ fn bench(standing: Option<Standing>, silence: Silence) -> Bench {
         EngineSettings {
             overrides: Overrides::default(),
             when_unknown: WhenUnknown::Defer,
+            dane: DaneSettings::default(),
         },
     );
     let looks = Looks::new(Arc::clone(&findings) as _, &probe, silence);
@@ -130,11 +131,11 @@ fn plain() -> Option<Standing> {
 
 impl Bench {
     /// Asks, and is given this of the answer; what Postfix 3.10 is given where nothing is said.
-    async fn ask_as(&self, given: Option<Given>) {
+    async fn ask_as(&self, given: Option<Said>) {
         let answer = self.engine.policy(Query::new("example.org")).await;
         let usual = match answer.requirement.level {
-            Level::Verify { .. } => Given::PolicyByName,
-            _ => Given::Nothing,
+            Level::Verify { .. } => Said::PolicyByName,
+            _ => Said::Nothing,
         };
         let asker = Asker::Telling(given.unwrap_or(usual));
         self.engine.answered(&answer, asker);
@@ -312,7 +313,7 @@ async fn b27_mx_hosts_passed_over_are_counted_whatever_is_told_of_the_next() {
 #[tokio::test]
 async fn a_policy_without_names_excludes_nobody_in_silence() {
     let bench = bench(sts(Mode::Enforce), Silence::Inferred);
-    bench.ask_as(Some(Given::Policy)).await;
+    bench.ask_as(Some(Said::Policy)).await;
     bench.find(&["10 mx.elsewhere.example good"]);
     bench.tell("none", "success");
     bench.advance(SILENT);
@@ -327,7 +328,7 @@ async fn looks_are_wished_for_where_the_answer_depends_on_them() {
         (sts(Mode::Enforce), None, Silence::ToldByLog, None),
         (
             sts(Mode::Enforce),
-            Some(Given::Policy),
+            Some(Said::Policy),
             Silence::Inferred,
             None,
         ),
@@ -427,6 +428,7 @@ async fn an_override_to_off_counts_as_without_a_policy() {
     bench.engine.reload(EngineSettings {
         overrides: [off].into_iter().collect(),
         when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings::default(),
     });
     bench.tell("none", "success");
     bench.ask().await;

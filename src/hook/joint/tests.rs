@@ -119,7 +119,7 @@ fn decided(
         "encrypt" => Demanded::Tls,
         "verify" => Demanded::Sts,
         "dane" => Demanded::Dane,
-        unlisted if unlisted.contains(super::decide::STS_MX_MISMATCH) => Demanded::Sts,
+        unlisted if unlisted.contains(decide::STS_MX_MISMATCH) => Demanded::Sts,
         _ => Demanded::NoSession,
     };
     assert_eq!(demanded, expected, "{words} {dane:?}");
@@ -195,6 +195,7 @@ fn c7_below_mx_records_that_are_not_signed_the_operator_decides_and_enforce_wins
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn c17_c18_what_the_operator_decides_otherwise() {
     use MxSecurity::{Insecure, Secure};
     use OverrideMode::{Audit, DaneOnly, Enforce, Off, WithoutDane};
@@ -347,6 +348,7 @@ fn c16_the_answer_has_the_records_the_base_domain_and_the_names() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn d7_a_session_is_counted_under_the_records_that_apply_to_it() {
     use MxSecurity::{Insecure, Secure};
     use OverrideMode::{Audit, DaneOnly, Off, WithoutDane};
@@ -544,6 +546,7 @@ fn c18_b36_what_is_audited_for_all_takes_nothing_from_an_enforced_policy() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn g10_c3_what_is_not_known_in_time() {
     use MxSecurity::{Insecure, Secure};
     use OverrideMode::{Audit, DaneOnly};
