@@ -6,6 +6,7 @@
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
+use sealpost_plugin_api::ResultType;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
@@ -20,9 +21,10 @@ use crate::{
     config::ProbeConfig,
     policy::PolicyDomain,
     record::{
-        Verdict,
+        Failure, Verdict,
         finding::DomainFindings,
         infer::{Attempts, infer},
+        protection::Protection,
         reconcile::{Answered, Certainty, Counted, Known, Reconciled, reconcile},
     },
 };
@@ -195,7 +197,7 @@ impl Engine {
             _ => None,
         };
         match (counted, patience) {
-            (Some(counted), _) => self.count(domain, waits.at, waits.sessions, counted),
+            (Some(counted), _) => self.count_told(&waits, counted),
             (None, Patience::Some) => self.wait(waits),
             (None, Patience::None) => self.count_unchecked(&waits),
         }
@@ -217,7 +219,9 @@ impl Engine {
             self.found_beside(&waits.told, &answered, waits.at),
             patience,
         ) {
-            (Found::Is(counted), _) => self.count(domain, waits.at, waits.sessions, counted),
+            (Found::Is(counted), _) => {
+                self.count(domain, waits.at, waits.sessions, (counted, None));
+            }
             (Found::UnderWay, Patience::Some) => self.wait(waits),
             (Found::UnderWay | Found::Nothing, _) => self.count_unchecked(&waits),
         }
@@ -255,12 +259,18 @@ impl Engine {
         self.counters
             .sessions_inferred
             .add(inferred.sessions.into());
+        let in_the_clear = |failure: &Failure| failure.result == ResultType::StarttlsNotSupported;
+        let protection = match inferred.failures.iter().any(in_the_clear) {
+            true => Protection::Clear,
+            false => Protection::Refused,
+        };
         let counted = Counted {
             policy: inferred.policy,
             verdict: Verdict::Failure(inferred.failures),
             source: inferred.source,
             certainty: Certainty::Checked,
         };
+        let counted = (counted, Some(protection));
         self.count(domain, group.at, inferred.sessions, counted);
     }
 }

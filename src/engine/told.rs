@@ -17,9 +17,10 @@ use crate::{
     policy::{PolicyDomain, PolicyType, StsStanding},
     record::{
         SessionRecord, Verdict,
+        protection::Protection,
         reconcile::{
             Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, beside_tlsa,
-            has_policy, reconcile,
+            has_policy, protected, reconcile,
         },
         told::Told,
     },
@@ -120,7 +121,7 @@ impl Engine {
             part,
         };
         match settled {
-            Some(counted) => self.count(&told.domain, now, sessions, counted),
+            Some(counted) => self.count_told(&waits(Part::All), counted),
             None => self.wait(waits(Part::All)),
         }
         if told.policy.policy_type == PolicyType::Tlsa {
@@ -147,7 +148,7 @@ impl Engine {
             },
         };
         match found {
-            Found::Is(counted) => self.count(domain, waits.at, waits.sessions, counted),
+            Found::Is(counted) => self.count(domain, waits.at, waits.sessions, (counted, None)),
             Found::UnderWay => self.wait(waits),
             Found::Nothing => self.count_unchecked(&waits),
         }
@@ -238,17 +239,23 @@ impl Engine {
             self.counters.sessions_unchecked.add(waits.sessions.into());
             return;
         }
-        let counted = Counted::unchecked(&waits.told);
+        self.count_told(waits, Counted::unchecked(&waits.told));
+    }
+
+    /// Counts told sessions as this.
+    pub(super) fn count_told(&self, waits: &Waits, counted: Counted) {
+        let protection = protected(&waits.told, &counted, waits.answered.as_deref());
+        let counted = (counted, Some(protection));
         self.count(&waits.told.domain, waits.at, waits.sessions, counted);
     }
 
-    /// Puts sessions into the journal.
+    /// Puts sessions into the journal, with what protected them where they are not there yet.
     pub(super) fn count(
         &self,
         domain: &PolicyDomain,
         at: Timestamp,
         sessions: u32,
-        counted: Counted,
+        (counted, protection): (Counted, Option<Protection>),
     ) {
         if counted.certainty == Certainty::Unchecked {
             self.counters.sessions_unchecked.add(sessions.into());
@@ -264,7 +271,7 @@ impl Engine {
             policy: counted.policy,
             source: counted.source,
             verdict: counted.verdict,
-            protection: None,
+            protection,
             sessions,
         });
     }

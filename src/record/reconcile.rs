@@ -30,8 +30,10 @@ use crate::{
 };
 
 mod beside;
+mod protected;
 
 pub use beside::{beside_tlsa, has_policy};
+pub use protected::protected;
 
 /// How an MTA that tells its sessions was answered for a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
