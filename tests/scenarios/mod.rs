@@ -3,6 +3,7 @@
 mod capi;
 mod consumers;
 mod daemon;
+mod dane;
 mod datagram;
 mod deliver;
 mod demo;
