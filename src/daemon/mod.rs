@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{Config, Loaded, load::load},
+    config::{Config, InsecureMx, Loaded, load::load},
     doors::{
         datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
     },
@@ -184,13 +184,20 @@ fn reload(started: &Loaded, parts: &Parts, operator: &Operator, log: &LogControl
 }
 
 /// The sections that differ and are read at the start only. Of `policy` the engine takes up
-/// `when_unknown`, of `log` the level.
+/// `when_unknown`, of `dane` what is wanted of records, of `log` the level.
 fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let mut policy = old.policy.clone();
     policy.when_unknown = new.policy.when_unknown;
+    let mut dane = old.dane.clone();
+    dane.audit = new.dane.audit;
+    // Where records below MX records that are not signed were nothing, nobody looks for them.
+    if old.dane.insecure_mx != InsecureMx::May {
+        dane.insecure_mx = new.dane.insecure_mx;
+    }
     [
         ("sender", old.sender == new.sender),
         ("dns", old.dns == new.dns),
+        ("dane", dane == new.dane),
         ("policy", policy == new.policy),
         ("store", old.store == new.store),
         ("report", old.report == new.report),
@@ -276,5 +283,35 @@ fn tell_systemd_of_reload() {
 fn tell_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_of_dane_is_taken_up_while_running_and_how_it_is_had_is_not() {
+        let dane = |insecure_mx, audit, seconds_max| {
+            let mut config = Config::default();
+            config.dane.insecure_mx = insecure_mx;
+            config.dane.audit = audit;
+            config.dane.seconds_max = seconds_max;
+            config
+        };
+        let old = dane(InsecureMx::Dane, false, 600);
+        for (new, expected) in [
+            (dane(InsecureMx::Dane, true, 600), vec![]),
+            (dane(InsecureMx::May, false, 600), vec![]),
+            (dane(InsecureMx::Dane, false, 60), vec!["dane"]),
+        ] {
+            assert_eq!(needing_restart(&old, &new), expected);
+        }
+        // Nobody has looked for records there so far.
+        let old = dane(InsecureMx::May, false, 600);
+        assert_eq!(
+            needing_restart(&old, &dane(InsecureMx::Dane, false, 600)),
+            ["dane"]
+        );
     }
 }
