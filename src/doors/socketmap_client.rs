@@ -264,7 +264,7 @@ impl<S: Stream> Client<S> {
         let asked = Asked {
             map,
             next_hop,
-            dane_only: self.desk.dane_only,
+            dane_only: self.desk.dane_only(),
         };
         let query = Query::new(&domain).with_deadline(self.desk.deadline);
         let Some(answer) = self.desk.hook.policy_at_once(&query) else {
