@@ -53,7 +53,12 @@ fn every_domain_comes_out_as_its_truth_says_by_datagrams_and_log() {
 #[test]
 fn every_domain_comes_out_as_its_truth_says_by_the_log_alone() {
     let log = "[postfix_log]\npath = \"log/mail.log\"\ntake = \"all\"\n";
-    let unknowable: Unknowable = &[TWO_EQUAL_MX];
+    let unknowable: Unknowable = &[
+        TWO_EQUAL_MX,
+        ("dane-unusable.test", NO_TLSA_IN_THE_LOG),
+        ("insecure-mx.test", NO_TLSA_IN_THE_LOG),
+        ("dane-worse-bad.test", NAMES_ONLY),
+    ];
     every_domain_comes_out_as_its_truth_says(Version::V3_7, Level::Dane, log, unknowable);
 }
 
