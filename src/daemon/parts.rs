@@ -133,17 +133,12 @@ impl Parts {
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
         let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
-        let policy_host: Arc<dyn PolicyHost> = Arc::new(HttpsPolicyHost::new(
-            Arc::clone(&dns),
-            Arc::clone(&clock),
-            &config.policy,
-        )?);
+        let policy_host = HttpsPolicyHost::new(dns.clone(), clock.clone(), &config.policy)?;
+        let policy_host: Arc<dyn PolicyHost> = Arc::new(policy_host);
         let transport = transport(config, &dns)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
-        let prober = SmtpProber::new(Arc::clone(&dns), prober_settings(config))?;
-        let prober: Arc<dyn Prober> = Arc::new(prober);
-        let scout = scout(config, &dns, &prober, &roots, &clock, &counters);
-        let scout = Arc::new(scout);
+        let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
+        let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
@@ -281,13 +276,21 @@ const fn private_addresses(config: &Config) -> PrivateAddresses {
 
 /// How this configuration has mail hosts looked at.
 #[must_use]
-pub fn prober_settings(config: &Config) -> ProberSettings {
+fn prober_settings(config: &Config) -> ProberSettings {
     ProberSettings {
         port: config.probe.smtp_port,
         host_name: host_name(config),
         timeout_seconds: config.probe.timeout_seconds,
         private_addresses: private_addresses(config),
     }
+}
+
+/// What looks at mail hosts as `[probe]` says.
+///
+/// # Errors
+/// When the TLS library refuses its settings.
+pub fn prober(config: &Config, dns: &Arc<dyn Dns>) -> Result<SmtpProber, TrustError> {
+    SmtpProber::new(Arc::clone(dns), prober_settings(config))
 }
 
 fn scout(

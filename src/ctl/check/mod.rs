@@ -23,7 +23,6 @@ use crate::{
         dns::Dns,
         hickory::HickoryDns,
         policy_host::HttpsPolicyHost,
-        smtp::probe::SmtpProber,
         trust,
         validation::{By, Outcome, SystemList, SystemResolvers, Validation},
     },
@@ -92,8 +91,10 @@ fn ask_daemon(arguments: &Arguments, loaded: &Loaded) -> Result<CheckResult, Cli
     })
 }
 
-/// Who validates at this moment, or why nobody does.
-#[must_use]
+/// Who validates at this moment.
+///
+/// # Errors
+/// Why nobody does, in words.
 pub fn validation(validation: &Validation) -> Result<By, String> {
     match (validation.by(), validation.outcome()) {
         (Some(by), _) => Ok(by),
@@ -139,8 +140,7 @@ fn look_up_here(arguments: &Arguments, loaded: &Loaded) -> Result<CheckResult, F
         let (validating, dane) =
             parts::dane(config, &clock, &counters).map_err(|error| setup(&error))?;
         validating.look().await;
-        let prober = SmtpProber::new(Arc::clone(&dns), parts::prober_settings(config))
-            .map_err(|error| setup(&error))?;
+        let prober = parts::prober(config, &dns).map_err(|error| setup(&error))?;
         let roots = trust::roots(&config.policy.extra_roots).map_err(|error| setup(&error))?;
         let means = Means {
             dane: &*dane,

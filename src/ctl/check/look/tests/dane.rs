@@ -111,6 +111,7 @@ fn decided(result: &CheckResult) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn b36_it_is_said_for_each_mx_which_policy_decides_and_what_postfix_is_told() {
     use MxSecurity::{Insecure, Secure};
     let secure = |host: &str| records(host, host, &[GOOD], Secure);
