@@ -21,6 +21,7 @@ mod keys;
 // Who can be asked.
 mod dns;
 mod policy_host;
+mod signed;
 mod tlsa;
 
 // Who takes mail, and what came of it.
@@ -52,4 +53,8 @@ pub use message::{Message, SmtpSession};
 pub use mutation::mutations;
 pub use mx::{MxBehaviour, MxHost, MxHosts};
 pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};
+pub use signed::{
+    Delegation, Denial, MasterFile, MasterFileError, SignatureFault, SignedInternet,
+    SignedInternetBuilder, SignedInternetError, Zone, ZoneError,
+};
 pub use tlsa::{Tlsa, TlsaError};
