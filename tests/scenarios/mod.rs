@@ -4,6 +4,8 @@ mod capi;
 mod consumers;
 mod daemon;
 mod dane;
+mod dane_openssl;
+mod dane_verifier;
 mod datagram;
 mod deliver;
 mod demo;
