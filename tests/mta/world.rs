@@ -24,12 +24,18 @@ impl Deref for World {
 }
 
 impl World {
-    /// Starts everything but the daemon; nothing where the machine cannot.
+    /// Starts everything but the daemon, with the recipient domains of the demo; nothing where the
+    /// machine cannot.
     pub(crate) fn start(build: Build) -> Option<Self> {
+        Self::start_with(build, Domains::Demo)
+    }
+
+    /// The same with these recipient domains.
+    pub(crate) fn start_with(build: Build, domains: Domains) -> Option<Self> {
         let tools = Tools::find(build)?;
         let directory = Laboratory::directory();
         let exim = Exim::install(build, &tools, directory.path());
-        let laboratory = Laboratory::start(directory, &tools.small_internet, Domains::Demo);
+        let laboratory = Laboratory::start(directory, &tools.small_internet, domains);
         exim.check(&laboratory.host);
         Some(Self {
             exim,
