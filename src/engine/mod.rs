@@ -16,6 +16,7 @@ use crate::{
     config::{OverrideMode, WhenUnknown},
     hook::{
         Answer, Asker, AsyncHook,
+        basis::Basis,
         decide::{self, Refusal},
         hold,
         joint::{self, DaneSettings, Known},
@@ -48,6 +49,7 @@ mod memory;
 mod ready;
 mod silent;
 mod told;
+mod unnamed;
 mod verify;
 mod waiting;
 
@@ -57,6 +59,7 @@ use doubts::Doubts;
 use last_answers::LastAnswers;
 use settle::Looks;
 use silent::Pending;
+use unnamed::Unnamed;
 use waiting::Waiting;
 
 pub use ready::Ready;
@@ -252,6 +255,7 @@ impl Engine {
         };
         Answer {
             dane,
+            basis: Basis::of(&known),
             ..self.answers.answer(decision.requirement, &given)
         }
     }
@@ -494,21 +498,26 @@ impl AsyncHook for Engine {
     }
 
     fn session(&self, session: &Session<'_>) {
-        self.counters.sessions.count();
         // RFC 8461 s3.4: mail to an address literal belongs to no policy domain and no report.
         let Ok(domain) = session.domain.parse::<PolicyDomain>() else {
+            self.counters.sessions.count();
             self.counters.sessions_not_counted.count();
             return;
         };
         let given = self.held_to(domain, session);
         let standing = &given.standing;
         let known = self.known(standing);
+        let dane = match self.unnamed(session, &given) {
+            Unnamed::OfTlsa(told) => return self.take_told(&told, 1),
+            Unnamed::HeldTo(dane) => dane.map(|dane| &**dane),
+        };
+        self.counters.sessions.count();
         let records = evaluate(
             session,
             &HeldTo {
                 standing,
-                dane: &hold::hold(&known, given.dane.as_deref()),
-                demanded: hold::demanded(&known, given.dane.as_deref()),
+                dane: &hold::hold(&known, dane),
+                demanded: hold::demanded(&known, dane),
                 roots: &self.roots,
             },
             self.clock.now(),

@@ -10,8 +10,11 @@ use crate::{
         screen::counted,
         wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding, SocketmapReply},
     },
-    doors::{socketmap_reply::reply, socketmap_request::MapName},
-    hook::{Answer, decide::decide},
+    doors::{
+        socketmap_reply::{Asked, DaneOnly, reply},
+        socketmap_request::{MapName, NextHop},
+    },
+    hook::{Answer, basis::Basis, decide::decide},
     policy::{Announcement, MxHost, Standing, StsStanding},
 };
 
@@ -37,14 +40,24 @@ pub(super) fn socketmap(
     standing: &Standing,
     overridden: Option<OverrideMode>,
 ) -> Vec<SocketmapReply> {
+    let requirement = decide(standing, None, overridden).requirement;
     let answer = Answer {
-        requirement: decide(standing, None, overridden).requirement,
+        basis: Basis::of_policy(&requirement.level),
+        requirement,
         applied: Some(Arc::clone(standing.applied())),
         dane: None,
     };
     let told = |map: MapName| SocketmapReply {
         map: map.name().to_owned(),
-        reply: reply(&answer, map).text,
+        reply: reply(
+            &answer,
+            Asked {
+                map,
+                next_hop: NextHop::Domain,
+                dane_only: DaneOnly::Untold,
+            },
+        )
+        .text,
     };
     MapName::ALL.into_iter().map(told).collect()
 }

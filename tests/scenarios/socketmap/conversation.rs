@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, sync::Mutex};
 use sealpost::{
     clock::BoxFuture,
     doors::socketmap::SocketmapError,
-    hook::{Answer, Asker},
+    hook::{Answer, Asker, basis::Basis},
     policy::{AppliedPolicy, PolicyType},
     record::told::Told,
 };
@@ -51,6 +51,7 @@ fn answer(domain: &str) -> Arc<Answer> {
         _ => Level::May,
     };
     Arc::new(Answer {
+        basis: Basis::of_policy(&level),
         requirement: Requirement::new(level, format!("a reason for {domain}")),
         applied: Some(Arc::new(AppliedPolicy {
             policy_type: PolicyType::Sts,
