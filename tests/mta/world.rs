@@ -46,10 +46,14 @@ impl World {
 
     /// Starts the real daemon.
     pub(crate) fn start_daemon(&self) -> Daemon<'_> {
-        self.laboratory.start_daemon(
-            "[plugin_socket]\npath = \"plugin.sock\"\nmode = \"0666\"\n\
-             [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n",
-        )
+        self.start_daemon_with("")
+    }
+
+    /// Starts the real daemon with these sections more.
+    pub(crate) fn start_daemon_with(&self, sections: &str) -> Daemon<'_> {
+        let doors = "[plugin_socket]\npath = \"plugin.sock\"\nmode = \"0666\"\n\
+                     [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n";
+        self.laboratory.start_daemon(&format!("{doors}{sections}"))
     }
 
     /// Sends one message to `someone@DOMAIN`.
