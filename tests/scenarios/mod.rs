@@ -10,6 +10,7 @@ mod datagram;
 mod deliver;
 mod demo;
 mod exim;
+mod exim_dane;
 mod in_process;
 mod plugin_socket;
 mod policy;
