@@ -56,7 +56,8 @@ pub fn aggregate(
 ) -> Option<DomainDay> {
     let mut totals: BTreeMap<AppliedPolicy, Sums> = BTreeMap::new();
     for (key, count) in rows {
-        if count == 0 || key.day != day || key.domain != *domain {
+        let is_of_report = !matches!(key.counted, Counted::Protected(_));
+        if count == 0 || !is_of_report || key.day != day || key.domain != *domain {
             continue;
         }
         // OURS: a session whose policy is no longer known is still a session. It is reported under
@@ -132,6 +133,8 @@ impl Sums {
             Counted::Failures => &mut self.failures,
             // RFC 8460 s4.4: details that are equal but for their count are one detail.
             Counted::Detail(failure) => self.details.entry(failure).or_default(),
+            // What protected a session is the operator's business and no part of a report.
+            Counted::Protected(_) => return,
         };
         *sum = sum.saturating_add(count);
     }

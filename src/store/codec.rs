@@ -16,6 +16,9 @@ use crate::{
     record::{Failure, Source},
 };
 
+/// What is said of a tally that cannot be read.
+pub(crate) const NO_TALLY: Unreadable = Unreadable("a tally");
+
 /// The value of a tally: its total and, for a detail, the detail.
 pub(crate) fn write_tally(key: &TallyKey, total: u64) -> Vec<u8> {
     let mut out = Writer::new();
@@ -28,14 +31,14 @@ pub(crate) fn write_tally(key: &TallyKey, total: u64) -> Vec<u8> {
 
 /// Reads a tally from its key and value.
 pub(crate) fn read_tally(key: &[u8], value: &[u8]) -> Result<(TallyKey, u64), Unreadable> {
-    const WHAT: Unreadable = Unreadable("a tally");
-    let name = key::read_tally(key).ok_or(WHAT)?;
-    let mut from = Reader::new(value, WHAT)?;
+    let name = key::read_tally(key).ok_or(NO_TALLY)?;
+    let mut from = Reader::new(value, NO_TALLY)?;
     let total = from.number()?;
     let counted = match name.kind {
         Kind::Successes => Counted::Successes,
         Kind::Failures => Counted::Failures,
         Kind::Detail => Counted::Detail(from.failure()?),
+        Kind::Protected(protection) => Counted::Protected(protection),
     };
     from.end()?;
     let key = TallyKey {
@@ -49,7 +52,7 @@ pub(crate) fn read_tally(key: &[u8], value: &[u8]) -> Result<(TallyKey, u64), Un
 
 /// Reads the total alone.
 pub(crate) fn read_total(value: &[u8]) -> Result<u64, Unreadable> {
-    Reader::new(value, Unreadable("a tally"))?.number()
+    Reader::new(value, NO_TALLY)?.number()
 }
 
 /// The value of a failure kept singly. Day and domain stand in its key.
@@ -280,6 +283,7 @@ mod tests {
     use crate::{
         clock::{Timestamp, UtcDay},
         policy::PolicyDomain,
+        record::protection::Protection,
     };
 
     fn domain() -> PolicyDomain {
@@ -376,6 +380,8 @@ mod tests {
             Counted::Successes,
             Counted::Failures,
             Counted::Detail(failure()),
+            Counted::Protected(Protection::Dane),
+            Counted::Protected(Protection::Clear),
         ] {
             let key = tally(counted);
             let bytes = write_tally(&key, 7);

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Batch, FailureRecord, Store, StoreError, TallyKey};
+use super::{Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, protected};
 use crate::{
     clock::UtcDay,
     deliver::{DeliveryKey, DeliveryState},
@@ -102,6 +102,17 @@ impl Store for MemoryStore {
             .iter()
             .filter(|(key, _)| key.day == day && key.domain == *domain);
         Ok(rows.map(|(key, total)| (key.clone(), *total)).collect())
+    }
+
+    fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
+        let held = self.held();
+        let rows = held.totals.iter().filter(|(key, _)| key.day == day);
+        Ok(protected::by_domain(rows.filter_map(
+            |(key, total)| match key.counted {
+                Counted::Protected(protection) => Some((key.domain.clone(), protection, *total)),
+                _ => None,
+            },
+        )))
     }
 
     fn seal(&self, _day: UtcDay) -> Result<(), StoreError> {

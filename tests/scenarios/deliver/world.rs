@@ -31,7 +31,9 @@ use sealpost::{
         AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, RuaRecord,
         rua_record::RuaDiscovery,
     },
-    store::{Batch, Counted, FailureRecord, Store, StoreError, TallyKey, memory::MemoryStore},
+    store::{
+        Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, memory::MemoryStore,
+    },
 };
 use sealpost_kit::{Authority, DnsServer, MxBehaviour, MxHost, MxHosts};
 use tokio::{sync::watch, task::JoinHandle};
@@ -158,6 +160,10 @@ impl Store for TrialStore {
         domain: &PolicyDomain,
     ) -> Result<Vec<(TallyKey, u64)>, StoreError> {
         self.alive()?.tallies(day, domain)
+    }
+
+    fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
+        self.alive()?.protected(day)
     }
 
     fn seal(&self, day: UtcDay) -> Result<(), StoreError> {
