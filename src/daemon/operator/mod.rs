@@ -10,11 +10,11 @@ use crate::{
     config::Loaded,
     ctl::{
         check::{Means, check},
-        control::{Control, Replied, SessionsQuestion},
+        control::{Control, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
             CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies, PolicyView,
-            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Sessions, Status,
+            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
             StoreState, StoreStatus,
         },
     },
@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod reports;
+mod security;
 
 use reports::{delivery_views, undelivered_view};
 
@@ -360,6 +361,10 @@ fn refused(unknown: &Unknown) -> Refusal {
 impl Control for Operator {
     fn status(&self) -> BoxFuture<'_, Replied<Status>> {
         Box::pin(self.status())
+    }
+
+    fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
+        Box::pin(self.security(question))
     }
 
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {
