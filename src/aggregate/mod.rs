@@ -102,7 +102,8 @@ pub fn unknown_policies(
 }
 
 impl DomainDay {
-    /// Sessions of the day that satisfied the policy they were held to.
+    /// Sessions of the day that satisfied the policy they were held to; one that was held to two counts
+    /// under each (D7).
     #[must_use]
     pub fn successes(&self) -> u64 {
         self.policies
@@ -110,7 +111,7 @@ impl DomainDay {
             .fold(0, |sum, totals| totals.successes.saturating_add(sum))
     }
 
-    /// Sessions of the day that did not.
+    /// Sessions of the day that did not, likewise.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.policies
