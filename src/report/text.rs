@@ -73,6 +73,7 @@ impl Page {
         self.blank();
         let (successes, failures) = (day.successes(), day.failures());
         let told = match (successes, failures) {
+            (1.., _) | (_, 1..) if day.recipients > 0 => of_host(day),
             // Their sum would count the same session twice.
             (1.., _) | (_, 1..) if may_overlap(day) => format!(
                 "On this day we held the sessions with the mail servers of this domain to {} policies. \
@@ -225,6 +226,21 @@ fn pieces(text: &str, characters_max: usize) -> Vec<String> {
         }
     }
     pieces
+}
+
+/// What an MX host's own report begins with: whoever reads it may not know why it comes.
+fn of_host(day: &DomainDay) -> String {
+    let others = match day.recipients {
+        1 => "1 recipient domain".to_owned(),
+        recipients => format!("{recipients} recipient domains"),
+    };
+    format!(
+        "Mail for {others} went to this MX host on this day, held to its TLSA records (DANE). This \
+         report says how that went, for all of them together: {} went well, {} failed. Recipient \
+         domains whose own reports go to the same address as this one are not counted here again.",
+        sessions(day.successes()),
+        day.failures()
+    )
 }
 
 /// Whether a session may be counted under more than one of the policies (D7).
@@ -403,6 +419,7 @@ mod tests {
     fn page(details: Vec<(Failure, u64)>, failures: u64) -> String {
         let domain: PolicyDomain = format!("{}.example", "d".repeat(63)).parse().unwrap();
         let day = DomainDay {
+            recipients: 0,
             day: UtcDay(19_858),
             policies: vec![PolicyTotals {
                 policy: AppliedPolicy::sts_unfetched(domain.clone()),

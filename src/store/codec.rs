@@ -11,7 +11,8 @@ use super::{
 use crate::{
     deliver::{DeliveryKey, DeliveryState, Step},
     policy::{
-        AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyType, StsPolicy,
+        AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyDomain,
+        PolicyType, StsPolicy,
     },
     record::{Failure, Source},
 };
@@ -116,6 +117,16 @@ pub(crate) fn read_applied(value: &[u8]) -> Result<AppliedPolicy, Unreadable> {
     };
     from.end()?;
     Ok(policy)
+}
+
+/// The TLSA base domain of an applied policy, if it is TLSA records; the rest of it is not read.
+pub(crate) fn tlsa_base(value: &[u8]) -> Option<PolicyDomain> {
+    let mut from = Reader::new(value, Unreadable("an applied policy")).ok()?;
+    let policy_type = from.text().ok()?;
+    let base = from.text().ok()?;
+    (policy_type == PolicyType::Tlsa.name())
+        .then(|| base.parse().ok())
+        .flatten()
 }
 
 /// The value of a kept MTA-STS policy: id, times and document as one (B33).
@@ -282,7 +293,6 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Timestamp, UtcDay},
-        policy::PolicyDomain,
         record::protection::Protection,
     };
 

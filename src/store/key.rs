@@ -149,15 +149,30 @@ pub(crate) fn read_tally(key: &[u8]) -> Option<TallyName> {
 
 /// Whether a tally's key counts sessions by their protection, as far as its end tells.
 pub(crate) fn is_protected(key: &[u8]) -> bool {
-    let behind_the_domain = key
-        .iter()
-        .skip(4)
-        .position(|octet| *octet == 0)
-        .and_then(|end| key.get(4 + end + 1..));
-    matches!(
-        behind_the_domain.and_then(|behind| behind.get(16)),
-        Some(&PROTECTED)
-    )
+    let kind = behind_the_domain(key).and_then(|behind| behind.get(16));
+    kind == Some(&PROTECTED)
+}
+
+/// Whether a key is of this domain, on whatever day.
+pub(crate) fn is_of(key: &[u8], domain: &PolicyDomain) -> bool {
+    let behind = key
+        .get(4..)
+        .and_then(|key| key.strip_prefix(domain.as_str().as_bytes()));
+    behind.is_some_and(|behind| behind.first() == Some(&0))
+}
+
+/// The policy that a tally's key names.
+pub(crate) fn policy_of(key: &[u8]) -> Option<Fingerprint> {
+    behind_the_domain(key)?
+        .first_chunk()
+        .copied()
+        .map(Fingerprint)
+}
+
+fn behind_the_domain(key: &[u8]) -> Option<&[u8]> {
+    let behind = key.get(4..)?;
+    let end = behind.iter().position(|octet| *octet == 0)?;
+    behind.get(end + 1..)
 }
 
 /// The octet that a protection has on the disk.

@@ -6,11 +6,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, protected};
+use super::{
+    Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, protected,
+};
 use crate::{
     clock::UtcDay,
     deliver::{DeliveryKey, DeliveryState},
-    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain},
+    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
 };
 
 /// A store that lasts as long as the process.
@@ -113,6 +115,18 @@ impl Store for MemoryStore {
                 _ => None,
             },
         )))
+    }
+
+    fn tlsa_hosts(&self, day: UtcDay) -> Result<TlsaHosts, StoreError> {
+        let held = self.held();
+        let mut hosts = TlsaHosts::default();
+        for key in held.totals.keys().filter(|key| key.day == day) {
+            let applied = held.applied.get(&key.policy);
+            if let Some(policy) = applied.filter(|it| it.policy_type == PolicyType::Tlsa) {
+                hosts.note(&policy.policy_domain, &key.domain);
+            }
+        }
+        Ok(hosts)
     }
 
     fn seal(&self, _day: UtcDay) -> Result<(), StoreError> {

@@ -20,6 +20,7 @@ use crate::{
 
 mod codec;
 mod engine;
+pub mod hosts;
 mod key;
 pub mod memory;
 mod octets;
@@ -32,6 +33,7 @@ mod sealed;
 pub mod sled;
 mod trees;
 
+pub use hosts::TlsaHosts;
 pub use memory::MemoryStore;
 pub use open::{Opened, open_or_put_aside};
 pub use protected::Protected;
@@ -184,6 +186,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError>;
+
+    /// Which MX hosts with TLSA records the sessions of a day were with. One pass over the day.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tlsa_hosts(&self, day: UtcDay) -> Result<TlsaHosts, StoreError>;
 
     /// Packs a finished day. Reading it gives the same as before; a later [`commit`](Self::commit)
     /// to it is still taken and wins over what was packed.

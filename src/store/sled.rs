@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    Batch, FailureRecord, Protected, Store, StoreError, TallyKey, codec,
+    Batch, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, codec,
     engine::{LOG_FILE, Walk},
     key, protected,
     recorder::monotonic,
@@ -292,6 +292,26 @@ impl Store for SledStore {
             };
             let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
             Ok(protected::by_domain(rows.into_iter()))
+        })
+    }
+
+    fn tlsa_hosts(&self, day: UtcDay) -> Result<TlsaHosts, StoreError> {
+        self.read(|trees| {
+            let bases = trees.tlsa_policies()?;
+            let base_of = |key: &[u8]| key::policy_of(key).and_then(|policy| bases.get(&policy));
+            let wanted = |key: &[u8]| base_of(key).is_some();
+            let mut hosts = TlsaHosts::default();
+            let mut recipient: Option<PolicyDomain> = None;
+            for key in trees.rows_where(day, &key::day(day), &wanted)?.keys() {
+                // Rows come by domain: one name serves all of a domain's.
+                if !recipient.as_ref().is_some_and(|it| key::is_of(key, it)) {
+                    recipient = key::domain_of(key);
+                }
+                if let Some((host, recipient)) = base_of(key).zip(recipient.as_ref()) {
+                    hosts.note(host, recipient);
+                }
+            }
+            Ok(hosts)
         })
     }
 

@@ -1,7 +1,7 @@
 //! The trees of the store on disk, and what is done in more than one of them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -20,7 +20,7 @@ use crate::{
     clock::UtcDay,
     config::StoreConfig,
     deliver::{DeliveryKey, DeliveryState},
-    policy::{KeptPolicy, PolicyDomain},
+    policy::{Fingerprint, KeptPolicy, PolicyDomain},
 };
 
 /// The format of the whole: which trees there are and what their keys are.
@@ -224,6 +224,20 @@ impl Trees {
             Ok(())
         })?;
         Ok(policies)
+    }
+
+    /// The TLSA records that sessions of any day were held to: their TLSA base domains.
+    // A policy that cannot be read is left out: its sessions are still in the recipient domains' own
+    // reports, and one damaged row must not cost every MX host its report.
+    pub(super) fn tlsa_policies(&self) -> Result<HashMap<Fingerprint, PolicyDomain>, StoreError> {
+        let mut found = HashMap::new();
+        self.applied.walk(&[], |key, value| {
+            let base = value.ok().and_then(|value| codec::tlsa_base(&value));
+            let fingerprint = key.first_chunk().copied().map(Fingerprint);
+            found.extend(fingerprint.zip(base));
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Everything of another store that can be put into a new one, for what cannot be read is left.

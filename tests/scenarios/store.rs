@@ -307,6 +307,61 @@ fn what_protected_the_sessions_of_a_day_is_told_by_domain_whether_or_not_it_is_s
 }
 
 #[test]
+fn a2_the_mx_hosts_of_a_day_are_found_with_their_recipient_domains() {
+    both(|store| {
+        let tlsa = |host: &str, record: &str| AppliedPolicy {
+            policy_type: PolicyType::Tlsa,
+            policy_domain: domain(host),
+            policy_string: vec![record.to_owned()],
+            mx_host: Vec::new(),
+        };
+        let mut batch = Batch::default();
+        let mut session = |day, name: &str, policy: &AppliedPolicy| {
+            let row = |counted| TallyKey {
+                policy: policy.fingerprint(),
+                ..row(day, name, counted)
+            };
+            batch.totals.insert(row(Counted::Successes), 1);
+            batch.totals.insert(row(Counted::Failures), 1);
+            batch.policies.insert(policy.fingerprint(), policy.clone());
+        };
+        let (old, new) = (
+            tlsa("mx.host.example", "3 1 1 AA"),
+            tlsa("mx.host.example", "3 1 1 BB"),
+        );
+        session(DAY, "b.example", &old);
+        session(DAY, "b.example", &new);
+        session(DAY, "a.example", &new);
+        session(DAY, "a.example", &tlsa("mx2.a.example", "3 1 1 CC"));
+        session(DAY, "a.example.net", &applied("a.example.net"));
+        // A domain that is its own host.
+        session(DAY, "mx.host.example", &old);
+        session(DAY.next(), "c.example", &old);
+        store.commit(&batch).unwrap();
+        for _ in 0..2 {
+            let found = store.tlsa_hosts(DAY).unwrap();
+            let hosts: Vec<_> = found.hosts().map(PolicyDomain::as_str).collect();
+            assert_eq!(hosts, ["mx.host.example", "mx2.a.example"]);
+            let of = |host| -> Vec<&str> {
+                let recipients = found.recipients(&domain(host)).iter();
+                recipients.map(PolicyDomain::as_str).collect()
+            };
+            assert_eq!(
+                of("mx.host.example"),
+                ["a.example", "b.example", "mx.host.example"]
+            );
+            assert_eq!(of("mx2.a.example"), ["a.example"]);
+            assert_eq!(of("b.example"), [""; 0]);
+            store.seal(DAY).unwrap();
+        }
+        assert_eq!(
+            store.tlsa_hosts(UtcDay(3)),
+            Ok(sealpost::store::TlsaHosts::default())
+        );
+    });
+}
+
+#[test]
 fn forgetting_a_day_takes_everything_of_it_and_policies_that_no_other_day_needs() {
     both(|store| {
         let next = DAY.next();

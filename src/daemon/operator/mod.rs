@@ -120,10 +120,15 @@ impl Operator {
         &self,
         work: impl FnOnce(&dyn Store, &StoredReports) -> Result<T, StoreError> + Send + 'static,
     ) -> Replied<T> {
+        self.sync().await;
+        self.read(work).await
+    }
+
+    /// Returns when what was told so far is on the disk, or the disk takes nothing.
+    async fn sync(&self) {
         if let Err(error) = self.journal.synced().await {
             tracing::warn!(%error, "the newest sessions are not on the disk yet");
         }
-        self.read(work).await
     }
 
     async fn totals(&self, day: UtcDay) -> Replied<DayTotals> {

@@ -38,6 +38,9 @@ impl Store for DamagedStore {
     fn protected(&self, _: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
         Err(damaged())
     }
+    fn tlsa_hosts(&self, _: UtcDay) -> Result<TlsaHosts, StoreError> {
+        Err(damaged())
+    }
     fn seal(&self, _: UtcDay) -> Result<(), StoreError> {
         Err(damaged())
     }
