@@ -12,7 +12,7 @@ use sealpost::{
     clock::{SystemClock, UtcDay},
     config::StoreConfig,
     observe::Counters,
-    policy::{AppliedPolicy, Fingerprint, PolicyDomain},
+    policy::{AppliedPolicy, Fingerprint, PolicyDomain, PolicyType},
     record::{Failure, SessionRecord, Source, Verdict, journal::Journal, protection::Protection},
     store::{Batch, Counted, Recorder, SledStore, Store, TallyKey},
 };
@@ -194,8 +194,10 @@ fn month(days: u32, domains: u32) -> Outcome {
     let config = config(directory.path());
     let store = SledStore::open(&config)?;
     let (mut filled, mut sealed) = (Duration::ZERO, Duration::ZERO);
+    let tlsa = tlsa_policies(1_000)?;
     for day in 0..days {
         let mut totals = std::collections::BTreeMap::new();
+        let mut policies = std::collections::BTreeMap::new();
         for number in 0..domains {
             let domain: PolicyDomain = format!("recipient-{number}.example").parse()?;
             let mut octets = [0; 16];
@@ -210,6 +212,21 @@ fn month(days: u32, domains: u32) -> Outcome {
             totals.insert(key(Counted::Successes), u64::from(number));
             let tls = Counted::Protected(Protection::Tls);
             totals.insert(key(tls), u64::from(number));
+            if number % 10 == 0 {
+                let policy = tlsa.get(number as usize / 10 % tlsa.len());
+                let named = policy.map(|policy| (policy.fingerprint(), policy.clone()));
+                totals.extend(named.iter().map(|(policy, _)| {
+                    let key = key(Counted::Successes);
+                    (
+                        TallyKey {
+                            policy: *policy,
+                            ..key
+                        },
+                        1,
+                    )
+                }));
+                policies.extend(named);
+            }
             if number % 20 == 0 {
                 totals.insert(key(Counted::Failures), 1);
                 let detail = Failure::of_policy(ResultType::CertificateExpired, "expired");
@@ -219,6 +236,7 @@ fn month(days: u32, domains: u32) -> Outcome {
         let begun = now();
         store.commit(&Batch {
             totals,
+            policies,
             ..Batch::default()
         })?;
         filled += begun.elapsed();
@@ -237,6 +255,18 @@ fn month(days: u32, domains: u32) -> Outcome {
     look_back(&config)
 }
 
+/// The TLSA records of so many MX hosts; a tenth of the domains have their mail at one of them.
+fn tlsa_policies(hosts: u32) -> Outcome<Vec<AppliedPolicy>> {
+    let policy = |host| -> Outcome<AppliedPolicy> {
+        Ok(AppliedPolicy {
+            policy_type: PolicyType::Tlsa,
+            policy_string: vec![format!("3 1 1 {}", "AB".repeat(32))],
+            ..AppliedPolicy::no_policy_found(format!("mx{host}.example").parse()?)
+        })
+    };
+    (0..hosts).map(policy).collect()
+}
+
 fn look_back(config: &StoreConfig) -> Outcome {
     let begun = now();
     let store = SledStore::open(config)?;
@@ -252,6 +282,14 @@ fn look_back(config: &StoreConfig) -> Outcome {
     let begun = now();
     black_box(store.protected(DAY)?.len());
     let protected = begun.elapsed();
+    let (begun, before) = (now(), resident_megabytes());
+    let hosts = store.tlsa_hosts(DAY)?;
+    say(&format!(
+        "  its {} MX hosts with TLSA records found in {} ms, resident {:+.1} MB",
+        hosts.hosts().count(),
+        begun.elapsed().as_millis(),
+        resident_megabytes() - before,
+    ));
     let begun = now();
     store.forget(DAY)?;
     say(&format!(

@@ -73,7 +73,6 @@ impl Page {
         self.blank();
         let (successes, failures) = (day.successes(), day.failures());
         let told = match (successes, failures) {
-            (1.., _) | (_, 1..) if day.recipients > 0 => of_host(day),
             // Their sum would count the same session twice.
             (1.., _) | (_, 1..) if may_overlap(day) => format!(
                 "On this day we held the sessions with the mail servers of this domain to {} policies. \
@@ -96,6 +95,9 @@ impl Page {
             ),
         };
         self.paragraph(0, &told);
+        if day.recipients > 0 {
+            self.paragraph(0, &of_host(day.recipients));
+        }
         if day.policies.len() > 1 && !may_overlap(day) {
             self.paragraph(
                 0,
@@ -229,17 +231,15 @@ fn pieces(text: &str, characters_max: usize) -> Vec<String> {
 }
 
 /// What an MX host's own report begins with: whoever reads it may not know why it comes.
-fn of_host(day: &DomainDay) -> String {
-    let others = match day.recipients {
+fn of_host(recipients: usize) -> String {
+    let domains = match recipients {
         1 => "1 recipient domain".to_owned(),
         recipients => format!("{recipients} recipient domains"),
     };
     format!(
-        "Mail for {others} went to this MX host on this day, held to its TLSA records (DANE). This \
-         report says how that went, for all of them together: {} went well, {} failed. Recipient \
-         domains whose own reports go to the same address as this one are not counted here again.",
-        sessions(day.successes()),
-        day.failures()
+        "Mail for {domains} went to it as an MX host, held to its TLSA records (DANE). Those sessions \
+         are counted here together, but for recipient domains whose own reports go to the same \
+         address as this one."
     )
 }
 

@@ -9,19 +9,21 @@ use std::{
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sealpost::{
     aggregate::{DomainDay, aggregate},
     clock::{Timestamp, UtcDay},
     config::ReportConfig,
+    daemon::reports::{Publisher, StoredReports},
     policy::{
         AppliedPolicy, Fingerprint, PolicyDomain, PolicyType,
         dane::{TlsaRecord, TlsaSet},
     },
     record::{Failure, protection::Protection},
     report::{DkimKey, Report, Submitter, owed, sign::sign},
-    store::{Counted, TallyKey},
+    store::{Batch, Counted, MemoryStore, Store as _, TallyKey},
 };
 use sealpost_kit::dkim;
 use sealpost_plugin_api::ResultType;
@@ -274,6 +276,67 @@ fn dane() -> DomainDay {
     rows.day()
 }
 
+/// A day of an MX host that takes mail for three recipient domains and is one itself.
+fn mx_host() -> DomainDay {
+    let mut batch = Batch::default();
+    let host: PolicyDomain = "mx.host.example".parse().unwrap();
+    let (one, other) = (
+        Rows::tlsa("mx.host.example", &[(3, 1, 1, 0xAB)]),
+        Rows::tlsa("mx2.host.example", &[(3, 1, 1, 0xCD)]),
+    );
+    let no_match = at_mx(
+        ResultType::ValidationFailure,
+        "mx.host.example",
+        "192.0.2.1",
+        "dane-no-match",
+    );
+    for (domain, policy, successes, failures) in [
+        ("a.example", &one, 10, 2),
+        ("b.example", &one, 300, 3),
+        // Their own reports have these, and no other host's report has.
+        ("a.example", &other, 7, 0),
+        (
+            "c.example",
+            &AppliedPolicy::no_policy_found("c.example".parse().unwrap()),
+            9,
+            0,
+        ),
+        ("mx.host.example", &one, 4_000, 0),
+    ] {
+        let mut rows = Rows::of(domain);
+        rows.add(policy, Counted::Successes, successes);
+        if failures > 0 {
+            rows.failed(policy, no_match.clone(), failures);
+        }
+        batch.totals.extend(rows.rows);
+        batch.policies.extend(rows.policies);
+    }
+    let store = Arc::new(MemoryStore::default());
+    store.commit(&batch).unwrap();
+    let reports = StoredReports::new(
+        store,
+        Publisher {
+            submitter: None,
+            keys: Vec::new(),
+            config: ReportConfig::default(),
+        },
+    );
+    let recipients = ["a.example", "b.example", "c.example", "mx.host.example"];
+    let recipients = recipients.map(|name| name.parse().unwrap());
+    reports.day_with(DAY, &host, &recipients).unwrap().unwrap()
+}
+
+#[test]
+fn a2_an_mx_host_is_told_of_its_records_by_all_its_recipient_domains_and_of_its_own_mail_once() {
+    let day = mx_host();
+    assert_eq!((day.recipients, day.policies.len()), (2, 1));
+    let totals = &day.policies[0];
+    assert_eq!(totals.policy.policy_domain, day.domain);
+    assert_eq!((totals.successes, totals.failures), (4_310, 5));
+    assert_eq!(totals.details.len(), 1);
+    assert_eq!(totals.details[0].1, 5);
+}
+
 /// Each golden report with the mailbox it goes to.
 fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
     vec![
@@ -281,6 +344,7 @@ fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
         ("success-only", success_only(), "tls+in@success.example"),
         ("idn", idn(), "postmaster@b\u{fc}cher.example"),
         ("dane", dane(), "tls-reports@dane.example"),
+        ("mx-host", mx_host(), "tls-reports@host.example"),
     ]
 }
 
