@@ -3,7 +3,8 @@
 //! Everything is real: blocking clients ask over the unix socket for domains that nothing is known of;
 //! the resolver asks the kit's DNS server over UDP, and the policy comes from the kit's policy hosts
 //! over TLS. The kit runs in a process of its own. CPU is that of our runtime's threads alone, from
-//! /proc. The ceiling, in the same run, is the fetch by itself: addresses, TLS, one GET.
+//! /proc. The ceiling, in the same run, is the fetch by itself: addresses, TLS, one GET. What DANE asks
+//! is measured apart, over a DNS whose answers take a fixed time (`cold_dane`).
 
 use std::{
     fs,
@@ -23,7 +24,7 @@ use sealpost::{
         Engine, EngineSettings,
         keeper::{Keeper, KeeperParts},
     },
-    hook::overrides::Overrides,
+    hook::{joint::DaneSettings, overrides::Overrides},
     net::{
         activation::Activated, hickory::HickoryDns, https::PolicyHost as _,
         policy_host::HttpsPolicyHost,
@@ -35,6 +36,7 @@ use sealpost::{
 use sealpost_kit::{Answer, Authority, DnsServer, PolicyHost, PolicyHosts};
 use tokio::{runtime::Runtime, sync::watch};
 
+mod cold_dane;
 mod figures;
 mod threads;
 
@@ -78,6 +80,7 @@ fn main() -> Outcome {
     };
     let dns = Arc::new(runtime.block_on(async { HickoryDns::new(&dns) })?);
     let host = Arc::new(HttpsPolicyHost::new(dns.clone(), clock.clone(), &policy)?);
+    cold_dane::measure(&runtime)?;
     fetch_alone(&runtime, &host, domains)?;
 
     let (journal, _reader) = Journal::new(1_000, Arc::default());
@@ -93,6 +96,7 @@ fn main() -> Outcome {
     let settings = EngineSettings {
         overrides: Overrides::default(),
         when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings::default(),
     };
     let engine = Engine::new(Arc::new(keeper), journal, clock, Arc::default(), settings);
     let config = SocketmapConfig {

@@ -9,7 +9,7 @@ use sealpost::{
         Engine, EngineSettings,
         keeper::{Keeper, KeeperParts},
     },
-    hook::overrides::Overrides,
+    hook::{joint::DaneSettings, overrides::Overrides},
     net::{
         dns::{Answer, Dns, DnsError, Mx},
         https::{FetchError, PolicyHost},
@@ -39,6 +39,7 @@ pub(crate) fn engine(
     let settings = EngineSettings {
         overrides: Overrides::default(),
         when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings::default(),
     };
     let engine = Engine::new(
         Arc::new(keeper),

@@ -8,13 +8,14 @@ use toml::{
 };
 
 use super::{
-    Config, Problem, Via,
+    Config, DnssecValidation, Problem, Via,
     kind::{self, Kind, quoted},
     load::Purpose,
     near::nearest,
     setting::{Default as SettingDefault, Section, Shape},
     settings,
 };
+use crate::net::address_guard::is_this_machine;
 
 /// Walks the file and gathers what is wrong with it.
 pub(super) struct Judge<'a> {
@@ -188,9 +189,28 @@ impl<'a> Judge<'a> {
 
     /// What only shows when the settings are seen together.
     pub(super) fn whole(&mut self, config: &Config, table: &DeTable<'_>) {
-        if !config.report.enabled {
-            return;
+        self.believed_resolvers(config, table);
+        if config.report.enabled {
+            self.reports(config, table);
         }
+    }
+
+    /// RFC 7672 s2.1.1: a resolver's word on signatures counts where nobody can change it on the way.
+    fn believed_resolvers(&mut self, config: &Config, table: &DeTable<'_>) {
+        let mut servers = config.dns.servers.iter();
+        let far = servers.find(|server| !is_this_machine(server.ip()));
+        if let (DnssecValidation::Resolver, Some(far)) = (config.dane.validation, far) {
+            let reason = format!(
+                "\"resolver\" needs resolvers on this machine, and dns.servers has {far}: on the way from \
+                 there anybody could say that an answer is signed. \"own\" validates here"
+            );
+            let at = span_of(table, "dane", "validation");
+            self.complain(at, "dane.validation", reason);
+        }
+    }
+
+    /// What reports need.
+    fn reports(&mut self, config: &Config, table: &DeTable<'_>) {
         let sender = &config.sender;
         let needed = [
             ("organization", &sender.organization, "\"Example Org\""),

@@ -6,13 +6,14 @@
 //! finishes what is under way, the engine decides about the sessions that still wait, the recorder
 //! writes what is in the journal.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     net::{
         activation::{Activated, ActivationError},
         unix_socket::SocketError,
+        validation::Validation,
     },
     observe::log::LogControl,
 };
@@ -37,6 +39,9 @@ pub mod reports;
 use doors::Doors;
 use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
+
+/// How long a start waits to know who validates DNSSEC.
+const VALIDATION_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Why the daemon did not start. The operator must act on each of them.
 #[derive(Debug, thiserror::Error)]
@@ -88,9 +93,18 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 
+    // Before the first question: a domain with DANE must not be answered as one without.
+    let look = parts.validation.look();
+    if timeout(VALIDATION_TIME_MAX, look).await.is_err() {
+        tracing::warn!("DNSSEC: nobody answers yet; DANE is off until somebody does");
+    }
     let mut doors = doors.serve(&parts, &operator, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
+    workers.spawn(keep_looking(
+        Arc::clone(&parts.validation),
+        stopping.clone(),
+    ));
     workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
@@ -198,6 +212,13 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is the end as well.
     let _ended = stopping.wait_for(|stop| *stop).await.is_ok();
+}
+
+async fn keep_looking(validation: Arc<Validation>, stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = validation.keep_looking() => {}
+        () = stopped(stopping) => {}
+    }
 }
 
 async fn join_all(tasks: &mut JoinSet<()>, what: &str) {

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
 
+use rustls::RootCertStore;
+
 use super::reports::{Publisher, StoredReports};
 use crate::{
     clock::Clock,
@@ -13,10 +15,12 @@ use crate::{
     },
     engine::{
         Engine, EngineSettings,
+        dane::{DaneParts, DaneResolver},
         findings::{Scout, ScoutParts},
         keeper::{Keeper, KeeperParts},
         settle::{Looks, Silence},
     },
+    hook::joint::DaneSettings,
     net::{
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
@@ -27,6 +31,7 @@ use crate::{
             probe::{ProberSettings, SmtpProber},
         },
         trust::{self, TrustError},
+        validation::{Validation, ValidationError},
     },
     observe::Counters,
     record::journal::Journal,
@@ -48,6 +53,9 @@ pub enum PartsError {
     /// There is no resolver to ask.
     #[error("dns: {0}")]
     Resolver(#[from] ResolverError),
+    /// Nobody could ever validate DNSSEC.
+    #[error("dane: {0}")]
+    Validation(#[from] ValidationError),
     /// A root certificate cannot be used.
     #[error("policy.extra_roots: {0}")]
     Trust(#[from] TrustError),
@@ -98,6 +106,10 @@ pub struct Parts {
     pub reports: Arc<StoredReports>,
     /// What looks names up.
     pub dns: Arc<dyn Dns>,
+    /// Who validates what DANE goes by.
+    pub validation: Arc<Validation>,
+    /// What DANE says of mail hosts.
+    pub dane: Arc<DaneResolver>,
     /// What fetches documents.
     pub policy_host: Arc<dyn PolicyHost>,
     /// What an operator sees.
@@ -123,7 +135,9 @@ impl Parts {
             &config.policy,
         )?);
         let transport = transport(config, &dns)?;
-        let scout = Arc::new(scout(config, &dns, &clock, &counters)?);
+        let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
+        let scout = Arc::new(scout(config, &dns, &roots, &clock, &counters)?);
+        let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
         let (journal, reader) = Journal::new(config.store.queue_sessions_max, counters.clone());
@@ -151,7 +165,8 @@ impl Parts {
             engine_settings(loaded),
         );
         let looks = Looks::new(Arc::clone(&scout) as _, &config.probe, silence(config));
-        let engine = Arc::new(engine.with_looks(looks));
+        let engine = engine.with_looks(looks).with_roots(roots);
+        let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
         let reports = Arc::new(StoredReports::new(Arc::clone(&store.store), publisher));
         let courier = Courier::new(
             courier::Parts {
@@ -174,6 +189,8 @@ impl Parts {
             courier,
             reports,
             dns,
+            validation,
+            dane,
             policy_host,
             counters,
             clock,
@@ -196,6 +213,7 @@ pub fn engine_settings(loaded: &Loaded) -> EngineSettings {
     EngineSettings {
         overrides: loaded.overrides.iter().cloned().collect(),
         when_unknown: loaded.config.policy.when_unknown,
+        dane: DaneSettings::from(&loaded.config.dane),
     }
 }
 
@@ -266,6 +284,7 @@ pub fn prober_settings(config: &Config) -> ProberSettings {
 fn scout(
     config: &Config,
     dns: &Arc<dyn Dns>,
+    roots: &Arc<RootCertStore>,
     clock: &Arc<dyn Clock>,
     counters: &Arc<Counters>,
 ) -> Result<Scout, TrustError> {
@@ -273,11 +292,29 @@ fn scout(
     Ok(Scout::new(ScoutParts {
         dns: Arc::clone(dns),
         prober: Arc::new(prober),
-        roots: Arc::new(trust::roots(&config.policy.extra_roots)?),
+        roots: Arc::clone(roots),
         clock: Arc::clone(clock),
         counters: Arc::clone(counters),
         config: config.probe.clone(),
     }))
+}
+
+fn dane(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    counters: &Arc<Counters>,
+) -> Result<(Arc<Validation>, Arc<DaneResolver>), ValidationError> {
+    let validation = Validation::new(&config.dns, &config.dane, Arc::clone(clock))?;
+    let validation = Arc::new(validation);
+    let now = Arc::clone(&validation);
+    let resolver = DaneResolver::new(DaneParts {
+        validation: Arc::new(move || now.dns()),
+        clock: Arc::clone(clock),
+        counters: Arc::clone(counters),
+        config: config.dane.clone(),
+        port: config.probe.smtp_port,
+    });
+    Ok((validation, Arc::new(resolver)))
 }
 
 fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, BadRelay> {

@@ -146,7 +146,7 @@ mod tests {
         clock::{BoxFuture, Timestamp},
         hook::{Answer, Asker},
         policy::{Mode, Standing},
-        record::{Verdict, evaluate::evaluate},
+        record::{Verdict, evaluate::evaluate_without_dane},
     };
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -192,7 +192,7 @@ mod tests {
 
         fn session(&self, session: &Session<'_>) {
             assert_eq!(session.at_unix_seconds, Some(NOW.0));
-            match evaluate(session, &self.standing, NOW) {
+            match evaluate_without_dane(session, &self.standing, NOW) {
                 Some(record) => self.note(session.domain, &record.verdict),
                 None => self.seen.lock().unwrap().push("no session".to_owned()),
             }

@@ -1,8 +1,8 @@
-//! The policies that answers were made from, by the name each answer carried.
+//! What answers were made from, by the name each answer carried.
 //!
 //! An MTA gets an answer, connects, and tells the outcome minutes later, when the domain may have
-//! published another policy. The answer carries a name; the session echoes it, and is counted under
-//! the policy it was really held to (D10). What is remembered is bounded: two generations, the older
+//! published another policy or other TLSA records. The answer carries a name; the session echoes it, and
+//! is counted under what it was really held to (D10). What is remembered is bounded: two generations, the older
 //! forgotten when the younger is full. A session whose policy was forgotten is counted under the one
 //! that holds now.
 
@@ -19,7 +19,10 @@ use sealpost_plugin_api::Requirement;
 
 use crate::{
     hook::Answer,
-    policy::{Fingerprint, PolicyDomain, Standing},
+    policy::{
+        Fingerprint, PolicyDomain, Standing,
+        dane::{DaneFinding, HostDane, LookupTrouble, MxSecurity},
+    },
 };
 
 /// How many policies one generation holds.
@@ -35,15 +38,73 @@ pub struct Answers {
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<Fingerprint, Standing>,
-    old: HashMap<Fingerprint, Standing>,
+    young: HashMap<Fingerprint, Given>,
+    old: HashMap<Fingerprint, Given>,
+}
+
+/// What an answer was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// How the domain stood.
+    pub standing: Standing,
+    /// What DANE said of the MX host, in an answer about one of which it said something.
+    pub dane: Option<Arc<HostDane>>,
+}
+
+impl Given {
+    /// An answer about a domain as a whole, or about a host of which DANE says nothing.
+    #[must_use]
+    pub const fn of(standing: Standing) -> Self {
+        Self {
+            standing,
+            dane: None,
+        }
+    }
+
+    /// Its short name: the policy's own, or one for it and the records of the host together.
+    #[must_use]
+    pub fn name(&self) -> Fingerprint {
+        let policy = self.standing.fingerprint();
+        let Some(dane) = &self.dane else {
+            return policy;
+        };
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(&policy.0);
+        context.update(match dane.mx {
+            MxSecurity::Secure => b"secure ",
+            MxSecurity::Insecure => b"insecure ",
+        });
+        context.update(dane.host.as_str().as_bytes());
+        match &dane.finding {
+            DaneFinding::Nothing(_) => context.update(b" nothing"),
+            DaneFinding::Records(records) => {
+                context.update(b" records ");
+                context.update(&records.fingerprint().0);
+                for name in &records.reference_names {
+                    context.update(name.as_str().as_bytes());
+                    context.update(b" ");
+                }
+            }
+            DaneFinding::Unreachable(LookupTrouble::Addresses(_)) => context.update(b" addresses"),
+            DaneFinding::Unreachable(LookupTrouble::Tlsa { base, code, .. }) => {
+                context.update(b" failed ");
+                context.update(base.as_str().as_bytes());
+                context.update(code.as_bytes());
+            }
+        }
+        let mut first = [0; 16];
+        for (to, from) in first.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Fingerprint(first)
+    }
 }
 
 impl Answers {
     /// Remembers what an answer is made from and gives its name.
     #[must_use]
-    pub fn give(&self, standing: &Standing) -> String {
-        let name = standing.fingerprint();
+    pub fn give(&self, given: &Given) -> String {
+        let name = given.name();
         let mut generations = self
             .generations
             .lock()
@@ -54,18 +115,18 @@ impl Answers {
         }
         // Policies that could not be had share a name, and why they could not is reported: the newest
         // reason counts. Otherwise there is nothing to be copied.
-        if generations.young.get(&name) != Some(standing) {
-            generations.young.insert(name, standing.clone());
+        if generations.young.get(&name) != Some(given) {
+            generations.young.insert(name, given.clone());
         }
         name.to_string()
     }
 
     /// An answer that carries the name of what it is made from.
     #[must_use]
-    pub fn answer(&self, requirement: Requirement, standing: &Standing) -> Answer {
+    pub fn answer(&self, requirement: Requirement, given: &Given) -> Answer {
         Answer {
-            requirement: requirement.under_policy(self.give(standing)),
-            applied: Some(Arc::clone(standing.applied())),
+            requirement: requirement.under_policy(self.give(given)),
+            applied: Some(Arc::clone(given.standing.applied())),
             dane: None,
         }
     }
@@ -77,9 +138,9 @@ impl Answers {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// The policy of this name, if it is remembered and is the domain's.
+    /// What the answer of this name was made from, if it is remembered and was about the domain.
     #[must_use]
-    pub fn find(&self, domain: &PolicyDomain, name: &str) -> Option<Standing> {
+    pub fn find(&self, domain: &PolicyDomain, name: &str) -> Option<Given> {
         let name: Fingerprint = name.parse().ok()?;
         let generations = self
             .generations
@@ -90,7 +151,7 @@ impl Answers {
             .get(&name)
             .or_else(|| generations.old.get(&name))?;
         // A caller that mixes up two domains' answers must not put one's session into the other's.
-        (found.domain == *domain).then(|| found.clone())
+        (found.standing.domain == *domain).then(|| found.clone())
     }
 }
 
@@ -119,8 +180,9 @@ mod tests {
                 at: Timestamp(0),
             };
             let standing = Standing::new(domain.clone(), StsStanding::Unfetched(trouble));
-            let name = answers.give(&standing);
-            assert_eq!(answers.find(&domain, &name), Some(standing));
+            let given = Given::of(standing);
+            let name = answers.give(&given);
+            assert_eq!(answers.find(&domain, &name), Some(given));
             assert_eq!(answers.find(&"example.net".parse().unwrap(), &name), None);
         }
     }

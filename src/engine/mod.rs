@@ -4,23 +4,34 @@
 //! policies fresh, [`Engine`] answers the MTA within its deadline and puts its sessions into the
 //! journal. The doors reach it as an [`AsyncHook`].
 
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use sealpost_plugin_api::{Level, Query, Requirement, Session};
-use tokio::time::Sleep;
+use rustls::RootCertStore;
+use sealpost_plugin_api::{Level, Presented, Query, Requirement, Session, Verified};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     clock::{BoxFuture, Clock, Timestamp},
     config::{OverrideMode, WhenUnknown},
-    hook::{Answer, Asker, AsyncHook, decide, overrides::Overrides},
+    hook::{
+        Answer, Asker, AsyncHook,
+        decide::{self, Refusal},
+        hold,
+        joint::{self, DaneSettings, Known},
+        overrides::Overrides,
+    },
     observe::Counters,
-    policy::{MxHost, NameError, PolicyDomain, Standing, StsStanding},
+    policy::{
+        MxHost, NameError, PolicyDomain, PolicyType, Standing, StsStanding,
+        dane::{DaneFinding, HostDane},
+    },
     record::{
-        SessionRecord, Source, Verdict, evaluate::evaluate, journal::Journal, told::Told,
+        SessionRecord, Source, Verdict,
+        evaluate::{HeldTo, evaluate},
+        journal::Journal,
+        protection::Protection,
+        told::Told,
         untrusted::harmless,
     },
 };
@@ -37,9 +48,11 @@ mod memory;
 mod ready;
 mod silent;
 mod told;
+mod verify;
 mod waiting;
 
-use answers::Answers;
+use answers::{Answers, Given};
+use dane::{DaneSource, NoDaneSource};
 use doubts::Doubts;
 use last_answers::LastAnswers;
 use settle::Looks;
@@ -102,11 +115,15 @@ pub struct EngineSettings {
     pub overrides: Overrides,
     /// What the MTA is told when nothing is known in time.
     pub when_unknown: WhenUnknown,
+    /// What is wanted of DANE.
+    pub dane: DaneSettings,
 }
 
 /// Answers MTAs and takes down their sessions.
 pub struct Engine {
     policies: Arc<dyn PolicySource>,
+    dane: Arc<dyn DaneSource>,
+    roots: Arc<RootCertStore>,
     journal: Journal,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
@@ -132,6 +149,8 @@ impl Engine {
         let settings = ArcSwap::from_pointee(settings);
         Self {
             policies,
+            dane: Arc::new(NoDaneSource("nobody asks for it")),
+            roots: Arc::new(RootCertStore::empty()),
             journal,
             clock,
             counters,
@@ -149,6 +168,19 @@ impl Engine {
     #[must_use]
     pub fn with_looks(self, looks: Looks) -> Self {
         Self { looks, ..self }
+    }
+
+    /// The same, with a source of what DANE says. Without this there is no DANE.
+    #[must_use]
+    pub fn with_dane(self, dane: Arc<dyn DaneSource>) -> Self {
+        Self { dane, ..self }
+    }
+
+    /// The same, with those who are trusted to vouch for the certificates of mail hosts. Without this
+    /// nobody is.
+    #[must_use]
+    pub fn with_roots(self, roots: Arc<RootCertStore>) -> Self {
+        Self { roots, ..self }
     }
 
     /// Takes new settings, from the next question on.
@@ -174,78 +206,168 @@ impl Engine {
             return self.turned_off(domain);
         }
         // One deadline for all that the question waits for.
-        let mut deadline = pin!(tokio::time::sleep(query.deadline));
+        let deadline = deadline(query.deadline);
         if self.doubts.settle(&domain) {
             // RFC 8461 s5.1: mail must not wait, nor bounce, because of a policy that has been
             // replaced.
-            tokio::select! {
-                biased;
-                () = self.policies.recheck(&domain) => {}
-                () = deadline.as_mut() => {}
+            let _in_time = timeout_at(deadline, self.policies.recheck(&domain)).await;
+        }
+        match query.mx {
+            None => self.answer_domain(&domain, overridden, deadline).await,
+            Some(mx) => {
+                let about = AboutHost {
+                    domain: &domain,
+                    mx,
+                    port: query.port,
+                };
+                self.answer_host(about, overridden, deadline).await
             }
         }
-        let Some(mut standing) = self.standing_within(&domain, deadline.as_mut()).await else {
-            let when_unknown = self.settings.load().when_unknown;
-            let reason = "no answer from DNS or the policy host in time";
-            return self.unanswerable(decide::unknown(&domain, reason, when_unknown));
+    }
+
+    async fn answer_domain(
+        &self,
+        domain: &PolicyDomain,
+        overridden: Option<OverrideMode>,
+        deadline: Instant,
+    ) -> Answer {
+        let (standing, dane) = tokio::join!(
+            self.standing_within(domain, deadline),
+            timeout_at(deadline, self.dane.domain(domain)),
+        );
+        let Some(standing) = standing else {
+            return self.not_known(domain);
         };
-        let host = query.mx.map(str::parse::<MxHost>);
-        let unnamed = query.mx.and_then(harmless).unwrap_or_default();
-        let named = host
-            .as_ref()
-            .map(|host| host.as_ref().map_err(|_| unnamed.as_str()));
-        let mut decision = decide::decide(&standing, named, overridden);
-        if decision.refused.is_some() {
+        let (when_unknown, settings) = self.when_unknown_and_dane();
+        let given = Given::of(standing);
+        let known = Known {
+            standing: &given.standing,
+            overridden,
+            settings,
+        };
+        let dane = dane.ok();
+        let decision = match &dane {
+            Some(dane) => joint::decide_domain(&known, dane),
+            None => joint::decide_domain_in_haste(&known, when_unknown),
+        };
+        Answer {
+            dane,
+            ..self.answers.answer(decision.requirement, &given)
+        }
+    }
+
+    async fn answer_host(
+        &self,
+        about: AboutHost<'_>,
+        overridden: Option<OverrideMode>,
+        deadline: Instant,
+    ) -> Answer {
+        let domain = about.domain;
+        let host = about.mx.parse::<MxHost>();
+        let dane = async {
+            let host = host.as_ref().ok()?;
+            let dane = self.dane.host(domain, host, about.port);
+            timeout_at(deadline, dane).await.ok()
+        };
+        let (standing, dane) = tokio::join!(self.standing_within(domain, deadline), dane);
+        let Some(standing) = standing else {
+            return self.not_known(domain);
+        };
+        let unnamed = harmless(about.mx).unwrap_or_default();
+        let named = host.as_ref().map_err(|_| unnamed.as_str());
+        let last = || self.dane.known(domain, named.ok()?);
+        let in_haste = dane.is_none() && named.is_ok();
+        let dane = dane.or_else(last);
+        let (when_unknown, settings) = self.when_unknown_and_dane();
+        let decide = |standing: &Standing| {
+            let known = Known {
+                standing,
+                overridden,
+                settings,
+            };
+            if in_haste {
+                joint::decide_host_in_haste(&known, named, dane.as_deref(), when_unknown)
+            } else {
+                joint::decide_host(&known, named, dane.as_deref())
+            }
+        };
+        let mut decision = decide(&standing);
+        let mut standing = standing;
+        let by_policy = |refused: &Refusal| refused.policy.policy_type == PolicyType::Sts;
+        if decision.refused.as_ref().is_some_and(by_policy) {
             // RFC 8461 s5.1: a domain that moves its mail publishes a new policy with it. Look
             // before turning the new MX away.
-            tokio::select! {
-                biased;
-                () = self.policies.recheck(&domain) => {
-                    if let Some(newest) = self.policies.known(&domain) {
-                        standing = newest;
-                    }
-                    decision = decide::decide(&standing, named, overridden);
+            if timeout_at(deadline, self.policies.recheck(domain))
+                .await
+                .is_ok()
+            {
+                if let Some(newest) = self.policies.known(domain) {
+                    standing = newest;
                 }
-                () = deadline => {}
+                decision = decide(&standing);
             }
         }
-        if let Some(failure) = decision.refused {
-            self.counters.mx_refused.count();
-            tracing::info!(%domain, mx = failure.mx, reason = decision.requirement.reason, "MX refused");
-            self.journal.push(SessionRecord {
-                at: self.clock.now(),
-                domain: domain.clone(),
-                policy: Arc::clone(standing.applied()),
-                source: Source::Policy,
-                verdict: Verdict::Failure(vec![failure]),
-                protection: None,
-                sessions: 1,
-            });
+        if let Some(refused) = decision.refused {
+            self.count_refusal(domain, refused, &decision.requirement.reason);
         }
-        self.answers.answer(decision.requirement, &standing)
+        // The name is to bring back what was said of the host, where something was.
+        let says = |dane: &Arc<HostDane>| !matches!(dane.finding, DaneFinding::Nothing(_));
+        let given = Given {
+            standing,
+            dane: dane.filter(says),
+        };
+        self.answers.answer(decision.requirement, &given)
+    }
+
+    /// The MTA will not connect: that is a failed session.
+    fn count_refusal(&self, domain: &PolicyDomain, refused: Refusal, reason: &str) {
+        self.counters.mx_refused.count();
+        tracing::info!(%domain, mx = refused.failure.mx, reason, "MX refused");
+        self.journal.push(SessionRecord {
+            at: self.clock.now(),
+            domain: domain.clone(),
+            policy: refused.policy,
+            source: Source::Policy,
+            verdict: Verdict::Failure(vec![refused.failure]),
+            protection: Some(Protection::Refused),
+            sessions: 1,
+        });
+    }
+
+    fn not_known(&self, domain: &PolicyDomain) -> Answer {
+        let when_unknown = self.settings.load().when_unknown;
+        let reason = "no answer from DNS or the policy host in time";
+        self.unanswerable(decide::unknown(domain, reason, when_unknown))
+    }
+
+    fn when_unknown_and_dane(&self) -> (WhenUnknown, DaneSettings) {
+        let settings = self.settings.load();
+        (settings.when_unknown, settings.dane)
     }
 
     /// The answer for a domain that the operator applies no policies to.
     fn turned_off(&self, domain: PolicyDomain) -> Answer {
         let standing = Standing::without_policy(domain);
         let decision = decide::decide(&standing, None, Some(OverrideMode::Off));
-        self.answers.answer(decision.requirement, &standing)
+        self.answers
+            .answer(decision.requirement, &Given::of(standing))
     }
 
     /// What holds for the domain, or what is known of it when the deadline passes or nothing newer
     /// can be told.
     // RFC 8461 s3.3: a policy that has not expired holds, whatever keeps us from looking.
-    async fn standing_within(
-        &self,
-        domain: &PolicyDomain,
-        deadline: Pin<&mut Sleep>,
-    ) -> Option<Standing> {
-        let standing = tokio::select! {
-            biased;
-            standing = self.policies.standing(domain) => standing,
-            () = deadline => None,
-        };
+    async fn standing_within(&self, domain: &PolicyDomain, deadline: Instant) -> Option<Standing> {
+        let standing = timeout_at(deadline, self.policies.standing(domain)).await;
+        let standing = standing.unwrap_or(None);
         standing.or_else(|| self.policies.known(domain))
+    }
+
+    fn known<'a>(&self, standing: &'a Standing) -> Known<'a> {
+        Known {
+            standing,
+            overridden: self.override_for(&standing.domain),
+            settings: self.settings.load().dane,
+        }
     }
 
     fn override_for(&self, domain: &PolicyDomain) -> Option<OverrideMode> {
@@ -261,34 +383,43 @@ impl Engine {
         Answer::bare(requirement)
     }
 
-    /// The policy that a session was held to: the one its answer named; of an MTA that does not name
-    /// it, the one it was last answered with; else the one that holds now.
-    fn held_to(&self, domain: PolicyDomain, session: &Session<'_>) -> Standing {
+    /// What a session was held to: what its answer named; of an MTA that does not name it, what it was last
+    /// answered with; else what holds now.
+    fn held_to(&self, domain: PolicyDomain, session: &Session<'_>) -> Given {
         if self.override_for(&domain) == Some(OverrideMode::Off) {
-            return Standing::without_policy(domain);
+            return Given::of(Standing::without_policy(domain));
         }
         let named = session
             .policy
             .and_then(|name| self.answers.find(&domain, name));
-        match named {
-            Some(named) if !self.refuses(&named, session) => named,
+        let mut given = match named {
+            // An answer about the host itself let it in.
+            Some(named) if named.dane.is_some() || !self.refuses(&named.standing, session) => named,
             // The answer for the domain would have turned this MX away. If there was a session all the
-            // same, the later answer for the MX let it in: the domain had moved (RFC 8461 s5.1).
+            // same, the later answer for the MX let it in: the domain had moved (RFC 8461 s5.1), or DANE
+            // decides on it.
             Some(named) => self
                 .policies
                 .known(&domain)
                 .filter(|newest| !self.refuses(newest, session))
-                .unwrap_or(named),
+                .map_or(named, Given::of),
             None => {
                 let last = self.last_answers.last(&domain);
-                last.map(|last| last.standing.clone())
-                    .or_else(|| self.policies.known(&domain))
-                    .unwrap_or_else(|| Standing::without_policy(domain))
+                let standing = last
+                    .map(|last| last.standing.clone())
+                    .or_else(|| self.policies.known(&domain));
+                Given::of(standing.unwrap_or_else(|| Standing::without_policy(domain.clone())))
             }
+        };
+        if given.dane.is_none()
+            && let Some(host) = session.mx.and_then(|mx| mx.parse().ok())
+        {
+            given.dane = self.dane.known(&domain, &host);
         }
+        given
     }
 
-    /// Whether the MX host of this session would be turned away.
+    /// Whether the MX host of this session would be turned away by the policy.
     fn refuses(&self, standing: &Standing, session: &Session<'_>) -> bool {
         let host = session.mx.map(str::parse::<MxHost>);
         let named = host.as_ref().map(|host| host.as_ref().map_err(|_| ""));
@@ -296,6 +427,22 @@ impl Engine {
         let decision = decide::decide(standing, named, overridden);
         decision.refused.is_some()
     }
+}
+
+/// The MX host that is asked about.
+#[derive(Clone, Copy, Debug)]
+struct AboutHost<'a> {
+    domain: &'a PolicyDomain,
+    mx: &'a str,
+    port: Option<u16>,
+}
+
+/// When a question must be answered.
+fn deadline(within: Duration) -> Instant {
+    /// No host waits longer.
+    const DEADLINE_SECONDS_MAX: u64 = 86_400;
+
+    Instant::now() + within.min(Duration::from_secs(DEADLINE_SECONDS_MAX))
 }
 
 impl AsyncHook for Engine {
@@ -306,6 +453,10 @@ impl AsyncHook for Engine {
                 None => Arc::new(self.answer(query).await),
             }
         })
+    }
+
+    fn verify(&self, presented: &Presented<'_>) -> Verified {
+        self.judge(presented)
     }
 
     // As `answer` does it for a domain that is fresh and not in doubt. A name of another form than
@@ -323,7 +474,8 @@ impl AsyncHook for Engine {
             return None;
         } else {
             let ready = self.policies.fresh(query.domain, now)?;
-            ready.answer(overridden, &self.answers)?
+            let dane = self.dane.fresh(query.domain, now)?;
+            ready.answer(&dane, overridden, settings.dane, &self.answers)?
         };
         self.counters.policy_queries.count();
         Some(answer)
@@ -348,16 +500,29 @@ impl AsyncHook for Engine {
             self.counters.sessions_not_counted.count();
             return;
         };
-        let standing = self.held_to(domain, session);
-        match evaluate(session, &standing, self.clock.now()) {
-            Some(record) => {
-                let policy_holds = matches!(standing.sts, StsStanding::InForce { .. });
-                if policy_holds && matches!(record.verdict, Verdict::Failure(_)) {
-                    self.doubts.raise(&standing.domain);
-                }
-                self.journal.push(record);
+        let given = self.held_to(domain, session);
+        let standing = &given.standing;
+        let known = self.known(standing);
+        let records = evaluate(
+            session,
+            &HeldTo {
+                standing,
+                dane: &hold::hold(&known, given.dane.as_deref()),
+                demanded: hold::demanded(&known, given.dane.as_deref()),
+                roots: &self.roots,
+            },
+            self.clock.now(),
+        );
+        if records.is_empty() {
+            self.counters.sessions_not_counted.count();
+        }
+        let policy_holds = matches!(standing.sts, StsStanding::InForce { .. });
+        for record in records {
+            let of_policy = record.policy.policy_type == PolicyType::Sts;
+            if policy_holds && of_policy && matches!(record.verdict, Verdict::Failure(_)) {
+                self.doubts.raise(&standing.domain);
             }
-            None => self.counters.sessions_not_counted.count(),
+            self.journal.push(record);
         }
     }
 }
@@ -460,6 +625,7 @@ mod tests {
             EngineSettings {
                 overrides,
                 when_unknown: WhenUnknown::Defer,
+                dane: DaneSettings::default(),
             },
         );
         Bench {
@@ -586,6 +752,7 @@ mod tests {
             bench.engine.reload(EngineSettings {
                 overrides,
                 when_unknown: WhenUnknown::Defer,
+                dane: DaneSettings::default(),
             });
             let quick = at_once().unwrap();
             let reason = &quick.requirement.reason;
@@ -620,6 +787,7 @@ mod tests {
         bench.engine.reload(EngineSettings {
             overrides: Overrides::default(),
             when_unknown: WhenUnknown::May,
+            dane: DaneSettings::default(),
         });
         *bench.source.now.lock().unwrap() = None;
         assert_eq!(ask(&bench, "example.org", None).await.level, Level::May);
@@ -637,6 +805,7 @@ mod tests {
             bench.engine.reload(EngineSettings {
                 overrides: Overrides::default(),
                 when_unknown,
+                dane: DaneSettings::default(),
             });
             let answer = ask(&bench, "example.org", None).await;
             assert!(matches!(answer.level, Level::Verify { .. }), "{answer:?}");

@@ -2,32 +2,55 @@
 //! and again, and the answer is the same until something new is learned.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use super::answers::Answers;
+use arc_swap::ArcSwapOption;
+
+use super::answers::{Answers, Given};
 use crate::{
     config::OverrideMode,
-    hook::{Answer, decide},
-    policy::Standing,
+    hook::{
+        Answer,
+        joint::{DaneSettings, Known, decide_domain},
+    },
+    policy::{Standing, dane::DomainDane},
 };
 
 /// A standing, ready to be answered with.
 #[derive(Debug)]
 pub struct Ready {
-    standing: Standing,
-    plain: Made,
-    audit: Made,
-    enforce: Made,
+    given: Given,
+    /// For each word that the operator may have.
+    made: [Made; OVERRIDES],
 }
+
+/// No override, and every kind of one but `off`.
+const OVERRIDES: usize = 5;
 
 /// An answer that was made.
 #[derive(Debug, Default)]
 struct Made {
-    answer: OnceLock<Arc<Answer>>,
+    answer: ArcSwapOption<MadeAnswer>,
     /// What [`Answers::generation`] was when it was last remembered what the answer stands for.
     remembered_in: AtomicU64,
+}
+
+/// An answer, and what it was made of besides the standing.
+#[derive(Debug)]
+struct MadeAnswer {
+    dane: Arc<DomainDane>,
+    settings: DaneSettings,
+    answer: Arc<Answer>,
+}
+
+impl MadeAnswer {
+    /// Whether it is the answer for this as well. What is known of mail hosts is shared as long as it
+    /// holds, so that it is hardly ever looked at.
+    fn is_of(&self, dane: &Arc<DomainDane>, settings: DaneSettings) -> bool {
+        self.settings == settings && (Arc::ptr_eq(&self.dane, dane) || self.dane == *dane)
+    }
 }
 
 impl Ready {
@@ -35,17 +58,15 @@ impl Ready {
     #[must_use]
     pub fn new(standing: Standing) -> Self {
         Self {
-            standing,
-            plain: Made::default(),
-            audit: Made::default(),
-            enforce: Made::default(),
+            given: Given::of(standing),
+            made: Default::default(),
         }
     }
 
     /// The standing.
     #[must_use]
     pub const fn standing(&self) -> &Standing {
-        &self.standing
+        &self.given.standing
     }
 
     /// The answer for the domain as a whole, with the name of the policy it was made from.
@@ -53,50 +74,85 @@ impl Ready {
     /// off: then it is not made from this.
     pub(super) fn answer(
         &self,
+        dane: &Arc<DomainDane>,
         overridden: Option<OverrideMode>,
+        settings: DaneSettings,
         answers: &Answers,
     ) -> Option<Arc<Answer>> {
-        let made = match overridden {
-            None | Some(OverrideMode::DaneOnly | OverrideMode::WithoutDane) => &self.plain,
-            Some(OverrideMode::Audit) => &self.audit,
-            Some(OverrideMode::Enforce) => &self.enforce,
-            Some(OverrideMode::Off) => return None,
-        };
+        let made = self.made.get(place(overridden)?)?;
         let generation = answers.generation();
-        let answer = made.answer.get_or_init(|| {
-            made.remembered_in.store(generation, Ordering::Relaxed);
-            let requirement = decide::decide(&self.standing, None, overridden).requirement;
-            Arc::new(answers.answer(requirement, &self.standing))
-        });
-        // What is given for days must not be forgotten for what is given once.
-        if made.remembered_in.load(Ordering::Relaxed) != generation {
-            made.remembered_in.store(generation, Ordering::Relaxed);
-            let _same_name = answers.give(&self.standing);
+        let before = made.answer.load();
+        if let Some(before) = before.as_ref().filter(|made| made.is_of(dane, settings)) {
+            // What is given for days must not be forgotten for what is given once.
+            if made.remembered_in.load(Ordering::Relaxed) != generation {
+                made.remembered_in.store(generation, Ordering::Relaxed);
+                let _same_name = answers.give(&self.given);
+            }
+            return Some(Arc::clone(&before.answer));
         }
-        Some(Arc::clone(answer))
+        let known = Known {
+            standing: &self.given.standing,
+            overridden,
+            settings,
+        };
+        let requirement = decide_domain(&known, dane).requirement;
+        made.remembered_in.store(generation, Ordering::Relaxed);
+        let answer = Arc::new(Answer {
+            dane: Some(Arc::clone(dane)),
+            ..answers.answer(requirement, &self.given)
+        });
+        made.answer.store(Some(Arc::new(MadeAnswer {
+            dane: Arc::clone(dane),
+            settings,
+            answer: Arc::clone(&answer),
+        })));
+        Some(answer)
+    }
+}
+
+/// Where the answer for an override is kept.
+const fn place(overridden: Option<OverrideMode>) -> Option<usize> {
+    match overridden {
+        None => Some(0),
+        Some(OverrideMode::Audit) => Some(1),
+        Some(OverrideMode::Enforce) => Some(2),
+        Some(OverrideMode::DaneOnly) => Some(3),
+        Some(OverrideMode::WithoutDane) => Some(4),
+        Some(OverrideMode::Off) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Mode;
+    use crate::{hook::decide::decide, policy::Mode};
+
+    fn off() -> Arc<DomainDane> {
+        Arc::new(DomainDane::off(
+            "example.org".parse().unwrap(),
+            "nobody asks",
+        ))
+    }
 
     #[test]
     fn an_answer_is_made_once_for_each_thing_the_operator_may_want() {
         let answers = Answers::default();
         let ready = Ready::new(Standing::for_test(Mode::Testing, &["mx.example.org"]));
+        let off = off();
         for overridden in [None, Some(OverrideMode::Audit), Some(OverrideMode::Enforce)] {
-            let first = ready.answer(overridden, &answers).unwrap();
-            let expected = decide::decide(ready.standing(), None, overridden).requirement;
+            let answer = || ready.answer(&off, overridden, DaneSettings::default(), &answers);
+            let first = answer().unwrap();
+            let expected = decide(ready.standing(), None, overridden).requirement;
             assert_eq!(first.requirement.level, expected.level);
             assert_eq!(first.requirement.reason, expected.reason);
             assert_eq!(first.requirement.audit, expected.audit);
             assert_eq!(first.applied.as_ref(), Some(ready.standing().applied()));
-            let again = ready.answer(overridden, &answers).unwrap();
+            let again = answer().unwrap();
             assert!(Arc::ptr_eq(&first, &again));
         }
-        assert_eq!(ready.answer(Some(OverrideMode::Off), &answers), None);
+        let settings = DaneSettings::default();
+        let turned_off = ready.answer(&off, Some(OverrideMode::Off), settings, &answers);
+        assert_eq!(turned_off, None);
     }
 
     #[test]
@@ -105,16 +161,17 @@ mod tests {
         let ready = Ready::new(Standing::for_test(Mode::Enforce, &["mx.example.org"]));
         let mut number = 0;
         for _ in 0..3 {
-            let name = ready.answer(None, &answers).unwrap();
+            let name = ready.answer(&off(), None, DaneSettings::default(), &answers);
+            let name = name.unwrap();
             let name = &name.requirement.policy;
             let before = answers.generation();
             while answers.generation() == before {
                 number += 1;
                 let other = Standing::without_policy(format!("{number}.test").parse().unwrap());
-                let _name = answers.give(&other);
+                let _name = answers.give(&Given::of(other));
             }
             let domain = &ready.standing().domain;
-            assert_eq!(answers.find(domain, name).as_ref(), Some(ready.standing()));
+            assert_eq!(answers.find(domain, name).as_ref(), Some(&ready.given));
         }
     }
 }

@@ -54,7 +54,10 @@ impl Engine {
         answer: &Arc<Answer>,
         asker: Asker,
     ) -> Option<Arc<Answered>> {
-        let standing = self.answers.find(domain, &answer.requirement.policy)?;
+        let standing = self
+            .answers
+            .find(domain, &answer.requirement.policy)?
+            .standing;
         let with_names = match asker {
             Asker::Telling | Asker::TellingAgain => Demand::Named,
             Asker::TellingUnnamed => Demand::Unnamed,

@@ -1,11 +1,13 @@
 //! What MTA-STS alone makes of one recipient domain, and of one MX host of it. [`joint`](super::joint)
 //! adds what DANE says.
 
+use std::sync::Arc;
+
 use sealpost_plugin_api::{Level, Requirement, ResultType};
 
 use crate::{
     config::{OverrideMode, WhenUnknown},
-    policy::{KeptPolicy, Mode, MxHost, PolicyDomain, Standing, StsStanding},
+    policy::{AppliedPolicy, KeptPolicy, Mode, MxHost, PolicyDomain, Standing, StsStanding},
     record::Failure,
 };
 
@@ -19,7 +21,16 @@ pub struct Decision {
     /// The answer, without the name of the policy.
     pub requirement: Requirement,
     /// The MX host was refused: a failed session, to be counted now, for the MTA will not connect.
-    pub refused: Option<Failure>,
+    pub refused: Option<Refusal>,
+}
+
+/// A session that is not to be, and is counted as failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// How it failed.
+    pub failure: Failure,
+    /// The policy that forbids it.
+    pub policy: Arc<AppliedPolicy>,
 }
 
 impl Decision {
@@ -59,25 +70,34 @@ pub fn decide(
                 trouble.reason
             ),
         ),
-        StsStanding::InForce { kept, .. } => under_policy(kept, mx, overridden),
+        StsStanding::InForce { kept, .. } => under_policy(standing, kept, mx, overridden),
+    }
+}
+
+/// Whether a policy is to be enforced, by its own mode or by the operator's word.
+#[must_use]
+pub fn enforces(standing: &Standing, overridden: Option<OverrideMode>) -> bool {
+    let StsStanding::InForce { kept, .. } = &standing.sts else {
+        return false;
+    };
+    match (kept.policy.mode, overridden) {
+        (_, Some(OverrideMode::Off)) | (Mode::None, _) => false,
+        (Mode::Enforce, overridden) => overridden != Some(OverrideMode::Audit),
+        (Mode::Testing, overridden) => overridden == Some(OverrideMode::Enforce),
     }
 }
 
 fn under_policy(
+    standing: &Standing,
     kept: &KeptPolicy,
     mx: Option<NamedMx<'_>>,
     overridden: Option<OverrideMode>,
 ) -> Decision {
     let mode = kept.policy.mode;
-    let audit = match (mode, overridden) {
-        // RFC 8461 s5: "none" is as if there were no policy.
-        (Mode::None, _) => {
-            return Decision::of(Level::May, "the domain's MTA-STS policy has mode none");
-        }
-        (Mode::Enforce, Some(OverrideMode::Audit)) => true,
-        (Mode::Testing, Some(OverrideMode::Enforce)) | (Mode::Enforce, _) => false,
-        (Mode::Testing, _) => true,
-    };
+    // RFC 8461 s5: "none" is as if there were no policy.
+    if mode == Mode::None {
+        return Decision::of(Level::May, "the domain's MTA-STS policy has mode none");
+    }
     // RFC 8461 s4.1: the name in the MX record must match a pattern, whatever it resolves to.
     let listed = mx.is_none_or(|mx| mx.is_ok_and(|host| kept.policy.allows(host)));
     let ordered = match (mode, overridden) {
@@ -90,7 +110,7 @@ fn under_policy(
         kept.id,
         mode.name()
     );
-    if audit {
+    if !enforces(standing, overridden) {
         // RFC 8461 s5: "testing" is delivered as if there were no policy, and reported.
         let reason = match mx {
             Some(Ok(host)) if !listed => format!("{why} is only reported; it does not list {host}"),
@@ -109,9 +129,12 @@ fn under_policy(
                 Level::RefuseMx,
                 format!("{why} does not list the MX {name}"),
             ),
-            refused: Some(Failure {
-                mx: Some(name),
-                ..Failure::of_policy(ResultType::ValidationFailure, STS_MX_MISMATCH)
+            refused: Some(Refusal {
+                failure: Failure {
+                    mx: Some(name),
+                    ..Failure::of_policy(ResultType::ValidationFailure, STS_MX_MISMATCH)
+                },
+                policy: Arc::clone(standing.applied()),
             }),
         };
     }
@@ -124,7 +147,7 @@ fn under_policy(
 }
 
 /// The name for logs and reports; one that is no host name is already bounded and escaped.
-fn mx_name(mx: NamedMx<'_>) -> String {
+pub(super) fn mx_name(mx: NamedMx<'_>) -> String {
     match mx {
         Ok(host) => host.to_string(),
         Err(text) => text.to_owned(),
@@ -168,6 +191,8 @@ mod tests {
         };
         assert_eq!(found, expected, "{mx} {overridden:?}");
         assert_eq!(decision.refused.is_some(), expected == "refuse");
+        let enforced = matches!(expected, "verify" | "refuse");
+        assert_eq!(enforces(standing, overridden), enforced);
         assert!(!decision.requirement.reason.is_empty());
     }
 
@@ -240,6 +265,8 @@ mod tests {
         let refused = decide(&standing(Mode::Enforce), Some(Ok(&host)), None)
             .refused
             .unwrap();
+        assert_eq!(&refused.policy, standing(Mode::Enforce).applied());
+        let refused = refused.failure;
         assert_eq!(refused.result, ResultType::ValidationFailure);
         assert_eq!(refused.mx.as_deref(), Some("mx.elsewhere.example"));
         assert_eq!(refused.reason.as_deref(), Some(STS_MX_MISMATCH));

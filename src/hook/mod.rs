@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod decide;
+pub mod hold;
 pub mod joint;
 pub mod overrides;
 

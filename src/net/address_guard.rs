@@ -16,6 +16,12 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is one of this very machine: what is said there, nobody on a network has changed.
+#[must_use]
+pub fn is_this_machine(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let number = address.to_bits();
     !SPECIAL_V4

@@ -57,10 +57,10 @@ pub enum ResolverError {
     Setup(String),
 }
 
-const RESOLV_CONF: &str = "/etc/resolv.conf";
+pub(super) const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Where the system's list gives no port.
-const DNS_PORT: u16 = 53;
+pub(super) const DNS_PORT: u16 = 53;
 
 /// How long absence may be kept where the answer does not say (no SOA in it).
 const ABSENCE_SECONDS: u32 = 60;
@@ -74,20 +74,7 @@ impl HickoryDns {
     /// # Errors
     /// When there is no server to ask.
     pub fn new(config: &DnsConfig) -> Result<Self, ResolverError> {
-        let servers = if config.servers.is_empty() {
-            let text =
-                fs::read_to_string(RESOLV_CONF).map_err(|error| ResolverError::ResolvConf {
-                    path: RESOLV_CONF,
-                    error: Arc::new(error),
-                })?;
-            system_servers(&text)
-        } else {
-            config.servers.clone()
-        };
-        if servers.is_empty() {
-            return Err(ResolverError::NoServers { path: RESOLV_CONF });
-        }
-        let name_servers = servers.into_iter().map(name_server).collect();
+        let name_servers = servers(config)?.into_iter().map(name_server).collect();
         let mut builder = TokioResolver::builder_with_config(
             ResolverConfig::from_parts(None, Vec::new(), name_servers),
             TokioRuntimeProvider::default(),
@@ -184,17 +171,7 @@ impl Dns for HickoryDns {
 
     fn mx<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<Mx>, DnsError>> {
         Box::pin(async move {
-            let found = self.ask(name, RecordType::MX, |data| match data {
-                RData::MX(mx) => {
-                    let exchange = mx.exchange.to_ascii();
-                    Some(Mx {
-                        preference: mx.preference,
-                        exchange: exchange.strip_suffix('.').unwrap_or(&exchange).to_owned(),
-                    })
-                }
-                _ => None,
-            });
-            let mut found = found.await?;
+            let mut found = self.ask(name, RecordType::MX, mx_of).await?;
             found.values.sort();
             Ok(found)
         })
@@ -202,14 +179,8 @@ impl Dns for HickoryDns {
 
     fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<IpAddr>, DnsError>> {
         Box::pin(async move {
-            let four = self.ask(name, RecordType::A, |data| match data {
-                RData::A(address) => Some(IpAddr::V4(address.0)),
-                _ => None,
-            });
-            let six = self.ask(name, RecordType::AAAA, |data| match data {
-                RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-                _ => None,
-            });
+            let four = self.ask(name, RecordType::A, address_of);
+            let six = self.ask(name, RecordType::AAAA, address_of);
             let (four, six) = tokio::join!(four, six);
             match (four, six) {
                 (Ok(mut four), Ok(six)) => {
@@ -228,16 +199,42 @@ impl Dns for HickoryDns {
     }
 
     fn tlsa<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Answer<TlsaRecord>, DnsError>> {
-        Box::pin(self.ask(name, RecordType::TLSA, |data| match data {
-            RData::TLSA(tlsa) => Some(TlsaRecord {
-                usage: tlsa.cert_usage.into(),
-                selector: tlsa.selector.into(),
-                matching: tlsa.matching.into(),
-                association: tlsa.cert_data.clone(),
-            }),
-            _ => None,
-        }))
+        Box::pin(self.ask(name, RecordType::TLSA, tlsa_of))
     }
+}
+
+/// The value of an MX record.
+pub(super) fn mx_of(data: &RData) -> Option<Mx> {
+    let RData::MX(mx) = data else {
+        return None;
+    };
+    let exchange = mx.exchange.to_ascii();
+    Some(Mx {
+        preference: mx.preference,
+        exchange: exchange.strip_suffix('.').unwrap_or(&exchange).to_owned(),
+    })
+}
+
+/// The value of an A or AAAA record.
+pub(super) fn address_of(data: &RData) -> Option<IpAddr> {
+    match data {
+        RData::A(address) => Some(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    }
+}
+
+/// The value of a TLSA record.
+pub(super) fn tlsa_of(data: &RData) -> Option<TlsaRecord> {
+    let RData::TLSA(tlsa) = data else {
+        return None;
+    };
+    Some(TlsaRecord {
+        usage: tlsa.cert_usage.into(),
+        selector: tlsa.selector.into(),
+        matching: tlsa.matching.into(),
+        association: tlsa.cert_data.clone(),
+    })
 }
 
 fn options(config: &DnsConfig) -> ResolverOpts {
@@ -264,8 +261,28 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections)
 }
 
+/// The servers that the configuration or the system names.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn servers(config: &DnsConfig) -> Result<Vec<SocketAddr>, ResolverError> {
+    let servers = if config.servers.is_empty() {
+        let text = fs::read_to_string(RESOLV_CONF).map_err(|error| ResolverError::ResolvConf {
+            path: RESOLV_CONF,
+            error: Arc::new(error),
+        })?;
+        system_servers(&text)
+    } else {
+        config.servers.clone()
+    };
+    if servers.is_empty() {
+        return Err(ResolverError::NoServers { path: RESOLV_CONF });
+    }
+    Ok(servers)
+}
+
 /// The servers of a `resolv.conf`. Its other options are for short names typed by people.
-fn system_servers(text: &str) -> Vec<SocketAddr> {
+pub(super) fn system_servers(text: &str) -> Vec<SocketAddr> {
     let addresses = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let address = words
@@ -288,7 +305,7 @@ fn system_servers(text: &str) -> Vec<SocketAddr> {
 }
 
 /// The name as the DNS has it; the final dot keeps search domains away.
-fn query_name(name: &str) -> Result<Name, DnsError> {
+pub(super) fn query_name(name: &str) -> Result<Name, DnsError> {
     let labels = name.strip_suffix('.').unwrap_or(name).split('.');
     Name::from_labels(labels.map(str::as_bytes)).map_err(|_| DnsError::BadName {
         name: name.to_owned(),

@@ -57,6 +57,11 @@ counters! {
     policy_fetches,
     /// Fetches that failed.
     policy_fetches_failed,
+    /// Mail hosts whose addresses and TLSA records were looked up.
+    dane_lookups,
+    /// Lookups of MX records, addresses or TLSA records that failed or were bogus, so that mail waits or
+    /// goes to another host.
+    dane_lookups_failed,
     /// Sessions told by MTAs.
     sessions,
     /// Of those, not counted: no TLS sessions (RFC 8460 s4.3.4), or of no policy domain.

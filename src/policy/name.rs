@@ -149,6 +149,25 @@ name! {
     MxHost
 }
 
+impl MxHost {
+    /// What stands in an MX record and is no name of a host, so that it can be shown in its place: an
+    /// address, or a mistake. Characters that no host name has are question marks, so that it never
+    /// passes for a name.
+    #[must_use]
+    pub fn that_is_none(text: &str) -> Self {
+        let shown = |character: char| match character.to_ascii_lowercase() {
+            kept if kept.is_ascii_alphanumeric() || matches!(kept, '.' | '-' | '_') => kept,
+            _ => '?',
+        };
+        let mut name: String = text.chars().map(shown).take(252).collect();
+        // What was cut or mended may be a name by now.
+        if normalise(&name).is_ok() || name.is_empty() {
+            name.push('?');
+        }
+        Self(name.into())
+    }
+}
+
 impl From<&PolicyDomain> for MxHost {
     /// RFC 5321 s5.1: a domain without MX records is its own, implicit MX.
     fn from(domain: &PolicyDomain) -> Self {

@@ -215,6 +215,18 @@ const PHRASES: &[(&[&str], StartTls, Trouble)] = &[
         StartTls::Refused,
         (ResultType::StarttlsNotSupported, Some("starttls-refused")),
     ),
+    // Exim with GnuTLS; OpenSSL; Postfix.
+    (
+        &[
+            "certificate differs",
+            "no matching dane",
+            "no matching tlsa",
+            "dane*mismatch",
+            "tlsa mismatch",
+        ],
+        StartTls::HandshakeFailed,
+        (ResultType::ValidationFailure, Some("dane-no-match")),
+    ),
     (
         &[
             "certificate*has expired",

@@ -1,59 +1,222 @@
-//! What an MTA told of a session, held against the policy: the record that is counted.
+//! What an MTA told of a session, held against what it was held to: the records that are counted.
 
 use std::{net::IpAddr, sync::Arc};
 
-use sealpost_plugin_api::{Outcome, ResultType, Session};
+use rustls::{RootCertStore, pki_types::CertificateDer};
+use sealpost_plugin_api::{Facts, Outcome, ResultType, Session, StartTls, Verification};
 
 use super::{
     Failure, SessionRecord, Source, Verdict,
     classify::{Observed, classify},
+    look::established,
+    protection::{Met, protection},
+    under_dane::{UnderDane, under_dane},
     untrusted::{harmless, reason_code},
 };
 use crate::{
     clock::{SECONDS_PER_DAY, Timestamp},
-    hook::decide::STS_MX_MISMATCH,
+    hook::{
+        decide::STS_MX_MISMATCH,
+        hold::{DaneHold, Demanded},
+    },
     policy::{KeptPolicy, MxHost, Standing, StsStanding},
 };
 
-/// Evaluates a session; `None` when it was no TLS session and is not counted (RFC 8460 s4.3.4).
+/// What a session was held to.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldTo<'a> {
+    /// What MTA-STS said of the domain.
+    pub standing: &'a Standing,
+    /// What DANE said of the host.
+    pub dane: &'a DaneHold,
+    /// What was demanded of the MTA.
+    pub demanded: Demanded,
+    /// Who is trusted to vouch for certificates, where an MTA hands over all of them.
+    pub roots: &'a RootCertStore,
+}
+
+/// Evaluates a session: one record for each policy that applied (D7), none when it was no TLS session
+/// and is not counted (RFC 8460 s4.3.4).
 #[must_use]
-pub fn evaluate(
-    session: &Session<'_>,
-    standing: &Standing,
-    now: Timestamp,
-) -> Option<SessionRecord> {
+pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec<SessionRecord> {
     let at = session_time(session.at_unix_seconds, now);
     let host: Option<MxHost> = session.mx.and_then(|mx| mx.parse().ok());
-    let (established, troubles) = match session.outcome {
-        Outcome::Success => (true, Vec::new()),
-        // RFC 8460 s4.3.2: the MTA says the policy failed; that is a failure whatever TLS did.
-        Outcome::Failure { result, reason } => {
-            (false, vec![(result, reason.and_then(reason_code))])
-        }
-        Outcome::Facts(facts) => match classify(&facts, host.as_ref(), at) {
-            Observed::NoSession => return None,
-            Observed::Established { troubles } => (true, owned(troubles)),
-            Observed::Failed(troubles) => (false, owned(troubles)),
+    let Some(tls) = tls(session, held, host.as_ref(), at) else {
+        return Vec::new();
+    };
+    let met = met(session, host.as_ref());
+    let by_dane = under_dane(session, held.dane, at);
+    let standing = held.standing;
+    // RFC 8460 s4.4: "no-policy-found" is said where neither was found (D8).
+    let sts_applies = standing.sts.held_to().is_some()
+        || matches!(standing.sts, StsStanding::Unfetched(_))
+        || by_dane.is_none();
+    let by_sts = sts_applies.then(|| under_sts(session, standing, host.as_ref(), &tls, &met));
+    let protection = protection(&Met {
+        tls_is_up: tls.is_up,
+        vouched_for_by_dane: by_dane
+            .as_ref()
+            .is_some_and(|dane| dane.vouched_for && dane.troubles.is_empty()),
+        satisfies_sts: standing.sts.held_to().is_some()
+            && by_sts.as_ref().is_some_and(Vec::is_empty),
+        demanded: held.demanded,
+    });
+    let of_dane = by_dane.map(
+        |UnderDane {
+             policy, troubles, ..
+         }| {
+            let failures: Vec<Failure> = troubles
+                .into_iter()
+                .map(|trouble| met_with(&met, trouble))
+                .collect();
+            (policy, failures)
         },
+    );
+    let of_sts = by_sts.map(|failures| (Arc::clone(standing.applied()), failures));
+    let mut protection = Some(protection);
+    of_dane
+        .into_iter()
+        .chain(of_sts)
+        .map(|(policy, failures)| SessionRecord {
+            at,
+            domain: standing.domain.clone(),
+            policy,
+            source: Source::Mta,
+            verdict: if failures.is_empty() {
+                Verdict::Success
+            } else {
+                Verdict::Failure(failures)
+            },
+            protection: protection.take(),
+            sessions: 1,
+        })
+        .collect()
+}
+
+/// A result type and its reason code.
+type Trouble = (ResultType, Option<String>);
+
+/// What became of TLS, and what a policy would have against the certificate.
+struct Tls {
+    is_up: bool,
+    troubles: Vec<Trouble>,
+}
+
+/// What became of TLS; nothing when there was no session.
+fn tls(
+    session: &Session<'_>,
+    held: &HeldTo<'_>,
+    host: Option<&MxHost>,
+    at: Timestamp,
+) -> Option<Tls> {
+    let under_records = *held.dane != DaneHold::Nothing;
+    let facts = match &session.outcome {
+        Outcome::Success => {
+            return Some(Tls {
+                is_up: true,
+                troubles: Vec::new(),
+            });
+        }
+        Outcome::Failure { result, reason } => {
+            let reason = reason.and_then(reason_code);
+            // RFC 7672 s2.2: what only the records are to blame for leaves TLS up.
+            let is_up = under_records && *result == ResultType::TlsaInvalid;
+            // RFC 8460 s4.3.2: the MTA says the policy failed; that is a failure whatever TLS did.
+            let troubles = match is_up {
+                true => Vec::new(),
+                false => vec![(*result, reason)],
+            };
+            return Some(Tls { is_up, troubles });
+        }
+        Outcome::Facts(facts) => facts,
         _ => return None,
     };
-    let of_session = |(result, reason): (ResultType, Option<String>)| Failure {
-        result,
-        reason,
-        ..met(session, host.as_ref())
+    let observed = match own_check(facts, held, host, at) {
+        Some(observed) => observed,
+        // Under TLSA records the MTA's check was of those.
+        None if under_records => {
+            let mut facts = *facts;
+            facts.starttls = under_way(&facts);
+            facts.verification = Verification::Unknown;
+            classify(&facts, host, at)
+        }
+        None => classify(facts, host, at),
     };
+    match observed {
+        Observed::NoSession => None,
+        Observed::Established { troubles } => Some(Tls {
+            is_up: true,
+            troubles: owned(troubles),
+        }),
+        Observed::Failed(troubles) => Some(Tls {
+            is_up: false,
+            troubles: owned(troubles),
+        }),
+    }
+}
+
+/// What our own check of the whole chain says, where the MTA handed it over and did not check it for the
+/// policy itself.
+fn own_check(
+    facts: &Facts<'_>,
+    held: &HeldTo<'_>,
+    host: Option<&MxHost>,
+    at: Timestamp,
+) -> Option<Observed> {
+    let (leaf, others) = (facts.leaf_der?, facts.chain_der?);
+    let unchecked = facts.verification == Verification::Unknown || *held.dane != DaneHold::Nothing;
+    if !unchecked || held.standing.sts.held_to().is_none() {
+        return None;
+    }
+    let chain: Vec<CertificateDer<'_>> = std::iter::once(leaf)
+        .chain(others.iter().copied())
+        .map(CertificateDer::from)
+        .collect();
+    let observed = established(&chain, host?, held.roots, at);
+    let Observed::Established { troubles } = &observed else {
+        return None;
+    };
+    match (facts.starttls, troubles.is_empty()) {
+        (StartTls::Established, _) => Some(observed),
+        (StartTls::NotOffered | StartTls::Refused, _) => None,
+        // The policy had nothing against it: who broke off went by the TLSA records.
+        (_, true) if facts.dane == Verification::Failed => Some(observed),
+        (_, true) => None,
+        (_, false) => Some(Observed::Failed(troubles.clone())),
+    }
+}
+
+/// How far STARTTLS went, also where only the check's answer says so.
+fn under_way(facts: &Facts<'_>) -> StartTls {
+    let passed = facts.dane == Verification::Passed || facts.verification == Verification::Passed;
+    match facts.starttls {
+        StartTls::Unknown if passed => StartTls::Established,
+        known => known,
+    }
+}
+
+/// How a session fails by what MTA-STS says of the domain.
+fn under_sts(
+    session: &Session<'_>,
+    standing: &Standing,
+    host: Option<&MxHost>,
+    tls: &Tls,
+    met: &Failure,
+) -> Vec<Failure> {
     let held_to = standing.sts.held_to();
     // RFC 8460 s4.2.1: without a policy that was had, a session succeeds when TLS is up, whatever
     // the certificate.
-    let mut failures: Vec<Failure> = if held_to.is_none() && established {
+    let mut failures: Vec<Failure> = if held_to.is_none() && tls.is_up {
         Vec::new()
     } else {
-        troubles.into_iter().map(of_session).collect()
+        tls.troubles
+            .iter()
+            .map(|trouble| met_with(met, trouble.clone()))
+            .collect()
     };
     // RFC 8461 s4.1: a good certificate does not make a wrong MX right. Modes "enforce" and
     // "testing" are evaluated alike (D9).
     let listed = |kept: &KeptPolicy| {
-        let host = host.as_ref();
         session.mx.is_none() || host.is_some_and(|host| kept.policy.allows(host))
     };
     if held_to.is_some_and(|kept| !listed(kept)) {
@@ -63,7 +226,7 @@ pub fn evaluate(
             failures.retain(|failure| failure.result != ResultType::CertificateHostMismatch);
         }
         let mismatch = Some(STS_MX_MISMATCH.to_owned());
-        let mismatch = of_session((ResultType::ValidationFailure, mismatch));
+        let mismatch = met_with(met, (ResultType::ValidationFailure, mismatch));
         // The MTA may have said so itself.
         if !failures.contains(&mismatch) {
             failures.push(mismatch);
@@ -72,27 +235,23 @@ pub fn evaluate(
     if let StsStanding::Unfetched(trouble) = &standing.sts {
         failures.push(trouble.into());
     }
-    let verdict = if failures.is_empty() {
-        Verdict::Success
-    } else {
-        Verdict::Failure(failures)
-    };
-    Some(SessionRecord {
-        at,
-        domain: standing.domain.clone(),
-        policy: Arc::clone(standing.applied()),
-        source: Source::Mta,
-        verdict,
-        protection: None,
-        sessions: 1,
-    })
+    failures
+}
+
+/// A trouble that was met with this host.
+fn met_with(met: &Failure, (result, reason): Trouble) -> Failure {
+    Failure {
+        result,
+        reason,
+        ..met.clone()
+    }
 }
 
 const fn leaf_is_known(outcome: &Outcome<'_>) -> bool {
     matches!(outcome, Outcome::Facts(facts) if facts.leaf_der.is_some())
 }
 
-fn owned(troubles: Vec<(ResultType, Option<&'static str>)>) -> Vec<(ResultType, Option<String>)> {
+fn owned(troubles: Vec<(ResultType, Option<&'static str>)>) -> Vec<Trouble> {
     troubles
         .into_iter()
         .map(|(result, reason)| (result, reason.map(str::to_owned)))
@@ -124,6 +283,24 @@ fn session_time(told: Option<i64>, now: Timestamp) -> Timestamp {
         .unwrap_or(now)
 }
 
+/// The one record of a session of a domain without TLSA records.
+#[cfg(test)]
+pub(crate) fn evaluate_without_dane(
+    session: &Session<'_>,
+    standing: &Standing,
+    now: Timestamp,
+) -> Option<SessionRecord> {
+    let held = HeldTo {
+        standing,
+        dane: &DaneHold::Nothing,
+        demanded: Demanded::Nothing,
+        roots: &RootCertStore::empty(),
+    };
+    let mut records = evaluate(session, &held, now);
+    assert!(records.len() < 2, "{records:?}");
+    records.pop()
+}
+
 #[cfg(test)]
 mod tests {
     use sealpost_plugin_api::{Facts, StartTls, Verification};
@@ -143,7 +320,7 @@ mod tests {
 
     fn check(standing: &Standing, mx: &str, outcome: Outcome<'_>, expected: &[&str]) {
         let session = Session::new("example.org", outcome).with_mx(mx);
-        let record = evaluate(&session, standing, NOW).unwrap();
+        let record = evaluate_without_dane(&session, standing, NOW).unwrap();
         assert_eq!(&record.policy, standing.applied());
         let found: Vec<String> = match record.verdict {
             Verdict::Success => Vec::new(),
@@ -223,7 +400,7 @@ mod tests {
     fn d4_a_connection_without_tls_trouble_is_no_session() {
         let facts = Facts::default().with_error("Connection timed out");
         let session = Session::new("example.org", Outcome::Facts(facts));
-        assert_eq!(evaluate(&session, &none(), NOW), None);
+        assert_eq!(evaluate_without_dane(&session, &none(), NOW), None);
     }
 
     #[test]
@@ -248,7 +425,7 @@ mod tests {
         };
         let mut session = Session::new("example.org", outcome).with_mx("mx\u{1b}[1m");
         session.mx_helo = Some("mx\r\nBcc: x");
-        let record = evaluate(&session, &none(), NOW).unwrap();
+        let record = evaluate_without_dane(&session, &none(), NOW).unwrap();
         let Verdict::Failure(failures) = record.verdict else {
             panic!()
         };

@@ -87,8 +87,10 @@ pub fn observe(seen: &Seen, host: &MxHost, roots: &RootCertStore, at: Timestamp)
     classify(&facts, Some(host), at)
 }
 
-fn established(
-    chain: &[CertificateDer<'static>],
+/// What a chain of certificates comes to that a host showed, its own first.
+#[must_use]
+pub fn established(
+    chain: &[CertificateDer<'_>],
     host: &MxHost,
     roots: &RootCertStore,
     at: Timestamp,

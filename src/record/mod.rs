@@ -23,6 +23,7 @@ pub mod look;
 pub mod protection;
 pub mod reconcile;
 pub mod told;
+mod under_dane;
 pub mod untrusted;
 
 use protection::Protection;

@@ -14,6 +14,7 @@ mod postfix;
 mod postfix_log;
 mod probe;
 mod report;
+mod secure_dns;
 mod socketmap;
 mod store;
 mod systemd;

@@ -9,10 +9,12 @@ use std::{
 mod consumers;
 mod demo;
 mod exim;
+mod name_servers;
 mod postfix;
 mod test;
 mod tidy;
 mod tools;
+mod unpacked;
 
 /// One chore.
 struct Chore {
@@ -35,13 +37,18 @@ const CHORES: &[Chore] = &[
         run: exim::run,
     },
     Chore {
+        name: "name-servers",
+        text: "unpack Debian's Unbound and NSD for the tests, into the target directory",
+        run: name_servers::run,
+    },
+    Chore {
         name: "postfix",
         text: "fetch Debian's Postfix 3.10 and 3.7 for the tests, into the target directory",
         run: postfix::run,
     },
     Chore {
         name: "tools",
-        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, a Python venv",
+        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, a Python venv",
         run: tools::run_chore,
     },
     Chore {

@@ -1,4 +1,5 @@
-//! What the tests need besides Rust: programs of Debian's packages, real MTAs, and two Python libraries.
+//! What the tests need besides Rust: programs of Debian's packages, real MTAs and name servers, and two
+//! Python libraries.
 
 use std::{
     fs,
@@ -56,6 +57,7 @@ pub(crate) fn install(root: &Path) -> Result<(), String> {
     let directory = tools_directory()?;
     crate::exim::prepare(&directory)?;
     crate::postfix::prepare(&directory)?;
+    crate::name_servers::prepare(&directory)?;
     crate::consumers::install(root)
 }
 
@@ -70,7 +72,7 @@ pub(crate) fn no_arguments(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// `TARGET/test-tools`, where the tests look for real MTAs: made, and its path from the root on, because
+/// `TARGET/test-tools`, where the tests look for real MTAs and name servers: made, and its path from the root on, because
 /// apt-get works in it and is told of it.
 ///
 /// # Errors
@@ -117,10 +119,9 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String, String> {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let line = words.join(" ");
-    let output = command
-        .env("LC_ALL", "C")
-        .output()
-        .map_err(|error| format!("{line}: {error}; the tests with a real MTA need Debian"))?;
+    let output = command.env("LC_ALL", "C").output().map_err(|error| {
+        format!("{line}: {error}; the tests with real MTAs and name servers need Debian")
+    })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -282,6 +282,23 @@ fn a_daemon_that_reports_needs_a_sender_and_a_signature() {
 }
 
 #[test]
+fn c1_only_resolvers_of_this_machine_are_believed() {
+    check_below_sender(
+        "[dns]\nservers = [\"127.0.0.1:53\", \"192.0.2.1:53\"]\n[dane]\nvalidation = \"resolver\"\n",
+        &[
+            "sealpost.toml:7:14: dane.validation: \"resolver\" needs resolvers on this machine, and \
+             dns.servers has 192.0.2.1:53: on the way from there anybody could say that an answer is \
+             signed. \"own\" validates here",
+        ],
+    );
+    let good =
+        "[dns]\nservers = [\"127.0.0.1:53\", \"[::1]:53\"]\n[dane]\nvalidation = \"resolver\"\n";
+    check_below_sender(good, &[]);
+    let own = "[dns]\nservers = [\"192.0.2.1:53\"]\n[dane]\nvalidation = \"own\"\n";
+    check_below_sender(own, &[]);
+}
+
+#[test]
 fn a_command_needs_no_sender_and_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sealpost.toml");

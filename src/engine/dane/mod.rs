@@ -11,6 +11,14 @@ use crate::{
     },
 };
 
+mod desk;
+mod flights;
+mod kept;
+mod lookups;
+mod resolver;
+
+pub use resolver::{DaneParts, DaneResolver, NOBODY_VALIDATES, Validation};
+
 /// Where the engine learns what DANE says.
 pub trait DaneSource: Send + Sync {
     /// What it says of all the mail hosts of a domain, looked up if need be. Takes as long as the DNS

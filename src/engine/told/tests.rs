@@ -20,7 +20,7 @@ use crate::{
         settle::Looks,
         waiting::{OF_DOMAIN_MAX, WAITING_MAX},
     },
-    hook::{AsyncHook as _, overrides::Overrides},
+    hook::{AsyncHook as _, joint::DaneSettings, overrides::Overrides},
     observe::Counters,
     policy::{Mode, Standing},
     record::{
@@ -107,6 +107,7 @@ fn bench(standing: Option<Standing>, silence: Silence) -> Bench {
         EngineSettings {
             overrides: Overrides::default(),
             when_unknown: WhenUnknown::Defer,
+            dane: DaneSettings::default(),
         },
     );
     let looks = Looks::new(Arc::clone(&findings) as _, &probe, silence);
@@ -447,6 +448,7 @@ async fn an_override_to_off_counts_as_without_a_policy() {
     bench.engine.reload(EngineSettings {
         overrides: [off].into_iter().collect(),
         when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings::default(),
     });
     bench.tell("none", "success");
     bench.ask().await;

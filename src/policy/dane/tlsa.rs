@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
+
+use super::certificate::{Authority, is_certificate, is_public_key};
+
 /// One TLSA record (RFC 6698 s2.1), as published.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TlsaRecord {
@@ -76,7 +80,24 @@ pub enum Usability {
 /// give them makes no difference (C21).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsaSet {
-    records: Vec<(TlsaRecord, Usability)>,
+    records: Vec<Judged>,
+}
+
+/// A record, and what was found of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Judged {
+    record: TlsaRecord,
+    usability: Usability,
+    published: Option<Published>,
+}
+
+/// An authority that a record holds whole, so that a server need not send it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Published {
+    /// Its certificate, read once for all the chains that are held against it.
+    Authority(Authority<'static>),
+    /// Its key. Under what name it signs is not known.
+    Key,
 }
 
 const SHA256_OCTETS: usize = 32;
@@ -88,47 +109,43 @@ impl TlsaSet {
     pub fn new(mut records: Vec<TlsaRecord>) -> Self {
         records.sort();
         records.dedup();
-        let judged: Vec<(TlsaRecord, Usability)> = records
+        let mut judged: Vec<Judged> = records
             .into_iter()
-            .map(|record| {
-                let usability =
-                    judge(&record).map_or_else(Usability::Unusable, |()| Usability::Usable);
-                (record, usability)
+            .map(|record| Judged {
+                usability: judge(&record).map_or_else(Usability::Unusable, |()| Usability::Usable),
+                published: None,
+                record,
             })
             .collect();
-        let strongest = |of: &TlsaRecord| {
-            judged
-                .iter()
-                .filter(|(other, usability)| {
-                    *usability == Usability::Usable
-                        && (other.usage, other.selector) == (of.usage, of.selector)
-                })
-                .map(|(other, _)| other.matching)
-                .max()
-        };
-        let records = judged
-            .iter()
-            .map(|(record, usability)| {
-                // RFC 7671 s9: of digests the strongest only; what is published whole stays.
-                let weaker = *usability == Usability::Usable
-                    && record.matching != 0
-                    && strongest(record) > Some(record.matching);
-                let usability = if weaker {
-                    Usability::PassedOver
-                } else {
-                    *usability
-                };
-                (record.clone(), usability)
-            })
-            .collect();
-        Self { records }
+        // RFC 7671 s9: of digests the strongest only; what is published whole stays. In their order,
+        // the last of a usage and selector that can be used is the strongest.
+        let mut strongest = None;
+        for of in judged.iter_mut().rev() {
+            if of.usability != Usability::Usable {
+                continue;
+            }
+            let record = &of.record;
+            let kind = (record.usage, record.selector);
+            match strongest {
+                Some((same, matching)) if same == kind => {
+                    if record.matching != 0 && record.matching < matching {
+                        of.usability = Usability::PassedOver;
+                    }
+                }
+                _ => strongest = Some((kind, record.matching)),
+            }
+        }
+        for of in &mut judged {
+            if of.usability == Usability::Usable {
+                of.published = published(&of.record);
+            }
+        }
+        Self { records: judged }
     }
 
     /// Every record with what can be done with it, in order.
     pub fn judged(&self) -> impl Iterator<Item = (&TlsaRecord, Usability)> {
-        self.records
-            .iter()
-            .map(|(record, usability)| (record, *usability))
+        self.records.iter().map(|of| (&of.record, of.usability))
     }
 
     /// The records that a certificate may match.
@@ -150,10 +167,17 @@ impl TlsaSet {
         let mut strings: Vec<String> = self
             .records
             .iter()
-            .map(|(record, _)| record.to_string())
+            .map(|of| of.record.to_string())
             .collect();
         strings.sort();
         strings
+    }
+
+    /// The authorities that are published whole, with their records.
+    pub(super) fn published(&self) -> impl Iterator<Item = (&TlsaRecord, &Published)> {
+        self.records
+            .iter()
+            .filter_map(|of| Some((&of.record, of.published.as_ref()?)))
     }
 }
 
@@ -165,18 +189,49 @@ fn judge(record: &TlsaRecord) -> Result<(), Unusable> {
         return Err(Unusable::Selector(record.selector));
     }
     let found = record.association.len();
+    let digest = |expected| {
+        if found == expected {
+            Ok(())
+        } else {
+            Err(Unusable::DigestLength { expected, found })
+        }
+    };
     match record.matching {
-        0 => Ok(()),
-        1 if found == SHA256_OCTETS => Ok(()),
-        2 if found == SHA512_OCTETS => Ok(()),
-        1 => Err(Unusable::DigestLength {
-            expected: SHA256_OCTETS,
-            found,
-        }),
-        2 => Err(Unusable::DigestLength {
-            expected: SHA512_OCTETS,
-            found,
-        }),
+        0 => whole(record),
+        1 => digest(SHA256_OCTETS),
+        2 => digest(SHA512_OCTETS),
         unknown => Err(Unusable::Matching(unknown)),
     }
 }
+
+/// What is published whole must be what it is said to be.
+fn whole(record: &TlsaRecord) -> Result<(), Unusable> {
+    let octets = record.association.as_slice();
+    if record.selector == 1 {
+        return if is_public_key(octets) {
+            Ok(())
+        } else {
+            Err(Unusable::NotAKey)
+        };
+    }
+    // OURS: of a server's own certificate no more is asked than of one that a server shows, since a
+    // record that cannot be used lowers what is demanded. An authority is to be read whole.
+    let readable = record.usage == 3 || X509Certificate::from_der(octets).is_ok();
+    if readable && is_certificate(octets) {
+        Ok(())
+    } else {
+        Err(Unusable::NotACertificate)
+    }
+}
+
+fn published(record: &TlsaRecord) -> Option<Published> {
+    match (record.usage, record.selector, record.matching) {
+        (2, 0, 0) => Authority::from_certificate(&record.association)
+            .map(|authority| Published::Authority(authority.to_owned())),
+        (2, 1, 0) => Some(Published::Key),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,12 @@ pub struct Authority {
 #[error("no certificate could be made: {0}")]
 pub struct AuthorityError(String);
 
+impl AuthorityError {
+    pub(crate) fn new(error: &dyn std::error::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl From<rcgen::Error> for AuthorityError {
     fn from(error: rcgen::Error) -> Self {
         Self(error.to_string())

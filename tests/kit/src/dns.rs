@@ -31,7 +31,8 @@ use hickory_server::{
 };
 use tokio::net::{TcpListener, UdpSocket};
 
-use self::records::{NameData, Records, Reply};
+pub(crate) use self::records::rooted;
+use self::records::{Checking, NameData, Records, Reply};
 use crate::{
     shared::{PORT_ATTEMPTS_MAX, canonical, hold},
     tlsa::Tlsa,
@@ -59,6 +60,9 @@ pub enum DnsFault {
     Refused,
     /// There is no answer.
     Silence,
+    /// The resolver finds that its signatures do not hold: SERVFAIL, except to who asks it not to look at
+    /// them (the CD bit).
+    Bogus,
 }
 
 /// One question that was asked.
@@ -222,7 +226,7 @@ struct State {
 }
 
 /// UDP and TCP on the same port.
-async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
     let attempts = if address.port() == 0 {
         PORT_ATTEMPTS_MAX
@@ -304,13 +308,18 @@ impl Handler {
             name: canonical(&name.to_ascii()),
             kind: kind.to_string(),
         });
-        state.records.reply(&name, kind)
+        let checking = if request.metadata.checking_disabled {
+            Checking::Disabled
+        } else {
+            Checking::Enabled
+        };
+        state.records.reply(&name, kind, checking)
     }
 }
 
 /// RFC 6891 s6.1.1: EDNS in the question is answered with EDNS, and without it there is none. The
 /// answer over UDP may be as large as the client takes.
-fn edns_of_answer(asked: &Edns) -> Edns {
+pub(crate) fn edns_of_answer(asked: &Edns) -> Edns {
     let mut edns = Edns::new();
     edns.set_dnssec_ok(asked.flags().dnssec_ok)
         .set_max_payload(asked.max_payload());
@@ -546,6 +555,22 @@ mod tests {
         let mut asks = question("signed.test", RecordType::MX);
         asks.metadata.authentic_data = true;
         assert!(!ask(&server, &asks).await.metadata.authentic_data);
+    }
+
+    #[tokio::test]
+    async fn what_is_bogus_is_only_shown_to_who_does_not_want_it_checked() {
+        let server = DnsServer::start().await.unwrap();
+        server.sign("signed.test");
+        server.set_txt("signed.test", &["x"]);
+        server.fail("signed.test", DnsFault::Bogus);
+        let mut asks = question("signed.test", RecordType::TXT);
+        asks.metadata.authentic_data = true;
+        let answer = ask(&server, &asks).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+        asks.metadata.checking_disabled = true;
+        let answer = ask(&server, &asks).await;
+        assert_eq!(texts(&answer), ["x"]);
+        assert!(!answer.metadata.authentic_data);
     }
 
     #[tokio::test]

@@ -13,12 +13,14 @@
 
 // Who can be trusted.
 mod authority;
+mod chains;
 pub mod dkim;
 mod keys;
 
 // Who can be asked.
 mod dns;
 mod policy_host;
+mod signed;
 mod tlsa;
 
 // Who takes mail, and what came of it.
@@ -40,6 +42,7 @@ mod shared;
 
 pub use authority::{Authority, AuthorityError, Flaw, Leaf};
 pub use cases::{Case, Cases, Delivery, Expected, ExpectedFailure};
+pub use chains::{CertificateKey, Certified, Purpose, Validity, Wish};
 pub use dns::{DnsFault, DnsServer, Question};
 pub use inbox::{Inbox, ReportMail, ReportMailError};
 pub use internet::{Internet, InternetError, Ports, Selector, Setup};
@@ -48,4 +51,8 @@ pub use message::{Message, SmtpSession};
 pub use mutation::mutations;
 pub use mx::{MxBehaviour, MxHost, MxHosts};
 pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};
+pub use signed::{
+    Delegation, Denial, MasterFile, MasterFileError, SignatureFault, SignedInternet,
+    SignedInternetBuilder, SignedInternetError, Zone, ZoneError,
+};
 pub use tlsa::{Tlsa, TlsaError};

@@ -13,6 +13,7 @@ use sealpost::{
         Engine, EngineSettings,
         keeper::{Keeper, KeeperParts},
     },
+    hook::joint::DaneSettings,
     net::{hickory::HickoryDns, policy_host::HttpsPolicyHost},
     record::journal::{Journal, JournalReader},
     store::memory::MemoryStore,
@@ -105,6 +106,7 @@ impl World {
         self.engine.reload(EngineSettings {
             overrides: overrides.collect(),
             when_unknown: WhenUnknown::Defer,
+            dane: DaneSettings::default(),
         });
     }
 }
@@ -137,6 +139,7 @@ fn engine(
     let settings = EngineSettings {
         overrides: [].into_iter().collect(),
         when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings::default(),
     };
     let engine = Engine::new(Arc::new(keeper), journal, clock, counters, settings);
     (Arc::new(engine), records)
@@ -257,6 +260,7 @@ async fn g10_what_is_not_known_in_time_waits_with_a_reason_or_goes_as_the_operat
     world.engine.reload(EngineSettings {
         overrides: [].into_iter().collect(),
         when_unknown: WhenUnknown::May,
+        dane: DaneSettings::default(),
     });
     assert_eq!(client.ask("QUERY a.test").await, "NOTFOUND ");
     world.set_overrides(&[("a.test", OverrideMode::Off)]);

@@ -42,6 +42,13 @@ pub(super) struct NameData {
     pub(super) fault: Option<DnsFault>,
 }
 
+/// Whether the client wants signatures looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checking {
+    Enabled,
+    Disabled,
+}
+
 /// What is sent back.
 pub(super) enum Reply {
     Records {
@@ -56,7 +63,7 @@ pub(super) enum Reply {
 }
 
 impl Records {
-    pub(super) fn reply(&self, name: &Name, kind: RecordType) -> Reply {
+    pub(super) fn reply(&self, name: &Name, kind: RecordType, checking: Checking) -> Reply {
         let mut answers = Vec::new();
         let mut owner = name.clone();
         let mut authentic = true;
@@ -75,6 +82,10 @@ impl Records {
                 Some(DnsFault::ServFail) => return Reply::Code(ResponseCode::ServFail),
                 Some(DnsFault::Refused) => return Reply::Code(ResponseCode::Refused),
                 Some(DnsFault::Silence) => return Reply::Silence,
+                Some(DnsFault::Bogus) if checking == Checking::Enabled => {
+                    return Reply::Code(ResponseCode::ServFail);
+                }
+                Some(DnsFault::Bogus) => authentic = false,
                 None => {}
             }
             let Ok(found) = data.of_type(kind) else {
@@ -169,7 +180,7 @@ impl NameData {
     }
 }
 
-pub(super) fn rooted(name: &str) -> String {
+pub(crate) fn rooted(name: &str) -> String {
     if name.ends_with('.') {
         name.to_owned()
     } else {

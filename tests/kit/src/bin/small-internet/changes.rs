@@ -84,6 +84,7 @@ fn fault_of(word: &str) -> Result<Option<DnsFault>, String> {
         "servfail" => Ok(Some(DnsFault::ServFail)),
         "refused" => Ok(Some(DnsFault::Refused)),
         "silence" => Ok(Some(DnsFault::Silence)),
+        "bogus" => Ok(Some(DnsFault::Bogus)),
         _ => Err(no("a fault", word)),
     }
 }

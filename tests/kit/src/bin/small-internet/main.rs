@@ -43,7 +43,7 @@
 //! - `tlsa NAME [USAGE SELECTOR MATCHING DATA]`: NAME has this TLSA record, or none;
 //! - `cname NAME TARGET`: NAME is an alias of TARGET from now on;
 //! - `sign ZONE`, `unsign ZONE`: the DNS says of all in this zone that it is authentic, or does not;
-//! - `fault NAME servfail|refused|silence|none`: how the DNS answers for NAME, whatever is asked for;
+//! - `fault NAME servfail|refused|silence|bogus|none`: how the DNS answers for NAME, whatever is asked for;
 //! - `remove NAME`: the DNS has nothing of NAME any more;
 //! - `policy DOMAIN ID MODE [MX...]`: the domain's MTA-STS policy and its record;
 //! - `behave HOST BEHAVIOUR`: what a mail host does from the next connection on: `correct`,
