@@ -24,6 +24,7 @@ mod host;
 mod life;
 mod looks;
 mod mail;
+mod mx_hosts;
 mod postfix_log;
 mod restarts;
 mod scripted;

@@ -2,38 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sealpost::{
-    clock::UtcDay,
-    config::StoreConfig,
-    policy::AppliedPolicy,
-    record::protection::Protection,
-    store::{Batch, Counted, SledStore, Store as _, TallyKey},
-};
+use sealpost::{policy::AppliedPolicy, record::protection::Protection, store::Counted};
 use serde_json::{Value, json};
 
-use super::host::Host;
-
-/// What an earlier daemon counted: day, recipient domain, what, and how often.
-fn counted_before(host: &Host, rows: &[(UtcDay, &str, Counted, u64)]) {
-    let config = StoreConfig {
-        path: host.file("store"),
-        free_space_min_mib: 0,
-        ..StoreConfig::default()
-    };
-    let mut batch = Batch::default();
-    for (day, domain, counted, sessions) in rows {
-        let policy = AppliedPolicy::no_policy_found(domain.parse().unwrap());
-        let key = TallyKey {
-            day: *day,
-            domain: policy.policy_domain.clone(),
-            policy: policy.fingerprint(),
-            counted: counted.clone(),
-        };
-        batch.totals.insert(key, *sessions);
-        batch.policies.insert(policy.fingerprint(), policy);
-    }
-    SledStore::open(&config).unwrap().commit(&batch).unwrap();
-}
+use super::host::{Before, Host};
 
 fn numbers(value: &Value) -> Vec<u64> {
     ["sessions", "dane", "sts", "tls", "clear", "refused"]
@@ -67,7 +39,17 @@ fn an_operator_sees_what_protected_the_mail_of_a_day_and_of_many() {
         many.iter()
             .map(|name| (yesterday, name.as_str(), protected(Protection::Tls), 3)),
     );
-    counted_before(&host, &rows);
+    let policy = |domain: &str| AppliedPolicy::no_policy_found(domain.parse().unwrap());
+    let rows = rows
+        .into_iter()
+        .map(|(day, domain, counted, sessions)| Before {
+            day,
+            domain,
+            policy: policy(domain),
+            counted,
+            sessions,
+        });
+    host.counted_before(rows);
     let daemon = host.start();
 
     let shown = host.json(&["status", "--security"]);
