@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealpost::{policy::AppliedPolicy, record::protection::Protection, store::Counted};
 use serde_json::{Value, json};
 
-use super::host::{Before, Host};
+use super::host::{Before, Host, field};
 
 fn numbers(value: &Value) -> Vec<u64> {
     ["sessions", "dane", "sts", "tls", "clear", "refused"]
@@ -55,6 +55,15 @@ fn an_operator_sees_what_protected_the_mail_of_a_day_and_of_many() {
     let shown = host.json(&["status", "--security"]);
     assert_eq!(shown["since"], json!(today.to_string()));
     assert_eq!(numbers(&shown["total"]), [10, 0, 9, 1, 0, 0]);
+    // And while the day runs, with what was told just now.
+    let policy = host.say("MX\tcorrect.test\tmx.correct.test");
+    let told = host.say(&format!(
+        "SESSION\tcorrect.test\tpolicy={}\tmx=mx.correct.test\toutcome=success",
+        field(&policy, "policy")
+    ));
+    assert_eq!(told, "OK");
+    let shown = host.json(&["status", "--security"]);
+    assert_eq!(by_domain(&shown)["correct.test"], [1, 0, 1, 0, 0, 0]);
 
     let text = yesterday.to_string();
     let asked = ["status", "--security", "--day", &text];
@@ -75,11 +84,11 @@ fn an_operator_sees_what_protected_the_mail_of_a_day_and_of_many() {
     let shown = host.json(&since);
     assert_eq!(shown["days"].as_array().unwrap().len(), 2);
     assert_eq!(shown["not_noted"], json!([old.to_string()]));
-    assert_eq!(numbers(&shown["total"]), [177, 70, 9, 91, 5, 2]);
+    assert_eq!(numbers(&shown["total"]), [178, 70, 10, 91, 5, 2]);
     assert_eq!(by_domain(&shown)["large.test"], [86, 70, 9, 0, 5, 2]);
     let shown = host.shown(&since);
     for line in [
-        format!("177 sessions from {old} to {today} (UTC), by what protected them"),
+        format!("178 sessions from {old} to {today} (UTC), by what protected them"),
         format!("{yesterday}  167       70      0        90      5      2"),
         "large.test  86        70    9        0    5      2".to_owned(),
         format!("Sessions were counted, but not what protected them, on {old}."),
