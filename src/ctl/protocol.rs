@@ -35,6 +35,15 @@ pub struct RequestLine {
 pub enum Request {
     /// How the daemon is. [`Status`](super::wire::Status).
     Status,
+    /// What protected the sessions of a day, or of the days since one. [`Security`](super::wire::Security).
+    Security {
+        /// The UTC day; absent, and `since` too: today.
+        day: Option<String>,
+        /// The first UTC day of a range that ends today; not with `day`.
+        since: Option<String>,
+        /// How many recipient domains are told of one by one; absent: all.
+        domains_max: Option<u64>,
+    },
     /// What was counted. [`Sessions`](super::wire::Sessions).
     Sessions {
         /// The UTC day; absent: today.

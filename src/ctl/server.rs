@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, Depth, Replied, SessionsQuestion},
+    control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
@@ -171,6 +171,18 @@ impl Client {
         let control = &self.control;
         match request {
             Request::Status => reply!(control.status().await),
+            Request::Security {
+                day,
+                since,
+                domains_max,
+            } => reply!({
+                let question = SecurityQuestion {
+                    day: day_of(day)?,
+                    since: day_of(since)?,
+                    domains_max,
+                };
+                control.security(question).await
+            }),
             Request::Sessions {
                 day,
                 domain,

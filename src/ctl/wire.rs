@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod security;
+
+pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
+
 pub use super::words::{DeliveryStateView, Finding, RefreshOutcome, SendOutcome, StoreState};
 
 macro_rules! wire {

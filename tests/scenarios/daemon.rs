@@ -25,9 +25,11 @@ mod host;
 mod life;
 mod looks;
 mod mail;
+mod mx_hosts;
 mod postfix_log;
 mod restarts;
 mod scripted;
+mod security;
 mod socketmap;
 mod sockets;
 mod trouble;
@@ -201,6 +203,39 @@ fn every_command_shows_what_the_daemon_answers() {
 }
 
 #[test]
+fn what_protected_the_mail_is_shown_as_the_daemon_answers() {
+    let daemon = Daemon::start();
+    for (arguments, code, holds) in [
+        (
+            &["status", "--security"][..],
+            0,
+            &[
+                "3001 sessions on 2026-11-24 (UTC), by what protected them",
+                "2026-11-24  3001      3000    0        0    1       0",
+                "(1 more)",
+                "1 recipient domain with fewer sessions not shown; --all shows every one.",
+            ][..],
+        ),
+        (
+            &["status", "--security", "--since", "2026-11-01", "--all"],
+            0,
+            &["3001 sessions from 2026-11-01 to 2026-11-24 (UTC)"],
+        ),
+        (
+            &["status", "--security", "--day", "2026-11-20"],
+            0,
+            &[
+                "No sessions on 2026-11-20 (UTC) of which it is known what protected them.",
+                "Sessions were counted, but not what protected them, on 2026-11-20.",
+            ],
+        ),
+    ] {
+        check(&daemon, arguments, code, holds);
+    }
+    daemon.stop();
+}
+
+#[test]
 fn the_report_commands_show_what_the_daemon_answers() {
     let daemon = Daemon::start();
     for (arguments, code, holds) in [
@@ -286,6 +321,15 @@ fn a_command_line_that_makes_no_sense_ends_with_64() {
     for arguments in [
         &["sesions"][..],
         &["sessions", "--day", "yesterday"],
+        &["status", "--day", "2026-11-24"],
+        &[
+            "status",
+            "--security",
+            "--day",
+            "2026-11-24",
+            "--since",
+            "2026-11-01",
+        ],
         &["policy", "show", "a..b"],
         &["policy", "show", "192.0.2.1"],
         &["config", "explain", "policy.colour"],

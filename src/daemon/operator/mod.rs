@@ -11,11 +11,11 @@ use crate::{
     config::Loaded,
     ctl::{
         check::{Look, Means, check, dane_only, validation},
-        control::{Control, Depth, Replied, SessionsQuestion},
+        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
             CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies, PolicyView,
-            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Sessions, Status,
+            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
             StoreState, StoreStatus,
         },
     },
@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod reports;
+mod security;
 
 use reports::{delivery_views, undelivered_view};
 
@@ -131,10 +132,15 @@ impl Operator {
         &self,
         work: impl FnOnce(&dyn Store, &StoredReports) -> Result<T, StoreError> + Send + 'static,
     ) -> Replied<T> {
+        self.sync().await;
+        self.read(work).await
+    }
+
+    /// Returns when what was told so far is on the disk, or the disk takes nothing.
+    async fn sync(&self) {
         if let Err(error) = self.journal.synced().await {
             tracing::warn!(%error, "the newest sessions are not on the disk yet");
         }
-        self.read(work).await
     }
 
     async fn totals(&self, day: UtcDay) -> Replied<DayTotals> {
@@ -380,6 +386,10 @@ fn refused(unknown: &Unknown) -> Refusal {
 impl Control for Operator {
     fn status(&self) -> BoxFuture<'_, Replied<Status>> {
         Box::pin(self.status())
+    }
+
+    fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
+        Box::pin(self.security(question))
     }
 
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {

@@ -16,7 +16,12 @@ use std::{
     time::Duration,
 };
 
-use sealpost::clock::{Clock as _, SystemClock, Timestamp, UtcDay};
+use sealpost::{
+    clock::{Clock as _, SystemClock, Timestamp, UtcDay},
+    config::StoreConfig,
+    policy::AppliedPolicy,
+    store::{Batch, Counted, SledStore, Store as _, TallyKey},
+};
 use sealpost_kit::{Cases, Internet, Message, Setup};
 use toml::{Table, Value, value::Array};
 
@@ -38,6 +43,16 @@ pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(LOOK);
     }
     panic!("{what}: not within {} s", PATIENCE.as_secs());
+}
+
+/// A row that an earlier daemon left.
+pub(super) struct Before<'a> {
+    pub(super) day: UtcDay,
+    /// The recipient domain.
+    pub(super) domain: &'a str,
+    pub(super) policy: AppliedPolicy,
+    pub(super) counted: Counted,
+    pub(super) sessions: u64,
 }
 
 /// The host. What it runs on stays when its daemon ends; [`Daemon`] is that.
@@ -167,6 +182,27 @@ impl Host {
         let next = self.file("clock.next");
         fs::write(&next, (now + seconds).to_string()).unwrap();
         fs::rename(next, self.file("clock")).unwrap();
+    }
+
+    /// What an earlier daemon left in the store.
+    pub(super) fn counted_before<'a>(&self, rows: impl Iterator<Item = Before<'a>>) {
+        let config = StoreConfig {
+            path: self.file("store"),
+            free_space_min_mib: 0,
+            ..StoreConfig::default()
+        };
+        let mut batch = Batch::default();
+        for row in rows {
+            let key = TallyKey {
+                day: row.day,
+                domain: row.domain.parse().unwrap(),
+                policy: row.policy.fingerprint(),
+                counted: row.counted,
+            };
+            batch.policies.insert(key.policy, row.policy);
+            batch.totals.insert(key, row.sessions);
+        }
+        SledStore::open(&config).unwrap().commit(&batch).unwrap();
     }
 
     /// The command line of the daemon.

@@ -3,15 +3,16 @@
 use sealpost::{
     clock::{BoxFuture, UtcDay},
     ctl::{
-        control::{Control, Depth, Replied, SessionsQuestion},
+        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::Refusal,
         wire::{
             AppliedView, CheckResult, CounterView, DaneState, DayTotals, Deliveries,
             DeliveryStateView, DeliveryView, DetailView, DocumentFinding, DomainSessions,
             FailureMembers, FailureView, Finding, HostDaneView, LiveView, MxFinding, MxVerdict,
-            OutcomeView, OverrideView, Policies, PolicySessions, PolicyView, Purged, RecordFinding,
-            RefreshOutcome, Refreshed, ReportView, ReportsSent, RuaFinding, SendOutcome, SendView,
-            Sessions, SocketmapReply, Status, StoreState, StoreStatus, TlsaView, UndeliveredView,
+            OutcomeView, OverrideView, Policies, PolicySessions, PolicyView, ProtectedSessions,
+            Purged, RecordFinding, RefreshOutcome, Refreshed, ReportView, ReportsSent, RuaFinding,
+            Security, SecurityOfDay, SecurityOfDomain, SendOutcome, SendView, Sessions,
+            SocketmapReply, Status, StoreState, StoreStatus, TlsaView, UndeliveredView,
         },
     },
     policy::PolicyDomain,
@@ -129,6 +130,37 @@ impl Control for Scripted {
                 name: text("sessions"),
                 value: 5,
             }],
+        }))
+    }
+
+    fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
+        let none = question.day == Some(UtcDay(20_777));
+        let protected = |sessions, dane, clear| ProtectedSessions {
+            sessions,
+            dane,
+            clear,
+            ..ProtectedSessions::default()
+        };
+        let further = u64::from(question.domains_max.is_some());
+        ready(Ok(Security {
+            since: day_or(question.since.or(question.day), "2026-11-24"),
+            until: day_or(question.day, "2026-11-24"),
+            days: vec![SecurityOfDay {
+                day: text("2026-11-24"),
+                protected: protected(3_001, 3_000, 1),
+            }],
+            not_noted: none.then(|| text("2026-11-20")).into_iter().collect(),
+            total: if none {
+                ProtectedSessions::default()
+            } else {
+                protected(3_001, 3_000, 1)
+            },
+            domains: vec![SecurityOfDomain {
+                domain: text(HOSTILE),
+                protected: protected(3_000, 3_000, 0),
+            }],
+            further_domains: if none { 0 } else { further },
+            further: protected(1, 0, 1),
         }))
     }
 
