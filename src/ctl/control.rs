@@ -12,6 +12,15 @@ use crate::{
     policy::PolicyDomain,
 };
 
+/// How far a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// What the DNS and the policy host say.
+    Dns,
+    /// Also what the mail hosts themselves show.
+    MailHosts,
+}
+
 /// An answer of the daemon, or why there is none.
 pub type Replied<T> = Result<T, Refusal>;
 
@@ -37,7 +46,7 @@ pub trait Control: Send + Sync {
     fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>>;
 
     /// What would happen to mail to a domain now, and why; changes nothing.
-    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>>;
+    fn check(&self, domain: PolicyDomain, depth: Depth) -> BoxFuture<'_, Replied<CheckResult>>;
 
     /// How the reports of a day (absent: yesterday) stand, of one domain or of all.
     fn deliveries(

@@ -66,6 +66,9 @@ pub enum Request {
     Check {
         /// The domain.
         domain: String,
+        /// Whether its MX hosts are to be looked at.
+        #[serde(default)]
+        probe: bool,
     },
     /// How the reports of a day stand. [`Deliveries`](super::wire::Deliveries).
     Deliveries {

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, Replied, SessionsQuestion},
+    control::{Control, Depth, Replied, SessionsQuestion},
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
@@ -187,7 +187,13 @@ impl Client {
             Request::Policy { domain } => reply!(control.policy(domain_of(&domain)?).await),
             Request::Refresh { domain } => reply!(control.refresh(domain_of(&domain)?).await),
             Request::Purge { domain } => reply!(control.purge(domain_of(&domain)?).await),
-            Request::Check { domain } => reply!(control.check(domain_of(&domain)?).await),
+            Request::Check { domain, probe } => {
+                let depth = match probe {
+                    true => Depth::MailHosts,
+                    false => Depth::Dns,
+                };
+                reply!(control.check(domain_of(&domain)?, depth).await)
+            }
             Request::Deliveries { day, domain } => reply!({
                 let domain = optional_domain(domain)?;
                 control.deliveries(day_of(day)?, domain).await

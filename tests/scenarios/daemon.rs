@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod checks;
 mod datagrams;
 mod days;
 mod host;
@@ -166,7 +167,7 @@ fn every_command_shows_what_the_daemon_answers() {
                 "Record    valid: _mta-sts.example.org",
                 "Policy    failed: https://mta-sts.example.org/.well-known/mta-sts.txt \
                  (sts-policy-fetch-error: HTTP status 404)",
-                "10  mx.example.net  refuse  outside the policy",
+                "10  mx.example.net  refuse  MTA-STS  outside the policy",
                 "Postfix   is told on the socketmap\n  QUERY: mx\\r\\n\\u{1b}[2J",
                 "No host may be used.",
             ],

@@ -216,7 +216,7 @@ fn golden(file: &str) -> PathBuf {
 }
 
 /// Compares with a golden file, or writes it.
-fn check(file: &str, seen: &[u8]) {
+pub(super) fn check(file: &str, seen: &[u8]) {
     let path = golden(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, seen).unwrap();

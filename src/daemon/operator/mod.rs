@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::RootCertStore;
 
 use super::{parts::Parts, reports::StoredReports};
 use crate::{
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
-        check::{Means, check},
-        control::{Control, Replied, SessionsQuestion},
+        check::{Look, Means, check, dane_only, validation},
+        control::{Control, Depth, Replied, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
             CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies, PolicyView,
@@ -19,8 +20,11 @@ use crate::{
         },
     },
     deliver::courier::Courier,
-    engine::keeper::{Keeper, Unknown},
-    net::{dns::Dns, https::PolicyHost},
+    engine::{
+        dane::DaneResolver,
+        keeper::{Keeper, Unknown},
+    },
+    net::{dns::Dns, https::PolicyHost, smtp::probe::Prober, validation::Validation},
     observe::Counters,
     policy::{FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
@@ -43,6 +47,10 @@ pub struct Operator {
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
     policy_host: Arc<dyn PolicyHost>,
+    dane: Arc<DaneResolver>,
+    validation: Arc<Validation>,
+    prober: Arc<dyn Prober>,
+    roots: Arc<RootCertStore>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     started_at: Timestamp,
@@ -75,6 +83,10 @@ impl Operator {
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
             policy_host: Arc::clone(&parts.policy_host),
+            dane: Arc::clone(&parts.dane),
+            validation: Arc::clone(&parts.validation),
+            prober: Arc::clone(&parts.prober),
+            roots: Arc::clone(&parts.roots),
             counters: Arc::clone(&parts.counters),
             clock: Arc::clone(&parts.clock),
             started_at,
@@ -334,9 +346,17 @@ impl Operator {
         })
     }
 
-    async fn check(&self, domain: PolicyDomain) -> Replied<CheckResult> {
+    async fn check(&self, domain: PolicyDomain, depth: Depth) -> Replied<CheckResult> {
         let loaded = self.loaded.load_full();
+        let look = Look {
+            prober: &*self.prober,
+            roots: &self.roots,
+        };
         let means = Means {
+            dane: &*self.dane,
+            validation: validation(&self.validation),
+            dane_only: dane_only(&loaded.config).await,
+            look: (depth == Depth::MailHosts).then_some(look),
             dns: &*self.dns,
             policy_host: &*self.policy_host,
             config: &loaded.config,
@@ -398,8 +418,8 @@ impl Control for Operator {
         Box::pin(self.purge(domain))
     }
 
-    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>> {
-        Box::pin(self.check(domain))
+    fn check(&self, domain: PolicyDomain, depth: Depth) -> BoxFuture<'_, Replied<CheckResult>> {
+        Box::pin(self.check(domain, depth))
     }
 
     fn deliveries(

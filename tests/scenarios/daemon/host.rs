@@ -17,7 +17,7 @@ use std::{
 };
 
 use sealpost::clock::{Clock as _, SystemClock, Timestamp, UtcDay};
-use sealpost_kit::{Internet, Message, Ports};
+use sealpost_kit::{Cases, Internet, Message, Setup};
 use toml::{Table, Value, value::Array};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
@@ -52,12 +52,21 @@ pub(super) struct Host {
 impl Host {
     /// A host at noon.
     pub(super) fn new() -> Self {
+        Self::among(Cases::Demo)
+    }
+
+    /// The same with other recipient domains.
+    pub(super) fn among(cases: Cases) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let internet = runtime.block_on(Internet::start(Ports::default())).unwrap();
+        let setup = Setup {
+            cases,
+            ..Setup::default()
+        };
+        let internet = runtime.block_on(Internet::start_with(setup)).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let mut host = Self {
             config: Table::new(),
