@@ -3,7 +3,7 @@
 //! Everything a sender of mail meets is here as a real server that speaks real packets, and each can
 //! be told to misbehave: the resolver ([`DnsServer`]), the hosts that serve MTA-STS policies
 //! ([`PolicyHosts`]), the mail hosts ([`MxHosts`]) and the mailbox that reports arrive in ([`Inbox`]).
-//! [`Authority`] issues good and bad certificates for them. [`Internet`] puts them together into the
+//! Who looks at signatures himself asks the [`SignedInternet`]. [`Authority`] issues good and bad certificates for them. [`Internet`] puts them together into the
 //! [`Cases`] of the demo and of the tests with real MTAs, each with its truth by construction.
 //!
 //! The kit knows nothing of Sealpost: what it says of a report or a signature is a second opinion.

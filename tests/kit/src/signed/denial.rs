@@ -28,11 +28,13 @@ impl ServedZone {
     pub(super) fn proof(&self, name: &Name, claim: Claim) -> Result<Vec<Record>, ZoneError> {
         let mut proof = Proof::default();
         match self.denial {
-            None | Some(Denial::Missing) => {}
             Some(Denial::Nsec) => self.by_names(&mut proof, name, claim),
-            Some(Denial::Nsec3 | Denial::Nsec3OptOut) => {
-                self.by_hashes(&mut proof, name, claim)?;
+            Some(denial) => {
+                if let Some(iterations) = denial.iterations() {
+                    self.by_hashes(&mut proof, name, claim, iterations)?;
+                }
             }
+            None => {}
         }
         Ok(proof.0)
     }
@@ -70,7 +72,14 @@ impl ServedZone {
         before.find_map(|(_, sets)| sets.get(&RecordType::NSEC))
     }
 
-    fn by_hashes(&self, proof: &mut Proof, name: &Name, claim: Claim) -> Result<(), ZoneError> {
+    fn by_hashes(
+        &self,
+        proof: &mut Proof,
+        name: &Name,
+        claim: Claim,
+        iterations: u16,
+    ) -> Result<(), ZoneError> {
+        let hash = |name: &Name| hash(name, iterations);
         if claim == Claim::NoType
             && let Some(own) = self.hashes.get(&hash(name)?)
         {

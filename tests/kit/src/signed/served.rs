@@ -137,9 +137,9 @@ impl ServedZone {
         let apex = self.apex.clone();
         let key = DNSSECRData::DNSKEY(around.key.public.clone());
         self.add(&apex, seconds, RData::DNSSEC(key));
-        if matches!(self.denial, Some(Denial::Nsec3 | Denial::Nsec3OptOut)) {
+        if let Some(times) = self.denial.and_then(Denial::iterations) {
             // RFC 5155 s4.1.2: the flag is never set here.
-            let parameters = NSEC3PARAM::new(Nsec3HashAlgorithm::SHA1, false, 0, Vec::new());
+            let parameters = NSEC3PARAM::new(Nsec3HashAlgorithm::SHA1, false, times, Vec::new());
             let parameters = DNSSECRData::NSEC3PARAM(parameters);
             self.add(&apex, 0, RData::DNSSEC(parameters));
         }
@@ -158,9 +158,12 @@ impl ServedZone {
     fn write_chain(&mut self, faults: &Faults, around: &Surroundings<'_>) -> Result<(), ZoneError> {
         match self.denial {
             Some(Denial::Nsec) => self.write_nsec(around.time_to_live_seconds),
-            Some(Denial::Nsec3) => return self.write_nsec3(faults, around, false),
-            Some(Denial::Nsec3OptOut) => return self.write_nsec3(faults, around, true),
-            Some(Denial::Missing) | None => {}
+            Some(denial) => {
+                if let Some(iterations) = denial.iterations() {
+                    return self.write_nsec3(faults, around, iterations);
+                }
+            }
+            None => {}
         }
         Ok(())
     }
@@ -181,8 +184,9 @@ impl ServedZone {
         &mut self,
         faults: &Faults,
         around: &Surroundings<'_>,
-        opts_out: bool,
+        iterations: u16,
     ) -> Result<(), ZoneError> {
+        let opts_out = self.denial == Some(Denial::Nsec3OptOut);
         let mut kinds_of: BTreeMap<Vec<u8>, Vec<RecordType>> = BTreeMap::new();
         for (owner, sets) in &self.names {
             let is_unsigned_cut = is_cut(sets) && !sets.contains_key(&RecordType::DS);
@@ -193,10 +197,10 @@ impl ServedZone {
             if !is_unsigned_cut {
                 kinds.push(RecordType::RRSIG);
             }
-            kinds_of.insert(hash(owner)?, kinds);
+            kinds_of.insert(hash(owner, iterations)?, kinds);
             let mut above = owner.clone();
             while above != self.apex && !above.is_root() {
-                kinds_of.entry(hash(&above)?).or_default();
+                kinds_of.entry(hash(&above, iterations)?).or_default();
                 above = above.base_name();
             }
         }
@@ -206,7 +210,7 @@ impl ServedZone {
             let data = NSEC3::new(
                 Nsec3HashAlgorithm::SHA1,
                 opts_out,
-                0,
+                iterations,
                 Vec::new(),
                 next.clone(),
                 kinds,
@@ -272,8 +276,8 @@ fn types(sets: &Sets) -> impl Iterator<Item = RecordType> {
 }
 
 /// A name's hash, as NSEC3 has it.
-pub(super) fn hash(name: &Name) -> Result<Vec<u8>, ZoneError> {
-    let digest = Nsec3HashAlgorithm::SHA1.hash(&[], name, 0)?;
+pub(super) fn hash(name: &Name, iterations: u16) -> Result<Vec<u8>, ZoneError> {
+    let digest = Nsec3HashAlgorithm::SHA1.hash(&[], name, iterations)?;
     Ok(digest.as_ref().to_vec())
 }
 
@@ -303,7 +307,7 @@ mod tests {
         // RFC 4648 s10, in lower case.
         assert_eq!(base32(b"fooba"), "cpnmuoj1");
         assert_eq!(base32(b"foobafooba"), "cpnmuoj1cpnmuoj1");
-        let hash = hash(&Name::root()).unwrap();
+        let hash = hash(&Name::root(), 0).unwrap();
         assert_eq!(base32(&hash).len(), 32);
     }
 }

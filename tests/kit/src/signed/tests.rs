@@ -317,6 +317,36 @@ async fn an_alias_is_followed_with_the_signatures_of_each_step() {
 }
 
 #[tokio::test]
+async fn below_a_name_that_has_moved_all_are_aliases() {
+    let internet = SignedInternet::builder()
+        .zone("a.test", Zone::signed().dname("old.a.test", "b.test"))
+        .zone(
+            "b.test",
+            Zone::signed().addresses("x.y.b.test", &[anywhere()]),
+        )
+        .start()
+        .await
+        .unwrap();
+    let answer = ask(&internet, "x.y.old.a.test", "A").await;
+    assert_eq!(
+        outline(&answer.answers),
+        [
+            "old.a.test. DNAME",
+            "old.a.test. RRSIG(DNAME)",
+            "x.y.old.a.test. CNAME",
+            "x.y.b.test. A",
+            "x.y.b.test. RRSIG(A)"
+        ]
+    );
+    assert!(holds(&internet, &answer.answers).await);
+    let answer = ask(&internet, "old.a.test", "A").await;
+    assert_eq!(
+        outline(&answer.authorities)[2..],
+        ["old.a.test. NSEC(a.test. DNAME RRSIG NSEC)"]
+    );
+}
+
+#[tokio::test]
 async fn faults_are_where_they_were_ordered() {
     let record = |zone: Zone, name: &str| zone.addresses(name, &[anywhere()]);
     let internet = SignedInternet::builder()

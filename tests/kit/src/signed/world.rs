@@ -7,9 +7,11 @@ use std::{
 };
 
 use hickory_proto::{
+    ProtoError,
     dnssec::rdata::DNSSECRData,
     op::ResponseCode,
-    rr::{Name, RData, Record, RecordType},
+    rr::{Name, RData, Record, RecordType, rdata::CNAME},
+    serialize::binary::BinDecodable as _,
 };
 
 use super::{
@@ -179,6 +181,9 @@ struct Step {
 
 impl ServedZone {
     fn step(&self, name: &Name, kind: RecordType) -> Result<Step, ZoneError> {
+        if let Some(moved) = self.moved(name, kind)? {
+            return Ok(moved);
+        }
         if let Some(sets) = self.names.get(name) {
             return Ok(match found(sets, name, kind) {
                 Some(step) => step,
@@ -198,6 +203,36 @@ impl ServedZone {
             }
             None => self.nothing(name, ResponseCode::NoError, Claim::WildcardWithoutType),
         }
+    }
+
+    /// RFC 6672 s3.1: below a DNAME the name is an alias. The CNAME that says so is not signed; the DNAME is.
+    fn moved(&self, name: &Name, kind: RecordType) -> Result<Option<Step>, ZoneError> {
+        let mut above = name.clone();
+        while above != self.apex {
+            above = above.base_name();
+            let sets = self.names.get(&above);
+            let Some(set) = sets.and_then(|sets| sets.get(&RecordType::DNAME)) else {
+                continue;
+            };
+            let mut answers: Vec<Record> = set.all().cloned().collect();
+            let Some((RData::Unknown { rdata, .. }, seconds)) =
+                answers.first().map(|record| (&record.data, record.ttl))
+            else {
+                continue;
+            };
+            let target = Name::from_bytes(&rdata.anything).map_err(ProtoError::from)?;
+            let kept = name.iter().len().saturating_sub(above.iter().len());
+            let target = Name::from_labels(name.iter().take(kept))?.append_domain(&target)?;
+            let data = RData::CNAME(CNAME(target.clone()));
+            answers.push(Record::from_rdata(name.clone(), seconds, data));
+            return Ok(Some(Step {
+                code: ResponseCode::NoError,
+                answers,
+                authorities: Vec::new(),
+                continues_at: (kind != RecordType::CNAME).then_some(target),
+            }));
+        }
+        Ok(None)
     }
 
     fn nothing(&self, name: &Name, code: ResponseCode, claim: Claim) -> Result<Step, ZoneError> {

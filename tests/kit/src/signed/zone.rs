@@ -2,9 +2,12 @@
 
 use std::{net::IpAddr, str::FromStr as _};
 
-use hickory_proto::rr::{
-    Name, RData, RecordType,
-    rdata::{A, AAAA, CNAME, MX, TXT},
+use hickory_proto::{
+    rr::{
+        Name, RData, RecordType,
+        rdata::{A, AAAA, CNAME, MX, NULL, TXT},
+    },
+    serialize::binary::BinEncodable as _,
 };
 
 use crate::{
@@ -39,8 +42,22 @@ pub enum Denial {
     Nsec3,
     /// As before, and unsigned delegations are left out (RFC 5155 s6).
     Nsec3OptOut,
+    /// By hashes that are made again so many times. Over a certain number nobody need follow that: the
+    /// zone then counts as unsigned (RFC 9276 s3.2).
+    Nsec3Iterated(u16),
     /// Not at all, though the zone is signed.
     Missing,
+}
+
+impl Denial {
+    /// How often a hash is made again; nothing where there are no hashes.
+    pub(super) fn iterations(self) -> Option<u16> {
+        match self {
+            Self::Nsec3 | Self::Nsec3OptOut => Some(0),
+            Self::Nsec3Iterated(times) => Some(times),
+            Self::Nsec | Self::Missing => None,
+        }
+    }
 }
 
 /// What the zone above says of this zone's key (DS).
@@ -76,6 +93,7 @@ pub(super) enum Value {
     Mx(u16, String),
     Txt(Vec<Vec<u8>>),
     Cname(String),
+    Dname(String),
     Tlsa(Tlsa),
 }
 
@@ -164,6 +182,13 @@ impl Zone {
         self
     }
 
+    /// Makes every name below this one an alias of the same name below another (RFC 6672).
+    #[must_use]
+    pub fn dname(mut self, name: &str, target: &str) -> Self {
+        self.add(name, Value::Dname(target.to_owned()));
+        self
+    }
+
     /// Spoils the signature over the records of one name and type (`MX`, `DNSKEY`, `NSEC`, ...).
     #[must_use]
     pub fn spoil(mut self, name: &str, kind: &str, fault: SignatureFault) -> Self {
@@ -201,6 +226,10 @@ impl Value {
                 RData::TXT(TXT::from_bytes(strings.iter().map(Vec::as_slice).collect()))
             }
             Self::Cname(target) => RData::CNAME(CNAME(name(target)?)),
+            Self::Dname(target) => RData::Unknown {
+                code: RecordType::DNAME,
+                rdata: NULL::with(name(target)?.to_bytes()?),
+            },
             Self::Tlsa(record) => RData::TLSA(record.rdata()),
         })
     }
