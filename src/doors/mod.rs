@@ -18,6 +18,7 @@ pub mod postfix_log_told;
 pub mod socketmap;
 pub mod socketmap_reply;
 pub mod socketmap_request;
+pub mod socketmap_whole;
 pub mod tlsrpt_datagram;
 
 mod clients;
