@@ -4,7 +4,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sealpost_plugin_api::ResultType;
 use webpki::anchor_from_trusted_cert;
 use x509_parser::{
-    asn1_rs::{Any, Class, FromBer as _, Tag},
+    asn1_rs::{Any, Class, Tag},
     certificate::X509Certificate,
     prelude::{FromDer as _, SubjectPublicKeyInfo},
     x509::X509Version,
@@ -18,11 +18,15 @@ pub(super) const CERTIFICATE_OCTETS_MAX: usize = 32_768;
 
 /// The `SubjectPublicKeyInfo` of a certificate, as it stands there.
 ///
-/// Only the way to it is looked at. A server's own certificate that matches a record by its key may be
-/// odd in everything else.
+/// Only the way to it is looked at: a server's own certificate that matches a record by its key may be
+/// odd in everything else. The way itself is held to DER and to its tags, so that whatever TLS library
+/// reads the same certificate finds the same key in it.
 // RFC 7671 s5.1: of a DANE-EE certificate nothing counts but what the record is compared with.
 pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
-    let signed = Element::first_of(Element::sequence(certificate)?.content)?;
+    let signed = Element::tagged(
+        Element::tagged(certificate, Tag::Sequence)?.content,
+        Tag::Sequence,
+    )?;
     let first = Element::first_of(signed.content)?;
     let is_version = first.class == Class::ContextSpecific && first.tag == Tag(0);
     let mut rest = if is_version {
@@ -31,16 +35,22 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
         signed.content
     };
     // Serial number, algorithm, issuer, validity, subject.
-    for _ in 0..5 {
-        rest = Element::first_of(rest)?.rest;
+    for tag in [
+        Tag::Integer,
+        Tag::Sequence,
+        Tag::Sequence,
+        Tag::Sequence,
+        Tag::Sequence,
+    ] {
+        rest = Element::tagged(rest, tag)?.rest;
     }
-    Element::sequence(rest).map(|key| key.whole)
+    Element::tagged(rest, Tag::Sequence).map(|key| key.whole)
 }
 
 /// Whether octets are one certificate and nothing else, as far as [`public_key`] looks.
 pub(super) fn is_certificate(octets: &[u8]) -> bool {
     octets.len() <= CERTIFICATE_OCTETS_MAX
-        && Element::sequence(octets).is_some_and(|whole| whole.rest.is_empty())
+        && Element::tagged(octets, Tag::Sequence).is_some_and(|whole| whole.rest.is_empty())
         && public_key(octets).is_some()
 }
 
@@ -50,7 +60,7 @@ pub(super) fn is_public_key(octets: &[u8]) -> bool {
         && SubjectPublicKeyInfo::from_der(octets).is_ok_and(|(rest, _)| rest.is_empty())
 }
 
-/// One element of DER, or of the BER that lenient software takes for it.
+/// One element of DER.
 struct Element<'a> {
     class: Class,
     tag: Tag,
@@ -61,7 +71,7 @@ struct Element<'a> {
 
 impl<'a> Element<'a> {
     fn first_of(octets: &'a [u8]) -> Option<Self> {
-        let (rest, any) = Any::from_ber(octets).ok()?;
+        let (rest, any) = Any::from_der(octets).ok()?;
         let whole = octets.get(..octets.len().checked_sub(rest.len())?)?;
         Some(Self {
             class: any.class(),
@@ -72,9 +82,9 @@ impl<'a> Element<'a> {
         })
     }
 
-    fn sequence(octets: &'a [u8]) -> Option<Self> {
+    fn tagged(octets: &'a [u8], tag: Tag) -> Option<Self> {
         Self::first_of(octets)
-            .filter(|element| element.class == Class::Universal && element.tag == Tag::Sequence)
+            .filter(|element| element.class == Class::Universal && element.tag == tag)
     }
 }
 
@@ -176,7 +186,7 @@ impl<'a> Authority<'a> {
     pub(super) fn from_key(public_key: &'a [u8], name: &'a [u8]) -> Option<Self> {
         let anchor = TrustAnchor {
             subject: name.into(),
-            subject_public_key_info: Element::sequence(public_key)?.content.into(),
+            subject_public_key_info: Element::tagged(public_key, Tag::Sequence)?.content.into(),
             name_constraints: None,
         };
         Some(Self {

@@ -52,7 +52,12 @@ pub(super) fn verify<'a>(
     let end_entity = EndEntityCert::try_from(&leaf).map_err(|_| no_match())?;
     let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_| no_match())?;
     let sent = sent(&leaf, others);
-    let issuers = issuers(end_entity.issuer(), &sent);
+    let has_key = |(_, of): (_, &Published)| matches!(of, Published::Key);
+    let issuers = if policy.set.published().any(has_key) {
+        issuers(end_entity.issuer(), &sent)
+    } else {
+        Vec::new()
+    };
     let candidates = candidates(policy, &sent, &issuers);
     if candidates.is_empty() {
         return Err(no_match());
@@ -71,10 +76,13 @@ pub(super) fn verify<'a>(
         troubles.push(NAME_MISMATCH);
     }
     match search.path(at) {
-        Ok((candidate, _)) if troubles.is_empty() => Ok(Match {
-            record: candidate.record,
-            matched: candidate.matched,
-        }),
+        Ok(path) if troubles.is_empty() => {
+            let candidate = search.candidate(&path).ok_or_else(no_match)?;
+            Ok(Match {
+                record: candidate.record,
+                matched: candidate.matched,
+            })
+        }
         Ok(_) => Err(troubles),
         Err(error) => match search.out_of_date(&error, Dates::of(&parsed), at) {
             dates if dates.is_empty() => Err(no_match()),
@@ -87,8 +95,8 @@ pub(super) fn verify<'a>(
 }
 
 /// What was sent behind the server's own certificate, each with its number.
-// RFC 7671 s5.2: usage 2 names an authority, which the server's own certificate is not, though it be
-// self-signed and sent twice. OpenSSL sees it so too.
+// RFC 6698 s2.1.1: usage 2 names what the server's own certificate is validated by, which it is not
+// itself, though it be self-signed and sent twice. OpenSSL sees it so too.
 fn sent<'c>(leaf: &[u8], others: &[&'c [u8]]) -> Vec<(usize, CertificateDer<'c>)> {
     let all = (1..).zip(others).take(SENT_MAX);
     all.filter(|(_, der)| der.len() <= CERTIFICATE_OCTETS_MAX && **der != leaf)
@@ -181,24 +189,17 @@ struct Search<'a, 'c> {
 }
 
 impl<'a, 'c> Search<'a, 'c> {
-    /// A path that holds at this moment, and the dates of all that stands on it.
-    fn path(&self, at: Timestamp) -> Result<(&Candidate<'a, 'c>, Vec<Dates>), Error> {
-        let time = unix_time(at);
-        let path = self.end_entity.verify_for_usage(
+    /// A path that holds at this moment.
+    fn path(&self, at: Timestamp) -> Result<VerifiedPath<'_>, Error> {
+        self.end_entity.verify_for_usage(
             ALL_VERIFICATION_ALGS,
             &self.anchors,
             &self.intermediates,
-            time,
+            unix_time(at),
             KeyUsage::server_auth(),
             None,
             Some(&|path| self.authority_holds(path, at)),
-        )?;
-        let candidate = self.candidate(&path).ok_or(Error::UnknownIssuer)?;
-        let between = path
-            .intermediate_certificates()
-            .filter_map(|certificate| Dates::from_der(&certificate.der()));
-        let dates = between.chain(candidate.authority.dates).collect();
-        Ok((candidate, dates))
+        )
     }
 
     /// What the library takes for granted of an authority, and the domain has only said of its name and
@@ -253,8 +254,12 @@ impl<'a, 'c> Search<'a, 'c> {
             return Vec::new();
         };
         match self.path(when) {
-            Ok((_, dates)) => {
-                let all = std::iter::once(leaf).chain(dates);
+            Ok(path) => {
+                let between = path
+                    .intermediate_certificates()
+                    .filter_map(|certificate| Dates::from_der(&certificate.der()));
+                let authority = self.candidate(&path).and_then(|of| of.authority.dates);
+                let all = std::iter::once(leaf).chain(between).chain(authority);
                 let mut troubles: Vec<Trouble> = all.filter_map(|of| of.trouble(at)).collect();
                 troubles.sort_unstable();
                 troubles.dedup();

@@ -144,6 +144,23 @@ fn c11_a_certificate_that_is_odd_in_all_but_its_key_matches_by_its_key() {
 }
 
 #[test]
+fn c11_a_key_is_not_looked_for_where_no_tls_library_would_find_it() {
+    let chain = Chain::good();
+    let policy = policy(&[chain.leaf.tlsa(3, 1, 1)], &[HOST]);
+    let good = chain.leaf.der();
+    let version = good.windows(5).position(|at| at == [0xA0, 3, 2, 1, 2]);
+    let serial = version.unwrap() + 5;
+    assert_eq!(good[serial], 2, "an INTEGER");
+    // The serial number is another thing; or its length is not as DER has it.
+    for (at, octet) in [(serial, 4), (serial, 0x30), (serial + 1, 0x80)] {
+        let mut odd = good.to_vec();
+        odd[at] = octet;
+        let verdict = verify(&policy, &[&odd], NOW);
+        assert_eq!(shown(&verdict), NO_MATCH_SHOWN, "{at} {octet}");
+    }
+}
+
+#[test]
 fn c12_an_authority_counts_wherever_it_stands_in_the_chain() {
     let chain = Chain::good();
     for (selector, matching) in KINDS {
