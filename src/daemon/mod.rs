@@ -25,7 +25,6 @@ use crate::{
     net::{
         activation::{Activated, ActivationError},
         unix_socket::SocketError,
-        validation::Validation,
     },
     observe::log::LogControl,
 };
@@ -35,10 +34,12 @@ mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
+mod resolvers;
 
 use doors::Doors;
 use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
+use resolvers::PostfixResolvers;
 
 /// How long a start waits to know who validates DNSSEC.
 const VALIDATION_TIME_MAX: Duration = Duration::from_secs(10);
@@ -94,17 +95,14 @@ pub async fn run(
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 
     // Before the first question: a domain with DANE must not be answered as one without.
-    let look = parts.validation.look();
-    if timeout(VALIDATION_TIME_MAX, look).await.is_err() {
-        tracing::warn!("DNSSEC: nobody answers yet; DANE is off until somebody does");
-    }
-    let mut doors = doors.serve(&parts, &operator, &stopping);
+    let resolvers = first_look(&loaded.config, &parts).await;
+    let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
-    workers.spawn(keep_looking(
-        Arc::clone(&parts.validation),
-        stopping.clone(),
-    ));
+    let validation = Arc::clone(&parts.validation);
+    let validating = async move { validation.keep_looking().await };
+    workers.spawn(until(stopping.clone(), validating));
+    workers.spawn(until(stopping.clone(), resolvers.keep_looking()));
     workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
@@ -221,9 +219,23 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ended = stopping.wait_for(|stop| *stop).await.is_ok();
 }
 
-async fn keep_looking(validation: Arc<Validation>, stopping: watch::Receiver<bool>) {
+/// Finds out who validates DNSSEC, and what the resolvers do that Postfix asks.
+async fn first_look(config: &Config, parts: &Parts) -> PostfixResolvers {
+    let mut resolvers = PostfixResolvers::new(config, Arc::clone(&parts.clock));
+    let (looked, ()) = tokio::join!(
+        timeout(VALIDATION_TIME_MAX, parts.validation.look()),
+        resolvers.first_look(VALIDATION_TIME_MAX),
+    );
+    if looked.is_err() {
+        tracing::warn!("DNSSEC: nobody answers yet; DANE is off until somebody does");
+    }
+    resolvers
+}
+
+/// Works until the daemon stops.
+async fn until(stopping: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
-        () = validation.keep_looking() => {}
+        () = work => {}
         () = stopped(stopping) => {}
     }
 }

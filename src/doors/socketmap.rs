@@ -18,7 +18,7 @@ use super::{
     clients::{self, Listener},
     netstring,
     socketmap_client::{Client, Stream},
-    socketmap_reply::{self, DaneOnly, SignedAnswers},
+    socketmap_reply::{self, DaneOnly, Resolvers},
     socketmap_worded::Wordings,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub struct Socketmap {
     tcp: Vec<TcpListener>,
     limits: Limits,
     dane_only: TellsDane,
-    resolvers: SignedAnswers,
+    resolvers: Arc<Resolvers>,
     counters: Arc<Counters>,
 }
 
@@ -74,10 +74,17 @@ pub(super) struct Desk {
     pub(super) idle: Duration,
     /// For one question.
     pub(super) deadline: Duration,
-    /// Whether Postfix is told that a domain goes by DANE alone.
-    pub(super) dane_only: DaneOnly,
+    dane_only: TellsDane,
+    resolvers: Arc<Resolvers>,
     /// A permit for each client there may be.
     clients: Arc<Semaphore>,
+}
+
+impl Desk {
+    /// Whether Postfix is told now that a domain goes by DANE alone.
+    pub(super) fn dane_only(&self) -> DaneOnly {
+        DaneOnly::of(self.dane_only, self.resolvers.answers())
+    }
 }
 
 impl Socketmap {
@@ -108,14 +115,15 @@ impl Socketmap {
                 deadline: Duration::from_millis(config.deadline_ms),
             },
             dane_only: config.dane_only,
-            resolvers: SignedAnswers::NotSeen,
+            resolvers: Arc::default(),
             counters,
         })
     }
 
-    /// The same where this is known of the resolvers that Postfix asks.
+    /// The same where it is known what the resolvers do that Postfix asks. Without, they do not mark signed
+    /// answers.
     #[must_use]
-    pub fn with_resolvers(self, resolvers: SignedAnswers) -> Self {
+    pub fn with_resolvers(self, resolvers: Arc<Resolvers>) -> Self {
         Self { resolvers, ..self }
     }
 
@@ -138,7 +146,8 @@ impl Socketmap {
             wordings: Wordings::default(),
             idle: self.limits.idle,
             deadline: self.limits.deadline,
-            dane_only: DaneOnly::of(self.dane_only, self.resolvers),
+            dane_only: self.dane_only,
+            resolvers: self.resolvers,
             clients: Arc::new(Semaphore::new(permits)),
         });
         let mut serving = JoinSet::new();

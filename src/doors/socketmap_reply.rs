@@ -4,7 +4,10 @@
 //! names are names already, and a line of the policy that Postfix could read as anything else than
 //! that line is left out.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use sealpost_plugin_api::Level;
 
@@ -59,6 +62,28 @@ pub enum SignedAnswers {
     Marked,
     /// They do not, or it is not known.
     NotSeen,
+}
+
+/// What is known of those resolvers at this moment. Shared with who looks at them.
+#[derive(Debug, Default)]
+pub struct Resolvers(AtomicBool);
+
+impl Resolvers {
+    /// This was seen of them.
+    pub fn saw(&self, answers: SignedAnswers) {
+        self.0
+            .store(answers == SignedAnswers::Marked, Ordering::Relaxed);
+    }
+
+    /// What was seen of them last.
+    #[must_use]
+    pub fn answers(&self) -> SignedAnswers {
+        if self.0.load(Ordering::Relaxed) {
+            SignedAnswers::Marked
+        } else {
+            SignedAnswers::NotSeen
+        }
+    }
 }
 
 impl DaneOnly {

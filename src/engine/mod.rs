@@ -37,6 +37,7 @@ mod ready;
 mod session;
 mod silent;
 mod told;
+mod unnamed;
 mod verify;
 mod waiting;
 

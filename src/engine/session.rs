@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::Session;
 
-use super::{Engine, answers::Given};
+use super::{Engine, answers::Given, unnamed::Unnamed};
 use crate::{
     config::OverrideMode,
     hook::{decide, hold},
@@ -18,21 +18,26 @@ use crate::{
 impl Engine {
     /// Counts a session under each policy that applied to it.
     pub(super) fn take_session(&self, session: &Session<'_>) {
-        self.counters.sessions.count();
         // RFC 8461 s3.4: mail to an address literal belongs to no policy domain and no report.
         let Ok(domain) = session.domain.parse::<PolicyDomain>() else {
+            self.counters.sessions.count();
             self.counters.sessions_not_counted.count();
             return;
         };
         let given = self.held_to(domain, session);
         let standing = &given.standing;
         let known = self.known(standing);
+        let dane = match self.unnamed(session, &given) {
+            Unnamed::OfTlsa(told) => return self.take_told(&told, 1),
+            Unnamed::HeldTo(dane) => dane.map(AsRef::as_ref),
+        };
+        self.counters.sessions.count();
         let records = evaluate(
             session,
             &HeldTo {
                 standing,
-                dane: &hold::hold(&known, given.dane.as_deref()),
-                demanded: hold::demanded(&known, given.dane.as_deref()),
+                dane: &hold::hold(&known, dane),
+                demanded: hold::demanded(&known, dane),
                 roots: &self.roots,
             },
             self.clock.now(),

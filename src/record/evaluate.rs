@@ -41,7 +41,15 @@ pub struct HeldTo<'a> {
 pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec<SessionRecord> {
     let at = session_time(session.at_unix_seconds, now);
     let host: Option<MxHost> = session.mx.and_then(|mx| mx.parse().ok());
-    let by_dane = under_dane(session, held.dane, held.demanded, at);
+    let by_dane = match was_passed_over(session) {
+        // OURS: an answer for several hosts leaves out those on which DANE decides, which the policy
+        // lists. There was no session, and it is nobody's failure.
+        true if *held.dane != DaneHold::Nothing && lists(held.standing, host.as_ref()) => {
+            return Vec::new();
+        }
+        true => None,
+        false => under_dane(session, held.dane, held.demanded, at),
+    };
     let Some(tls) = tls(session, held, by_dane.as_ref(), host.as_ref(), at) else {
         return Vec::new();
     };
@@ -94,6 +102,23 @@ pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec
             sessions: 1,
         })
         .collect()
+}
+
+/// Whether the MTA says that it did not go to the host, because a policy does not list it.
+#[must_use]
+pub fn was_passed_over(session: &Session<'_>) -> bool {
+    matches!(
+        session.outcome,
+        Outcome::Failure {
+            reason: Some(STS_MX_MISMATCH),
+            ..
+        }
+    )
+}
+
+fn lists(standing: &Standing, host: Option<&MxHost>) -> bool {
+    let kept = standing.sts.held_to();
+    kept.is_some_and(|kept| host.is_some_and(|host| kept.policy.allows(host)))
 }
 
 /// A result type and its reason code.
@@ -354,7 +379,7 @@ mod tests {
     use sealpost_plugin_api::{Facts, StartTls, Verification};
 
     use super::*;
-    use crate::policy::Mode;
+    use crate::policy::{Mode, dane::DomainDane};
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -442,6 +467,40 @@ mod tests {
             reason: Some(STS_MX_MISMATCH),
         };
         check(&sts, unlisted, told, &["validation-failure"]);
+    }
+
+    #[test]
+    fn b36_a_host_left_out_of_an_answer_for_its_records_is_no_session() {
+        let records = DomainDane::for_test(&["10 mx1.mail.example.org records"]);
+        let records = records.ranked()[0].dane.records().unwrap().clone();
+        let standing = sts(Mode::Enforce);
+        let told = Outcome::Failure {
+            result: ResultType::ValidationFailure,
+            reason: Some(STS_MX_MISMATCH),
+        };
+        for (mx, dane, expected) in [
+            (
+                "mx1.mail.example.org",
+                DaneHold::Records(records.clone()),
+                0,
+            ),
+            ("mx1.mail.example.org", DaneHold::Nothing, 1),
+            // The policy does not list it, and what it would have shown is not known.
+            ("mx.elsewhere.example", DaneHold::Records(records), 1),
+        ] {
+            let mut session = Session::new("example.org", told);
+            session.mx = Some(mx);
+            let held = HeldTo {
+                standing: &standing,
+                dane: &dane,
+                demanded: Demanded::Sts,
+                roots: &RootCertStore::empty(),
+            };
+            let records = evaluate(&session, &held, NOW);
+            assert_eq!(records.len(), expected, "{mx} {dane:?}");
+            let of_policy = |record: &SessionRecord| &record.policy == standing.applied();
+            assert!(records.iter().all(of_policy));
+        }
     }
 
     #[test]
