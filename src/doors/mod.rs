@@ -5,6 +5,7 @@
 //! that name the field and a counter, lets no client's trouble reach another's, and at shutdown
 //! answers what it has received before it closes.
 
+pub mod dane_verifier;
 pub mod datagram;
 pub mod in_process;
 pub mod plugin_answer;

@@ -29,7 +29,7 @@ impl Engine {
         let known = self.known(standing);
         let dane = match self.unnamed(session, &given) {
             Unnamed::OfTlsa(told) => return self.take_told(&told, 1),
-            Unnamed::HeldTo(dane) => dane.map(AsRef::as_ref),
+            Unnamed::HeldTo(dane) => dane.map(|dane| &**dane),
         };
         self.counters.sessions.count();
         let records = evaluate(

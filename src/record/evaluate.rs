@@ -41,12 +41,14 @@ pub struct HeldTo<'a> {
 pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec<SessionRecord> {
     let at = session_time(session.at_unix_seconds, now);
     let host: Option<MxHost> = session.mx.and_then(|mx| mx.parse().ok());
-    let by_dane = match was_passed_over(session) {
-        // OURS: an answer for several hosts leaves out those on which DANE decides, which the policy
-        // lists. There was no session, and it is nobody's failure.
-        true if *held.dane != DaneHold::Nothing && lists(held.standing, host.as_ref()) => {
-            return Vec::new();
-        }
+    let standing = held.standing;
+    let passed_over = was_passed_over(session);
+    // OURS: an answer for several hosts leaves out those on which DANE decides, which the policy lists.
+    // There was no session, and it is nobody's failure.
+    if passed_over && *held.dane != DaneHold::Nothing && lists(standing, host.as_ref()) {
+        return Vec::new();
+    }
+    let by_dane = match passed_over {
         true => None,
         false => under_dane(session, held.dane, held.demanded, at),
     };
@@ -54,7 +56,6 @@ pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec
         return Vec::new();
     };
     let met = met(session, host.as_ref());
-    let standing = held.standing;
     let sts_applies = match (&by_dane, tls.step) {
         (None, _) => true,
         // What DANE forbade nobody tried, and under the policy there was no session.

@@ -362,7 +362,7 @@ async fn d7_d11_c21_sessions_under_both_policies_have_an_element_in_each() {
             "tlsa mx2.both.test 1 0",
         ]
     );
-    check("dane.json", &world.report(domain).await);
+    check("dane-and-policy.json", &world.report(domain).await);
 }
 
 #[tokio::test]
