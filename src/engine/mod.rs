@@ -42,7 +42,7 @@ mod verify;
 mod waiting;
 
 use answers::Answers;
-use dane::{DaneSource, NoDaneSource};
+use dane::{DaneSource, Fresh, NoDaneSource};
 use doubts::Doubts;
 use last_answers::LastAnswers;
 use settle::Looks;
@@ -224,7 +224,7 @@ impl AsyncHook for Engine {
         } else {
             let ready = self.policies.fresh(query.domain, now)?;
             let dane = match overridden {
-                Some(OverrideMode::WithoutDane) => question::passed_over(&ready.standing().domain),
+                Some(OverrideMode::WithoutDane) => Fresh::Off(question::PASSED_OVER),
                 _ => self.dane.fresh(query.domain, now)?,
             };
             ready.answer(&dane, overridden, settings.dane, &self.answers)?

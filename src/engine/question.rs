@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use sealpost_plugin_api::{Level, Query, Requirement};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Engine, answers::Given};
+use super::{Engine, answers::Given, dane::Fresh};
 use crate::{
     config::{OverrideMode, WhenUnknown},
     hook::{
@@ -17,7 +17,7 @@ use crate::{
     },
     policy::{
         MxHost, NameError, PolicyDomain, PolicyType, Standing,
-        dane::{DaneFinding, DomainDane, HostDane},
+        dane::{DaneFinding, HostDane},
     },
     record::{SessionRecord, Source, Verdict, protection::Protection, untrusted::harmless},
 };
@@ -69,7 +69,7 @@ impl Engine {
     ) -> Answer {
         let dane = async {
             if overridden == Some(OverrideMode::WithoutDane) {
-                return Some(passed_over(domain));
+                return Some(Fresh::Off(PASSED_OVER).of(domain));
             }
             timeout_at(deadline, self.dane.domain(domain)).await.ok()
         };
@@ -257,13 +257,9 @@ struct AboutHost<'a> {
     port: Option<u16>,
 }
 
-/// What DANE says of a domain whose TLSA records the operator wants passed over: nobody waits for them.
-pub(super) fn passed_over(domain: &PolicyDomain) -> Arc<DomainDane> {
-    Arc::new(DomainDane::off(
-        domain.clone(),
-        "the operator wants its TLSA records passed over",
-    ))
-}
+/// Why there is no DANE for a domain whose TLSA records the operator wants passed over: nobody waits for
+/// them.
+pub(super) const PASSED_OVER: &str = "the operator wants its TLSA records passed over";
 
 /// When a question must be answered.
 fn deadline(within: Duration) -> Instant {

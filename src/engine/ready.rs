@@ -8,7 +8,10 @@ use std::sync::{
 
 use arc_swap::ArcSwapOption;
 
-use super::answers::{Answers, Given};
+use super::{
+    answers::{Answers, Given},
+    dane::Fresh,
+};
 use crate::{
     config::OverrideMode,
     hook::{
@@ -16,7 +19,7 @@ use crate::{
         basis::Basis,
         joint::{DaneSettings, Known, decide_domain},
     },
-    policy::{Standing, dane::DomainDane},
+    policy::Standing,
 };
 
 /// A standing, ready to be answered with.
@@ -41,16 +44,15 @@ struct Made {
 /// An answer, and what it was made of besides the standing.
 #[derive(Debug)]
 struct MadeAnswer {
-    dane: Arc<DomainDane>,
+    dane: Fresh,
     settings: DaneSettings,
     answer: Arc<Answer>,
 }
 
 impl MadeAnswer {
-    /// Whether it is the answer for this as well. What is known of mail hosts is shared as long as it
-    /// holds, so that it is hardly ever looked at.
-    fn is_of(&self, dane: &Arc<DomainDane>, settings: DaneSettings) -> bool {
-        self.settings == settings && (Arc::ptr_eq(&self.dane, dane) || self.dane == *dane)
+    /// Whether it is the answer for this as well.
+    fn is_of(&self, dane: &Fresh, settings: DaneSettings) -> bool {
+        self.settings == settings && self.dane.is_same(dane)
     }
 }
 
@@ -75,7 +77,7 @@ impl Ready {
     /// off: then it is not made from this.
     pub(super) fn answer(
         &self,
-        dane: &Arc<DomainDane>,
+        dane: &Fresh,
         overridden: Option<OverrideMode>,
         settings: DaneSettings,
         answers: &Answers,
@@ -96,15 +98,16 @@ impl Ready {
             overridden,
             settings,
         };
-        let requirement = decide_domain(&known, dane).requirement;
+        let whole = dane.clone().of(&self.given.standing.domain);
+        let requirement = decide_domain(&known, &whole).requirement;
         made.remembered_in.store(generation, Ordering::Relaxed);
         let answer = Arc::new(Answer {
-            dane: Some(Arc::clone(dane)),
+            dane: Some(whole),
             basis: Basis::of(&known),
             ..answers.answer(requirement, &self.given)
         });
         made.answer.store(Some(Arc::new(MadeAnswer {
-            dane: Arc::clone(dane),
+            dane: dane.clone(),
             settings,
             answer: Arc::clone(&answer),
         })));
@@ -129,11 +132,8 @@ mod tests {
     use super::*;
     use crate::{hook::decide::decide, policy::Mode};
 
-    fn off() -> Arc<DomainDane> {
-        Arc::new(DomainDane::off(
-            "example.org".parse().unwrap(),
-            "nobody asks",
-        ))
+    fn off() -> Fresh {
+        Fresh::Off("nobody asks")
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use sealpost_plugin_api::{Level, Presented, ResultType, Verified};
 
-use super::Engine;
+use super::{Engine, dane::Fresh};
 use crate::{
     hook::{
         decide::Decision,
@@ -14,7 +14,7 @@ use crate::{
     policy::{
         MxHost, PolicyDomain,
         dane::{
-            HostDane, MailHosts, TlsaPolicy,
+            HostDane, TlsaPolicy,
             verdict::{NO_MATCH, Verdict, verify},
         },
     },
@@ -70,7 +70,7 @@ impl Engine {
     /// Whether DANE may say something of a host of the domain that was not asked about.
     fn may_have_dane(&self, known: &Known<'_>, domain: &PolicyDomain) -> bool {
         let whole = self.dane.fresh(domain.as_str(), self.clock.now());
-        let is_off = whole.is_some_and(|whole| matches!(whole.hosts, MailHosts::Off(_)));
+        let is_off = matches!(whole, Some(Fresh::Off(_)));
         !known.passes_over_dane() && !known.is_audited() && !is_off
     }
 

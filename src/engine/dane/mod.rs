@@ -37,10 +37,40 @@ pub trait DaneSource: Send + Sync {
 
     /// What holds now for the domain of this name, lower case A-labels, where that may be told without
     /// asking anybody. Returns at once.
-    fn fresh(&self, domain: &str, now: Timestamp) -> Option<Arc<DomainDane>>;
+    fn fresh(&self, domain: &str, now: Timestamp) -> Option<Fresh>;
 
     /// What was last known of one host of the domain, however old. Returns at once.
     fn known(&self, domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>>;
+}
+
+/// What may be told of a domain without asking anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fresh {
+    /// There is no DANE. Why, in words.
+    Off(&'static str),
+    /// What was found and still holds.
+    Known(Arc<DomainDane>),
+}
+
+impl Fresh {
+    /// What it says of the domain.
+    #[must_use]
+    pub fn of(self, domain: &PolicyDomain) -> Arc<DomainDane> {
+        match self {
+            Self::Off(why) => Arc::new(DomainDane::off(domain.clone(), why)),
+            Self::Known(dane) => dane,
+        }
+    }
+
+    /// Whether it says the same as this. What is known is shared as long as it holds, so that it is hardly
+    /// ever looked at.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Known(one), Self::Known(other)) if Arc::ptr_eq(one, other) => true,
+            _ => self == other,
+        }
+    }
 }
 
 /// DANE is off.
@@ -66,9 +96,8 @@ impl DaneSource for NoDaneSource {
         Box::pin(std::future::ready(Arc::new(off)))
     }
 
-    fn fresh(&self, domain: &str, _now: Timestamp) -> Option<Arc<DomainDane>> {
-        let domain = domain.parse().ok()?;
-        Some(Arc::new(DomainDane::off(domain, self.0)))
+    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Fresh> {
+        Some(Fresh::Off(self.0))
     }
 
     fn known(&self, _domain: &PolicyDomain, _host: &MxHost) -> Option<Arc<HostDane>> {

@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{DaneSource, desk::Desk};
+use super::{DaneSource, Fresh, desk::Desk};
 use crate::{
     clock::{BoxFuture, Clock, Timestamp},
     config::DaneConfig,
@@ -81,15 +81,12 @@ impl DaneSource for DaneResolver {
         Box::pin(self.desk.host(domain, host, port))
     }
 
-    fn fresh(&self, domain: &str, now: Timestamp) -> Option<Arc<DomainDane>> {
+    fn fresh(&self, domain: &str, now: Timestamp) -> Option<Fresh> {
         if let Some(kept) = self.desk.fresh_domain(domain, now) {
-            return Some(kept);
+            return Some(Fresh::Known(kept));
         }
-        if self.desk.parts.validation.resolver().is_some() {
-            return None;
-        }
-        let domain = domain.parse().ok()?;
-        Some(Arc::new(DomainDane::off(domain, NOBODY_VALIDATES)))
+        let is_off = self.desk.parts.validation.resolver().is_none();
+        is_off.then_some(Fresh::Off(NOBODY_VALIDATES))
     }
 
     fn known(&self, domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>> {

@@ -5,6 +5,7 @@ use sealpost_plugin_api::{ResultType, Verification};
 
 use super::*;
 use crate::{
+    engine::dane::Fresh,
     hook::joint::Enforcement,
     policy::{
         MxHost,
@@ -82,8 +83,8 @@ impl DaneSource for FakeDane {
         })
     }
 
-    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Arc<DomainDane>> {
-        self.fresh.lock().unwrap().clone()
+    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Fresh> {
+        self.fresh.lock().unwrap().clone().map(Fresh::Known)
     }
 
     fn known(&self, _domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>> {

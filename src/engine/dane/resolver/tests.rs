@@ -253,7 +253,8 @@ impl Laboratory {
     }
 
     fn fresh(&self, name: &str) -> Option<Arc<DomainDane>> {
-        self.resolver.fresh(name, self.clock.now())
+        let fresh = self.resolver.fresh(name, self.clock.now())?;
+        Some(fresh.of(&name.parse().unwrap()))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     config::InsecureMx,
+    engine::dane::Fresh,
     policy::dane::{
         DaneFinding, HostDane, LookupTrouble, MailHosts, MxSecurity, NoDane, RankedHost,
         TlsaPolicy, TlsaSet,
@@ -30,7 +31,7 @@ impl DaneSource for Says {
         Box::pin(std::future::ready(Arc::new(host)))
     }
 
-    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Arc<DomainDane>> {
+    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Fresh> {
         None
     }
 
