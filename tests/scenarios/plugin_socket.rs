@@ -16,7 +16,9 @@ use sealpost::{
     observe::Counters,
     record::told::Told,
 };
-use sealpost_plugin_api::{Level, Query, Requirement, Session, Tlsa};
+use sealpost_plugin_api::{
+    Level, Presented, Query, Requirement, ResultType, Session, Tlsa, Verified,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -30,6 +32,8 @@ use tokio::{
 pub(super) struct FakeHook {
     pub(super) queries: Mutex<Vec<String>>,
     pub(super) sessions: Mutex<Vec<String>>,
+    /// Domain, host, policy and certificates, as text.
+    pub(super) presented: Mutex<Vec<String>>,
     /// One more for each question that has arrived.
     asked: Semaphore,
     /// Lets go of one question about `held.example`.
@@ -41,6 +45,7 @@ impl FakeHook {
         Self {
             queries: Mutex::default(),
             sessions: Mutex::default(),
+            presented: Mutex::default(),
             asked: Semaphore::new(0),
             release: Semaphore::new(0),
         }
@@ -50,7 +55,10 @@ impl FakeHook {
 impl AsyncHook for FakeHook {
     fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
         Box::pin(async move {
-            let asked = format!("{} {:?} {:?}", query.domain, query.mx, query.deadline);
+            let mut asked = format!("{} {:?} {:?}", query.domain, query.mx, query.deadline);
+            if let Some(port) = query.port {
+                asked.push_str(&format!(" port {port}"));
+            }
             self.queries.lock().unwrap().push(asked);
             self.asked.add_permits(1);
             let level = match query.domain {
@@ -66,7 +74,7 @@ impl AsyncHook for FakeHook {
                         data: vec![0xab; 32],
                     }],
                     name: query.mx.map(str::to_owned),
-                    names: Vec::new(),
+                    names: vec!["mx1.example.org".to_owned(), "example.org".to_owned()],
                 },
                 "refuse.example" => Level::RefuseMx,
                 "defer.example" => Level::Defer,
@@ -92,6 +100,27 @@ impl AsyncHook for FakeHook {
 
     fn answered(&self, _answer: &Arc<Answer>, _asker: Asker) {
         panic!("whoever speaks here tells of its sessions");
+    }
+
+    /// By the policy it was asked with.
+    fn verify(&self, presented: &Presented<'_>) -> Verified {
+        let chain = presented.chain_der.iter();
+        let chain: Vec<_> = chain.map(|der| String::from_utf8_lossy(der)).collect();
+        self.presented.lock().unwrap().push(format!(
+            "{} {} {}: {}",
+            presented.domain,
+            presented.mx,
+            presented.policy,
+            chain.join(" ")
+        ));
+        match presented.policy {
+            "good" => Verified::Passed("3 1 1".to_owned()),
+            "bad" => Verified::Failed {
+                result: ResultType::ValidationFailure,
+                reason: "dane-no-match".to_owned(),
+            },
+            _ => Verified::Unknown("that answer is not remembered: ask about the host".to_owned()),
+        }
     }
 
     fn session(&self, session: &Session<'_>) {
@@ -213,6 +242,24 @@ async fn every_request_has_its_answer_and_bad_ones_do_not_end_the_connection() {
              reason=verify.example\n",
         ),
         (
+            "MX\tdane.example\tmx1.example.org\tport=2525",
+            "dane\ttlsa=3:1:1:abababababababababababababababababababababababababababababababab\t\
+             name=mx1.example.org\tnames=mx1.example.org,example.org\taudit=no\t\
+             reason=dane.example\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org\tpolicy=good\tcert=YQ==\tcert=Yg==",
+            "passed\treason=3 1 1\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org\tpolicy=bad\tcert=YQ==",
+            "failed\tresult=validation-failure\treason=dane-no-match\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org",
+            "unknown\treason=that answer is not remembered: ask about the host\n",
+        ),
+        (
             "MX\trefuse.example\tmx9",
             "refuse\taudit=no\treason=refuse.example\n",
         ),
@@ -227,7 +274,7 @@ async fn every_request_has_its_answer_and_bad_ones_do_not_end_the_connection() {
         ),
         (
             "",
-            "ERROR\trequest: not one of PING, POLICY, MX, SESSION, QUIT\n",
+            "ERROR\trequest: not one of PING, POLICY, MX, VERIFY, SESSION, QUIT\n",
         ),
         ("POLICY", "ERROR\tdomain: missing\n"),
         ("PING\r", &*pong),
@@ -244,6 +291,7 @@ async fn every_request_has_its_answer_and_bad_ones_do_not_end_the_connection() {
             "audit.example None 20s",
             "verify.example None 700ms",
             "verify.example Some(\"mx1.example.org\") 20s",
+            "dane.example Some(\"mx1.example.org\") 20s port 2525",
             "refuse.example Some(\"mx9\") 20s",
             "defer.example None 20s",
         ]

@@ -27,7 +27,7 @@ static const char *level_name(uint32_t level)
     case SEALPOST_LEVEL_MAY: return "may";
     case SEALPOST_LEVEL_ENCRYPT: return "encrypt";
     case SEALPOST_LEVEL_VERIFY: return "verify";
-    case SEALPOST_LEVEL_DANE: return "dane";
+    case SEALPOST_LEVEL_DANE: return "dane"; /* hold the chain to it with `verify` */
     case SEALPOST_LEVEL_REFUSE_MX: return "refuse";
     default: return "defer"; /* a level this host does not know is one it cannot obey */
     }
