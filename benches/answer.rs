@@ -13,7 +13,7 @@ use std::{
 
 use sealpost::{
     engine::Engine,
-    hook::{Answer, Asker, AsyncHook as _},
+    hook::{Answer, Asker, AsyncHook as _, Said},
     policy::AppliedPolicy,
     record::told::{Ending, Told},
 };
@@ -90,7 +90,7 @@ fn what_postfix_tells(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let attempts = timed(|| {
         for answer in answers.iter().cycle().take(questions) {
-            engine.answered(answer, Asker::Telling);
+            engine.answered(answer, Asker::Telling(Said::PolicyByName));
         }
     });
     say("an attempt taken down", questions, attempts);

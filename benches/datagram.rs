@@ -28,7 +28,7 @@ use sealpost::{
     config::{StoreConfig, TlsrptSocketConfig},
     doors::{datagram::DatagramDoor, tlsrpt_datagram},
     engine::Engine,
-    hook::{Answer, Asker, AsyncHook},
+    hook::{Answer, Asker, AsyncHook, Said},
     net::activation::Activated,
     observe::Counters,
     record::told::Told,
@@ -319,7 +319,7 @@ fn counted(count: usize) -> Outcome {
 async fn ask_for_all(engine: &Engine) {
     for number in 0..DOMAINS {
         let answer = engine.policy(Query::new(&domain(number))).await;
-        engine.answered(&answer, Asker::Telling);
+        engine.answered(&answer, Asker::Telling(Said::PolicyByName));
     }
 }
 

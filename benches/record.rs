@@ -12,8 +12,8 @@ use sealpost::{
     clock::{SystemClock, UtcDay},
     config::StoreConfig,
     observe::Counters,
-    policy::{AppliedPolicy, Fingerprint, PolicyDomain},
-    record::{Failure, SessionRecord, Source, Verdict, journal::Journal},
+    policy::{AppliedPolicy, Fingerprint, PolicyDomain, PolicyType},
+    record::{Failure, SessionRecord, Source, Verdict, journal::Journal, protection::Protection},
     store::{Batch, Counted, Recorder, SledStore, Store, TallyKey},
 };
 use sealpost_plugin_api::ResultType;
@@ -35,7 +35,7 @@ fn main() -> Outcome {
     let sessions: usize = numbers.next().unwrap_or(1_000_000);
     let domains: usize = numbers.next().unwrap_or(10_000);
     let failure_percent: u64 = numbers.next().unwrap_or(1) as u64;
-    let traffic = Traffic::new(domains, failure_percent)?;
+    let mut traffic = Traffic::new(domains, failure_percent)?;
     say(&format!(
         "{sessions} sessions, {domains} domains, {failure_percent} % failures"
     ));
@@ -43,6 +43,9 @@ fn main() -> Outcome {
         "ceiling, a map in memory:      {}",
         per_second(sessions, ceiling(&traffic, sessions))
     ));
+    record(&traffic, sessions)?;
+    traffic.protection = Some(Protection::Tls);
+    say("the same, with what protected each session:");
     record(&traffic, sessions)?;
     month(30, 100_000)
 }
@@ -53,6 +56,8 @@ struct Traffic {
     /// The share of the mail up to each domain, of 1.
     shares: Vec<f64>,
     failure_percent: u64,
+    /// What is noted of each session, if anything is.
+    protection: Option<Protection>,
 }
 
 impl Traffic {
@@ -72,6 +77,7 @@ impl Traffic {
             domains,
             shares,
             failure_percent,
+            protection: None,
         })
     }
 
@@ -97,7 +103,7 @@ impl Traffic {
             policy: Arc::clone(policy),
             source: Source::Mta,
             verdict,
-            protection: None,
+            protection: self.protection,
             sessions: 1,
         })
     }
@@ -188,8 +194,10 @@ fn month(days: u32, domains: u32) -> Outcome {
     let config = config(directory.path());
     let store = SledStore::open(&config)?;
     let (mut filled, mut sealed) = (Duration::ZERO, Duration::ZERO);
+    let tlsa = tlsa_policies(1_000)?;
     for day in 0..days {
         let mut totals = std::collections::BTreeMap::new();
+        let mut policies = std::collections::BTreeMap::new();
         for number in 0..domains {
             let domain: PolicyDomain = format!("recipient-{number}.example").parse()?;
             let mut octets = [0; 16];
@@ -202,6 +210,23 @@ fn month(days: u32, domains: u32) -> Outcome {
                 counted,
             };
             totals.insert(key(Counted::Successes), u64::from(number));
+            let tls = Counted::Protected(Protection::Tls);
+            totals.insert(key(tls), u64::from(number));
+            if number % 10 == 0 {
+                let policy = tlsa.get(number as usize / 10 % tlsa.len());
+                let named = policy.map(|policy| (policy.fingerprint(), policy.clone()));
+                totals.extend(named.iter().map(|(policy, _)| {
+                    let key = key(Counted::Successes);
+                    (
+                        TallyKey {
+                            policy: *policy,
+                            ..key
+                        },
+                        1,
+                    )
+                }));
+                policies.extend(named);
+            }
             if number % 20 == 0 {
                 totals.insert(key(Counted::Failures), 1);
                 let detail = Failure::of_policy(ResultType::CertificateExpired, "expired");
@@ -211,6 +236,7 @@ fn month(days: u32, domains: u32) -> Outcome {
         let begun = now();
         store.commit(&Batch {
             totals,
+            policies,
             ..Batch::default()
         })?;
         filled += begun.elapsed();
@@ -226,8 +252,24 @@ fn month(days: u32, domains: u32) -> Outcome {
         resident_megabytes(),
     ));
     drop(store);
+    look_back(&config)
+}
+
+/// The TLSA records of so many MX hosts; a tenth of the domains have their mail at one of them.
+fn tlsa_policies(hosts: u32) -> Outcome<Vec<AppliedPolicy>> {
+    let policy = |host| -> Outcome<AppliedPolicy> {
+        Ok(AppliedPolicy {
+            policy_type: PolicyType::Tlsa,
+            policy_string: vec![format!("3 1 1 {}", "AB".repeat(32))],
+            ..AppliedPolicy::no_policy_found(format!("mx{host}.example").parse()?)
+        })
+    };
+    (0..hosts).map(policy).collect()
+}
+
+fn look_back(config: &StoreConfig) -> Outcome {
     let begun = now();
-    let store = SledStore::open(&config)?;
+    let store = SledStore::open(config)?;
     let opened = begun.elapsed();
     let begun = now();
     let listed = store.domains(DAY)?;
@@ -238,13 +280,26 @@ fn month(days: u32, domains: u32) -> Outcome {
     }
     let read = begun.elapsed();
     let begun = now();
+    black_box(store.protected(DAY)?.len());
+    let protected = begun.elapsed();
+    let (begun, before) = (now(), resident_megabytes());
+    let hosts = store.tlsa_hosts(DAY)?;
+    say(&format!(
+        "  its {} MX hosts with TLSA records found in {} ms, resident {:+.1} MB",
+        hosts.hosts().count(),
+        begun.elapsed().as_millis(),
+        resident_megabytes() - before,
+    ));
+    let begun = now();
     store.forget(DAY)?;
     say(&format!(
-        "  opened in {} ms; a day: {} domains listed in {} ms, each read in {} ms, forgotten in {} ms",
+        "  opened in {} ms; a day: {} domains listed in {} ms, each read in {} ms, what protected \
+         them in {} ms, forgotten in {} ms",
         opened.as_millis(),
         listed.len(),
         list.as_millis(),
         read.as_millis(),
+        protected.as_millis(),
         begun.elapsed().as_millis(),
     ));
     Ok(())

@@ -1,8 +1,8 @@
 //! The sending side of mail transport security.
 //!
 //! Before a delivery Sealpost tells the MTA what TLS the recipient domain demands (MTA-STS,
-//! RFC 8461; DANE, RFC 7672, has its seat). It takes down how each TLS session went, and once a day
-//! it sends each recipient domain its report (RFC 8460). One sentence is the map:
+//! RFC 8461; DANE, RFC 7672). It takes down how each TLS session went, and once a day it sends each
+//! recipient domain its report (RFC 8460). One sentence is the map:
 //!
 //! `policy -> hook -> record -> store -> aggregate -> report -> deliver`
 //!

@@ -43,7 +43,7 @@ use sealpost::{
     deliver::{DeliveryKey, DeliveryState, Step},
     observe::Counters,
     policy::{AppliedPolicy, Destination, KeptPolicy, Mode, MxPattern, PolicyDomain, StsPolicy},
-    record::{Failure, SessionRecord, Source, Verdict, journal::Journal},
+    record::{Failure, SessionRecord, Source, Verdict, journal::Journal, protection::Protection},
     store::{Counted, Recorder, SledStore, Store, TallyKey},
 };
 use sealpost_plugin_api::ResultType;
@@ -318,7 +318,7 @@ fn check(store: &Path, random: u64, said: &Said, before: &Rows, figures: &mut Fi
     let sessions = |rows: &Rows| -> u64 {
         let counted = rows
             .iter()
-            .filter(|(key, _)| !matches!(key.counted, Counted::Detail(_)));
+            .filter(|(key, _)| matches!(key.counted, Counted::Successes | Counted::Failures));
         counted.map(|(_, total)| total).sum()
     };
     figures.acknowledged += said.acknowledged;
@@ -435,7 +435,7 @@ fn session(random: u64, number: u64) -> SessionRecord {
         domain: domain.clone(),
         source: Source::Mta,
         verdict,
-        protection: None,
+        protection: Some(Protection::ALL[usize::try_from(own >> 8).unwrap() % 5]),
         sessions: 1,
     }
 }
@@ -449,13 +449,14 @@ static RECIPIENTS: LazyLock<Vec<(PolicyDomain, Arc<AppliedPolicy>)>> = LazyLock:
 });
 
 fn rows_of(session: &SessionRecord) -> Vec<TallyKey> {
-    let counted = match &session.verdict {
+    let mut counted = match &session.verdict {
         Verdict::Success => vec![Counted::Successes],
         Verdict::Failure(details) => std::iter::once(Counted::Failures)
             .chain(details.iter().cloned().map(Counted::Detail))
             .collect(),
         Verdict::Note(detail) => vec![Counted::Detail(detail.clone())],
     };
+    counted.extend(session.protection.map(Counted::Protected));
     let policy = session.policy.fingerprint();
     counted
         .into_iter()

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     clock::UtcDay,
-    policy::{AppliedPolicy, Fingerprint, PolicyDomain},
+    policy::{AppliedPolicy, Fingerprint, PolicyDomain, PolicyType},
     record::Failure,
     store::{Counted, TallyKey},
 };
@@ -24,6 +24,9 @@ pub struct DomainDay {
     pub domain: PolicyDomain,
     /// The UTC day.
     pub day: UtcDay,
+    /// How many other recipient domains' sessions with it, as their MX host, are among these
+    /// ([`rows_of_host`]).
+    pub recipients: usize,
     /// One element for each exact policy, in the order of [`AppliedPolicy`]. Never empty.
     pub policies: Vec<PolicyTotals>,
 }
@@ -56,7 +59,8 @@ pub fn aggregate(
 ) -> Option<DomainDay> {
     let mut totals: BTreeMap<AppliedPolicy, Sums> = BTreeMap::new();
     for (key, count) in rows {
-        if count == 0 || key.day != day || key.domain != *domain {
+        let is_of_report = !matches!(key.counted, Counted::Protected(_));
+        if count == 0 || !is_of_report || key.day != day || key.domain != *domain {
             continue;
         }
         // OURS: a session whose policy is no longer known is still a session. It is reported under
@@ -84,8 +88,30 @@ pub fn aggregate(
     Some(DomainDay {
         domain: domain.clone(),
         day,
+        recipients: 0,
         policies,
     })
+}
+
+/// The rows, of a recipient domain, that tell of sessions held to the TLSA records of an MX host: as rows
+/// of that host, to be [`aggregate`]d with those of its other recipient domains and its own.
+// RFC 8460 s1.1: the policy domain of DANE is the TLSA base domain.
+pub fn rows_of_host(
+    host: &PolicyDomain,
+    rows: Vec<(TallyKey, u64)>,
+    policies: &BTreeMap<Fingerprint, AppliedPolicy>,
+) -> impl Iterator<Item = (TallyKey, u64)> {
+    let is_of_host = |key: &TallyKey| {
+        policies.get(&key.policy).is_some_and(|policy| {
+            policy.policy_type == PolicyType::Tlsa && policy.policy_domain == *host
+        })
+    };
+    rows.into_iter()
+        .filter(move |(key, _)| is_of_host(key))
+        .map(|(key, count)| {
+            let domain = host.clone();
+            (TallyKey { domain, ..key }, count)
+        })
 }
 
 /// The policies that rows name and the store does not have. Never so unless the store was damaged.
@@ -101,7 +127,8 @@ pub fn unknown_policies(
 }
 
 impl DomainDay {
-    /// Sessions of the day that satisfied the policy they were held to.
+    /// Sessions of the day that satisfied the policy they were held to; one that was held to two counts
+    /// under each (D7).
     #[must_use]
     pub fn successes(&self) -> u64 {
         self.policies
@@ -109,7 +136,7 @@ impl DomainDay {
             .fold(0, |sum, totals| totals.successes.saturating_add(sum))
     }
 
-    /// Sessions of the day that did not.
+    /// Sessions of the day that did not, likewise.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.policies
@@ -132,6 +159,8 @@ impl Sums {
             Counted::Failures => &mut self.failures,
             // RFC 8460 s4.4: details that are equal but for their count are one detail.
             Counted::Detail(failure) => self.details.entry(failure).or_default(),
+            // What protected a session is the operator's business and no part of a report.
+            Counted::Protected(_) => return,
         };
         *sum = sum.saturating_add(count);
     }

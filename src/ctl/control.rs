@@ -4,13 +4,22 @@ use super::{
     protocol::Refusal,
     wire::{
         CheckResult, Deliveries, Policies, PolicyView, Purged, Refreshed, ReportView, ReportsSent,
-        Sessions, Status,
+        Security, Sessions, Status,
     },
 };
 use crate::{
     clock::{BoxFuture, UtcDay},
     policy::PolicyDomain,
 };
+
+/// How far a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// What the DNS and the policy host say.
+    Dns,
+    /// Also what the mail hosts themselves show.
+    MailHosts,
+}
 
 /// An answer of the daemon, or why there is none.
 pub type Replied<T> = Result<T, Refusal>;
@@ -19,6 +28,9 @@ pub type Replied<T> = Result<T, Refusal>;
 pub trait Control: Send + Sync {
     /// How the daemon is.
     fn status(&self) -> BoxFuture<'_, Replied<Status>>;
+
+    /// What protected the sessions of a day (absent: today), or of the days since one.
+    fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>>;
 
     /// What was counted.
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>>;
@@ -37,7 +49,7 @@ pub trait Control: Send + Sync {
     fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>>;
 
     /// What would happen to mail to a domain now, and why; changes nothing.
-    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>>;
+    fn check(&self, domain: PolicyDomain, depth: Depth) -> BoxFuture<'_, Replied<CheckResult>>;
 
     /// How the reports of a day (absent: yesterday) stand, of one domain or of all.
     fn deliveries(
@@ -68,6 +80,17 @@ pub trait Control: Send + Sync {
         day: Option<UtcDay>,
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>>;
+}
+
+/// Whose protection is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecurityQuestion {
+    /// The UTC day; absent, and `since` too: today.
+    pub day: Option<UtcDay>,
+    /// The first day of a range that ends today; not with `day`.
+    pub since: Option<UtcDay>,
+    /// How many recipient domains are told of one by one; absent: all.
+    pub domains_max: Option<u64>,
 }
 
 /// Which sessions are asked for.

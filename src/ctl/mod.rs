@@ -24,6 +24,7 @@ mod demo;
 mod policy;
 mod report;
 mod screen;
+mod security;
 mod serve;
 mod sessions;
 mod setup;
@@ -56,7 +57,7 @@ enum Command {
     Serve(serve::Arguments),
     /// What would happen to mail to a domain now, and why
     Check(check::Arguments),
-    /// How the daemon is: alarms, today's sessions, counters
+    /// How the daemon is: alarms, today's sessions, counters; or what protected the mail
     Status(status::Arguments),
     /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),

@@ -35,6 +35,15 @@ pub struct RequestLine {
 pub enum Request {
     /// How the daemon is. [`Status`](super::wire::Status).
     Status,
+    /// What protected the sessions of a day, or of the days since one. [`Security`](super::wire::Security).
+    Security {
+        /// The UTC day; absent, and `since` too: today.
+        day: Option<String>,
+        /// The first UTC day of a range that ends today; not with `day`.
+        since: Option<String>,
+        /// How many recipient domains are told of one by one; absent: all.
+        domains_max: Option<u64>,
+    },
     /// What was counted. [`Sessions`](super::wire::Sessions).
     Sessions {
         /// The UTC day; absent: today.
@@ -66,6 +75,9 @@ pub enum Request {
     Check {
         /// The domain.
         domain: String,
+        /// Whether its MX hosts are to be looked at.
+        #[serde(default)]
+        probe: bool,
     },
     /// How the reports of a day stand. [`Deliveries`](super::wire::Deliveries).
     Deliveries {

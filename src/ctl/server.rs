@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, Replied, SessionsQuestion},
+    control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
@@ -171,6 +171,18 @@ impl Client {
         let control = &self.control;
         match request {
             Request::Status => reply!(control.status().await),
+            Request::Security {
+                day,
+                since,
+                domains_max,
+            } => reply!({
+                let question = SecurityQuestion {
+                    day: day_of(day)?,
+                    since: day_of(since)?,
+                    domains_max,
+                };
+                control.security(question).await
+            }),
             Request::Sessions {
                 day,
                 domain,
@@ -187,7 +199,13 @@ impl Client {
             Request::Policy { domain } => reply!(control.policy(domain_of(&domain)?).await),
             Request::Refresh { domain } => reply!(control.refresh(domain_of(&domain)?).await),
             Request::Purge { domain } => reply!(control.purge(domain_of(&domain)?).await),
-            Request::Check { domain } => reply!(control.check(domain_of(&domain)?).await),
+            Request::Check { domain, probe } => {
+                let depth = match probe {
+                    true => Depth::MailHosts,
+                    false => Depth::Dns,
+                };
+                reply!(control.check(domain_of(&domain)?, depth).await)
+            }
             Request::Deliveries { day, domain } => reply!({
                 let domain = optional_domain(domain)?;
                 control.deliveries(day_of(day)?, domain).await

@@ -1,4 +1,4 @@
-//! `sealpost status`: how is the daemon?
+//! `sealpost status`: how is the daemon? `--security`: what protected the mail?
 
 use std::fmt::Write as _;
 
@@ -10,20 +10,58 @@ use super::{
     exit_when,
     protocol::Request,
     screen::{Table, counted, shown},
-    wire::{OverrideView, Status, StoreState},
+    security,
+    wire::{OverrideView, Security, Status, StoreState},
 };
+use crate::clock::UtcDay;
 
 /// How the daemon is: alarms, today's sessions, the store, overrides and every counter.
 ///
 /// Ends with 1 while there is an alarm, so that a monitor can run it.
+///
+/// With --security: what protected the sessions of a UTC day, in all and by recipient domain, the one
+/// with the most sessions first. DANE: the certificate matched a secure TLSA record. MTA-STS: the host
+/// and its certificate satisfied the policy, enforced or tested. TLS: encrypted, with a certificate that
+/// no policy vouches for. CLEAR: not encrypted. REFUSED: a policy kept the mail from going there. Each
+/// session is in one of them. Ends with 0 whatever it shows, also where there are no sessions.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sealpost status\n  sealpost status --json | jq .alarms")]
+#[command(
+    after_help = "Examples:\n  sealpost status\n  sealpost status --json | jq .alarms\n  sealpost \
+                        status --security --day 2026-11-24\n  sealpost status --security --since \
+                        2026-11-01 --all --json"
+)]
 pub(super) struct Arguments {
+    /// Show what protected the sessions instead
+    #[arg(long)]
+    security: bool,
+    /// With --security: the UTC day, as 2026-11-24 [default: today so far]
+    #[arg(long, value_name = "DAY", requires = "security")]
+    day: Option<UtcDay>,
+    /// With --security: this UTC day and every later one, today so far included
+    #[arg(
+        long,
+        value_name = "DAY",
+        requires = "security",
+        conflicts_with = "day"
+    )]
+    since: Option<UtcDay>,
+    /// With --security: every recipient domain, not only the 20 with the most sessions
+    #[arg(long, requires = "security")]
+    all: bool,
     #[command(flatten)]
     format: Format,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, Failure> {
+    if arguments.security {
+        let security: Security = context.ask(Request::Security {
+            day: arguments.day.map(|day| day.to_string()),
+            since: arguments.since.map(|day| day.to_string()),
+            domains_max: (!arguments.all).then_some(security::DOMAINS_SHOWN),
+        })?;
+        context.show(arguments.format, &security, security::as_text)?;
+        return Ok(Exit::Ok);
+    }
     let status: Status = context.ask(Request::Status)?;
     context.show(arguments.format, &status, as_text)?;
     Ok(exit_when(status.alarms.is_empty()))

@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod security;
+
+pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
+
 pub use super::words::{DeliveryStateView, Finding, RefreshOutcome, SendOutcome, StoreState};
 
 macro_rules! wire {
@@ -342,6 +346,8 @@ wire! {
         pub document: DocumentFinding,
         /// The policy that the daemon keeps.
         pub kept: Option<PolicyView>,
+        /// Whether there is DANE, and who validates what it goes by.
+        pub dane: DaneState,
         /// The MX hosts.
         pub mx: MxFinding,
         /// What Postfix and sendmail would be told on the socketmap, for each map name.
@@ -408,6 +414,66 @@ wire! {
         pub audit: bool,
         /// Why.
         pub reason: String,
+        /// Which policy decides on it: `dane`, `sts` or `none`.
+        pub decided_by: String,
+        /// What signed DNS says of it; absent for what is no host name.
+        pub dane: Option<HostDaneView>,
+        /// What a look at it saw, where one was asked for.
+        pub live: Option<LiveView>,
+    }
+
+    /// Whether there is DANE here.
+    struct DaneState {
+        /// Who validates DNSSEC: `resolver`, `own`, or `nobody`, and then there is no DANE.
+        pub validation: String,
+        /// Why nobody does.
+        pub reason: Option<String>,
+        /// What the MX records of the domain are: `secure`, `insecure`, `failed`, or `not-known`.
+        pub mx_records: String,
+        /// Why that is so, where it needs words.
+        pub mx_reason: Option<String>,
+        /// From when on the DNS is asked again.
+        pub until: Option<String>,
+    }
+
+    /// What signed DNS says of one MX host.
+    struct HostDaneView {
+        /// `records`, `nothing` or `unreachable`.
+        pub finding: String,
+        /// The chain of trust in words.
+        pub reason: String,
+        /// The TLSA base domain.
+        pub base_domain: Option<String>,
+        /// The names of which a certificate below a record of usage 2 must carry one.
+        pub reference_names: Vec<String>,
+        /// Its TLSA records, sorted.
+        pub records: Vec<TlsaView>,
+    }
+
+    /// One TLSA record.
+    struct TlsaView {
+        /// As a report has it: `3 1 1 8C75...`.
+        pub record: String,
+        /// `usable`, `passed-over` or `unusable`.
+        pub usability: String,
+        /// Why it is not used.
+        pub reason: Option<String>,
+    }
+
+    /// What a look at an MX host saw.
+    struct LiveView {
+        /// The address that answered.
+        pub address: Option<String>,
+        /// How far TLS went, in words.
+        pub tls: String,
+        /// Whether the certificate matches a TLSA record; absent where there is none that can be used, or no
+        /// certificate was seen.
+        pub dane_matches: Option<bool>,
+        /// Which record it matches, or why none.
+        pub dane: Option<String>,
+        /// What an MTA-STS policy would say of the session, whether or not there is one: empty when all is
+        /// well, else result types and reason codes.
+        pub sts: Vec<String>,
     }
 
     /// What would be told on the socketmap.

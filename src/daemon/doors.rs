@@ -11,7 +11,7 @@ use crate::{
     ctl,
     doors::{
         datagram::DatagramDoor, plugin_socket::PluginSocket, postfix_log::PostfixLog,
-        postfix_log_told::Checks, socketmap::Socketmap,
+        postfix_log_told::Checks, socketmap::Socketmap, socketmap_reply::Resolvers,
     },
     net::{
         activation::Activated,
@@ -67,12 +67,14 @@ impl Doors {
         self,
         parts: &Parts,
         operator: &Arc<Operator>,
+        resolvers: &Arc<Resolvers>,
         stopping: &watch::Receiver<bool>,
     ) -> JoinSet<()> {
         let mut doors = JoinSet::new();
         let hook = || Arc::clone(&parts.engine) as _;
         doors.spawn(self.plugin_socket.serve(hook(), stopping.clone()));
-        doors.spawn(self.socketmap.serve(hook(), stopping.clone()));
+        let socketmap = self.socketmap.with_resolvers(Arc::clone(resolvers));
+        doors.spawn(socketmap.serve(hook(), stopping.clone()));
         if let Some(door) = self.datagram_door {
             doors.spawn(door.serve(hook(), stopping.clone()));
         }

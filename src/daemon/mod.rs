@@ -18,14 +18,13 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{Config, Loaded, load::load},
+    config::{Config, InsecureMx, Loaded, load::load},
     doors::{
         datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
     },
     net::{
         activation::{Activated, ActivationError},
         unix_socket::SocketError,
-        validation::Validation,
     },
     observe::log::LogControl,
 };
@@ -35,10 +34,12 @@ mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
+mod resolvers;
 
 use doors::Doors;
 use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
+use resolvers::PostfixResolvers;
 
 /// How long a start waits to know who validates DNSSEC.
 const VALIDATION_TIME_MAX: Duration = Duration::from_secs(10);
@@ -94,17 +95,14 @@ pub async fn run(
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
 
     // Before the first question: a domain with DANE must not be answered as one without.
-    let look = parts.validation.look();
-    if timeout(VALIDATION_TIME_MAX, look).await.is_err() {
-        tracing::warn!("DNSSEC: nobody answers yet; DANE is off until somebody does");
-    }
-    let mut doors = doors.serve(&parts, &operator, &stopping);
+    let resolvers = first_look(&loaded.config, &parts).await;
+    let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
-    workers.spawn(keep_looking(
-        Arc::clone(&parts.validation),
-        stopping.clone(),
-    ));
+    let validation = Arc::clone(&parts.validation);
+    let validating = async move { validation.keep_looking().await };
+    workers.spawn(until(stopping.clone(), validating));
+    workers.spawn(until(stopping.clone(), resolvers.keep_looking()));
     workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
@@ -184,13 +182,20 @@ fn reload(started: &Loaded, parts: &Parts, operator: &Operator, log: &LogControl
 }
 
 /// The sections that differ and are read at the start only. Of `policy` the engine takes up
-/// `when_unknown`, of `log` the level.
+/// `when_unknown`, of `dane` what is wanted of records, of `log` the level.
 fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let mut policy = old.policy.clone();
     policy.when_unknown = new.policy.when_unknown;
+    let mut dane = old.dane.clone();
+    dane.audit = new.dane.audit;
+    // Where records below MX records that are not signed were nothing, nobody looks for them.
+    if old.dane.insecure_mx != InsecureMx::May {
+        dane.insecure_mx = new.dane.insecure_mx;
+    }
     [
         ("sender", old.sender == new.sender),
         ("dns", old.dns == new.dns),
+        ("dane", dane == new.dane),
         ("policy", policy == new.policy),
         ("store", old.store == new.store),
         ("report", old.report == new.report),
@@ -214,9 +219,23 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ended = stopping.wait_for(|stop| *stop).await.is_ok();
 }
 
-async fn keep_looking(validation: Arc<Validation>, stopping: watch::Receiver<bool>) {
+/// Finds out who validates DNSSEC, and what the resolvers do that Postfix asks.
+async fn first_look(config: &Config, parts: &Parts) -> PostfixResolvers {
+    let mut resolvers = PostfixResolvers::new(config, Arc::clone(&parts.clock));
+    let (looked, ()) = tokio::join!(
+        timeout(VALIDATION_TIME_MAX, parts.validation.look()),
+        resolvers.first_look(VALIDATION_TIME_MAX),
+    );
+    if looked.is_err() {
+        tracing::warn!("DNSSEC: nobody answers yet; DANE is off until somebody does");
+    }
+    resolvers
+}
+
+/// Works until the daemon stops.
+async fn until(stopping: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
-        () = validation.keep_looking() => {}
+        () = work => {}
         () = stopped(stopping) => {}
     }
 }
@@ -276,5 +295,35 @@ fn tell_systemd_of_reload() {
 fn tell_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_of_dane_is_taken_up_while_running_and_how_it_is_had_is_not() {
+        let dane = |insecure_mx, audit, seconds_max| {
+            let mut config = Config::default();
+            config.dane.insecure_mx = insecure_mx;
+            config.dane.audit = audit;
+            config.dane.seconds_max = seconds_max;
+            config
+        };
+        let old = dane(InsecureMx::Dane, false, 600);
+        for (new, expected) in [
+            (dane(InsecureMx::Dane, true, 600), vec![]),
+            (dane(InsecureMx::May, false, 600), vec![]),
+            (dane(InsecureMx::Dane, false, 60), vec!["dane"]),
+        ] {
+            assert_eq!(needing_restart(&old, &new), expected);
+        }
+        // Nobody has looked for records there so far.
+        let old = dane(InsecureMx::May, false, 600);
+        assert_eq!(
+            needing_restart(&old, &dane(InsecureMx::Dane, false, 600)),
+            ["dane"]
+        );
     }
 }

@@ -28,7 +28,7 @@ use crate::{
         policy_host::HttpsPolicyHost,
         smtp::{
             BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport,
-            probe::{ProberSettings, SmtpProber},
+            probe::{Prober, ProberSettings, SmtpProber},
         },
         trust::{self, TrustError},
         validation::{Validation, ValidationError},
@@ -106,6 +106,10 @@ pub struct Parts {
     pub reports: Arc<StoredReports>,
     /// What looks names up.
     pub dns: Arc<dyn Dns>,
+    /// What connects to mail hosts to look at them.
+    pub prober: Arc<dyn Prober>,
+    /// Who is trusted to vouch for their certificates.
+    pub roots: Arc<RootCertStore>,
     /// Who validates what DANE goes by.
     pub validation: Arc<Validation>,
     /// What DANE says of mail hosts.
@@ -129,14 +133,12 @@ impl Parts {
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
         let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
-        let policy_host: Arc<dyn PolicyHost> = Arc::new(HttpsPolicyHost::new(
-            Arc::clone(&dns),
-            Arc::clone(&clock),
-            &config.policy,
-        )?);
+        let policy_host = HttpsPolicyHost::new(dns.clone(), clock.clone(), &config.policy)?;
+        let policy_host: Arc<dyn PolicyHost> = Arc::new(policy_host);
         let transport = transport(config, &dns)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
-        let scout = Arc::new(scout(config, &dns, &roots, &clock, &counters)?);
+        let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
+        let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
@@ -165,7 +167,7 @@ impl Parts {
             engine_settings(loaded),
         );
         let looks = Looks::new(Arc::clone(&scout) as _, &config.probe, silence(config));
-        let engine = engine.with_looks(looks).with_roots(roots);
+        let engine = engine.with_looks(looks).with_roots(Arc::clone(&roots));
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
         let reports = Arc::new(StoredReports::new(Arc::clone(&store.store), publisher));
         let courier = Courier::new(
@@ -189,6 +191,8 @@ impl Parts {
             courier,
             reports,
             dns,
+            prober,
+            roots,
             validation,
             dane,
             policy_host,
@@ -272,7 +276,7 @@ const fn private_addresses(config: &Config) -> PrivateAddresses {
 
 /// How this configuration has mail hosts looked at.
 #[must_use]
-pub fn prober_settings(config: &Config) -> ProberSettings {
+fn prober_settings(config: &Config) -> ProberSettings {
     ProberSettings {
         port: config.probe.smtp_port,
         host_name: host_name(config),
@@ -281,25 +285,37 @@ pub fn prober_settings(config: &Config) -> ProberSettings {
     }
 }
 
+/// What looks at mail hosts as `[probe]` says.
+///
+/// # Errors
+/// When the TLS library refuses its settings.
+pub fn prober(config: &Config, dns: &Arc<dyn Dns>) -> Result<SmtpProber, TrustError> {
+    SmtpProber::new(Arc::clone(dns), prober_settings(config))
+}
+
 fn scout(
     config: &Config,
     dns: &Arc<dyn Dns>,
+    prober: &Arc<dyn Prober>,
     roots: &Arc<RootCertStore>,
     clock: &Arc<dyn Clock>,
     counters: &Arc<Counters>,
-) -> Result<Scout, TrustError> {
-    let prober = SmtpProber::new(Arc::clone(dns), prober_settings(config))?;
-    Ok(Scout::new(ScoutParts {
+) -> Scout {
+    Scout::new(ScoutParts {
         dns: Arc::clone(dns),
-        prober: Arc::new(prober),
+        prober: Arc::clone(prober),
         roots: Arc::clone(roots),
         clock: Arc::clone(clock),
         counters: Arc::clone(counters),
         config: config.probe.clone(),
-    }))
+    })
 }
 
-fn dane(
+/// Who validates DNSSEC, and what DANE says of mail hosts by it.
+///
+/// # Errors
+/// When nobody could ever validate, and the operator must act.
+pub fn dane(
     config: &Config,
     clock: &Arc<dyn Clock>,
     counters: &Arc<Counters>,

@@ -9,9 +9,9 @@ use crate::{
     deliver::sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
     engine::keeper::Keeper,
     net::dns::DnsError,
-    policy::{PolicyDomain, RuaDiscovery, RuaRecord},
+    policy::{AppliedPolicy, Fingerprint, PolicyDomain, RuaDiscovery, RuaRecord},
     report::{DkimKey, MailError, Report, Submitter, owed},
-    store::{Store, StoreError},
+    store::{Store, StoreError, TallyKey},
 };
 
 /// Who the reports are from.
@@ -51,9 +51,54 @@ impl StoredReports {
     /// # Errors
     /// When the store cannot be read.
     pub fn day(&self, day: UtcDay, domain: &PolicyDomain) -> Result<Option<DomainDay>, StoreError> {
-        let rows = self.store.tallies(day, domain)?;
+        self.day_with(day, domain, &[])
+    }
+
+    /// The same with what `recipients` had with the domain as their MX host, under its TLSA records.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn day_with(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+        recipients: &[PolicyDomain],
+    ) -> Result<Option<DomainDay>, StoreError> {
+        let mut rows = self.store.tallies(day, domain)?;
         let mut policies = BTreeMap::new();
-        for (key, _) in &rows {
+        self.add_policies(&rows, &mut policies)?;
+        for lost in aggregate::unknown_policies(&rows, &policies) {
+            tracing::error!(%domain, %day, policy = %lost, "the store has lost a policy; its sessions are reported under none");
+        }
+        let mut with_sessions = 0;
+        // Equal rows of many domains become one, so that what is held does not grow with them.
+        let mut of_host: BTreeMap<TallyKey, u64> = BTreeMap::new();
+        for recipient in recipients.iter().filter(|recipient| *recipient != domain) {
+            let theirs = self.store.tallies(day, recipient)?;
+            self.add_policies(&theirs, &mut policies)?;
+            let mut had_sessions = false;
+            for (key, count) in aggregate::rows_of_host(domain, theirs, &policies) {
+                let sum = of_host.entry(key).or_default();
+                *sum = sum.saturating_add(count);
+                had_sessions = true;
+            }
+            with_sessions += usize::from(had_sessions);
+        }
+        rows.extend(of_host);
+        let aggregated = aggregate::aggregate(day, domain, rows, &policies);
+        Ok(aggregated.map(|aggregated| DomainDay {
+            recipients: with_sessions,
+            ..aggregated
+        }))
+    }
+
+    /// Looks up the policies that rows name.
+    fn add_policies(
+        &self,
+        rows: &[(TallyKey, u64)],
+        policies: &mut BTreeMap<Fingerprint, AppliedPolicy>,
+    ) -> Result<(), StoreError> {
+        for (key, _) in rows {
             if policies.contains_key(&key.policy) {
                 continue;
             }
@@ -61,10 +106,7 @@ impl StoredReports {
                 policies.insert(key.policy, policy);
             }
         }
-        for lost in aggregate::unknown_policies(&rows, &policies) {
-            tracing::error!(%domain, %day, policy = %lost, "the store has lost a policy; its sessions are reported under none");
-        }
-        Ok(aggregate::aggregate(day, domain, rows, &policies))
+        Ok(())
     }
 
     /// The report of a domain's day, whether or not it is owed; `None` where we cannot say who we
@@ -89,8 +131,9 @@ impl ReportSource for StoredReports {
         &self,
         domain: &PolicyDomain,
         day: UtcDay,
+        recipients: &[PolicyDomain],
     ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError> {
-        let Some(day) = self.day(day, domain)? else {
+        let Some(day) = self.day_with(day, domain, recipients)? else {
             return Ok(None);
         };
         if self.not_owed(&day).is_some() {
@@ -103,6 +146,11 @@ impl ReportSource for StoredReports {
             report,
             publisher: Arc::clone(&self.publisher),
         })))
+    }
+
+    fn is_owed(&self, domain: &PolicyDomain, day: UtcDay) -> Result<bool, ComposeError> {
+        let day = self.day(day, domain)?;
+        Ok(day.is_some_and(|day| self.not_owed(&day).is_none()))
     }
 }
 

@@ -100,6 +100,7 @@ impl Courier {
         if !Schedule::is_current(day, now) {
             // Most domains ask for no reports, and each has its note: they are not held for long.
             self.notes.forget(day);
+            self.hosts.forget(day);
         }
         if self.settings.schedule.opens_at(day) <= now && calendar.opened.insert(day) {
             self.open_or_undo(day, calendar, agenda, now).await?;
@@ -149,7 +150,10 @@ impl Courier {
         if !Schedule::is_current(day, now) {
             return Ok(());
         }
-        for domain in self.domains(day).await? {
+        self.hosts.look(&self.store, day).await?;
+        let hosts = self.hosts.of(&self.store, day).await?;
+        // An MX host's turn is its own, whether or not it has rows of its own.
+        for domain in self.names(day, &hosts).await?.into_keys() {
             let at = self.settings.schedule.due_at(day, &domain);
             let errand = Errand { day, domain };
             if self.ledger.states(&errand).is_empty() && self.notes.of(&errand).is_none() {
@@ -162,6 +166,7 @@ impl Courier {
     async fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
         on_disk(&self.store, move |store| store.forget(day)).await?;
         self.ledger.forget(day);
+        self.hosts.forget(day);
         self.notes.forget(day);
         tracing::info!(%day, "the day is forgotten");
         Ok(())

@@ -17,11 +17,12 @@ use super::{
     agenda::{Agenda, Errand},
     calendar::{self, Calendar},
     errand::Left,
-    ledger::{Ledger, on_disk},
-    listing::{Listed, Note, Notes},
+    ledger::Ledger,
+    listing::{Listed, Note, Notes, Part},
     outbox::Urge,
     retry::Retry,
     schedule::Schedule,
+    shares::Hosts,
     sources::{ReportSource, RuaSource},
     under_way::{Admission, UnderWay},
 };
@@ -117,6 +118,7 @@ pub struct Courier {
     pub(super) settings: Settings,
     pub(super) ledger: Ledger,
     pub(super) notes: Notes,
+    pub(super) hosts: Hosts,
     pub(super) under_way: Arc<UnderWay>,
     /// Errands begun on demand that are to be run again: the daily loop goes on with them.
     handed_over: Mutex<BTreeMap<Errand, Timestamp>>,
@@ -137,6 +139,7 @@ impl Courier {
             under_way: UnderWay::new(settings.concurrent_max),
             settings,
             notes: Notes::default(),
+            hosts: Hosts::default(),
             handed_over: Mutex::default(),
         })
     }
@@ -194,22 +197,28 @@ impl Courier {
             return Err(SendDayError::NotOver(day));
         }
         self.ledger.load(day).await?;
-        let mut domains = self.domains(day).await?;
+        let hosts = self.hosts.of(&self.store, day).await?;
+        let mut names = self.names(day, &hosts).await?;
         if let Some(only) = only {
-            domains.retain(|domain| domain == only);
-            if domains.is_empty() {
+            names.retain(|domain, _| domain == only);
+            if names.is_empty() {
                 let domain = only.clone();
                 return Err(SendDayError::Nothing { domain, day });
             }
         }
-        let mut round = Round::new(self, Urge::Now);
-        let now = self.clock.now();
-        for domain in domains {
-            round.agenda.put(now, Errand { day, domain });
-        }
-        // A task of its own: a caller who hangs up must not cut an attempt in two.
-        if let Err(trouble) = tokio::spawn(round.finish()).await {
-            tracing::error!(%day, %trouble, "sending on demand broke off");
+        // MX hosts last: what they are told hangs on where the recipient domains' reports went.
+        let is_host = |domain: &PolicyDomain| !hosts.recipients(domain).is_empty();
+        let (last, first): (Vec<_>, Vec<_>) = names.into_keys().partition(is_host);
+        for domains in [first, last] {
+            let mut round = Round::new(self, Urge::Now);
+            let now = self.clock.now();
+            for domain in domains {
+                round.agenda.put(now, Errand { day, domain });
+            }
+            // A task of its own: a caller who hangs up must not cut an attempt in two.
+            if let Err(trouble) = tokio::spawn(round.finish()).await {
+                tracing::error!(%day, %trouble, "sending on demand broke off");
+            }
         }
         let mut listed = self.list(day).await?;
         listed.retain(|listed| only.is_none_or(|only| listed.domain == *only));
@@ -222,24 +231,18 @@ impl Courier {
     /// When the store cannot be read.
     pub async fn list(&self, day: UtcDay) -> Result<Vec<Listed>, StoreError> {
         self.ledger.load(day).await?;
-        let mut domains: BTreeSet<PolicyDomain> =
-            on_disk(&self.store, move |store| store.domains(day))
-                .await?
-                .into_iter()
-                .collect();
-        domains.extend(
-            self.ledger
-                .of_day(day)
-                .into_iter()
-                .map(|(domain, _)| domain),
-        );
-        Ok(domains
+        let hosts = self.hosts.of(&self.store, day).await?;
+        let mut names = self.names_held(day, &hosts).await?;
+        for (domain, _) in self.ledger.of_day(day) {
+            names.entry(domain).or_insert(Part::Recipient);
+        }
+        Ok(names
             .into_iter()
-            .map(|domain| self.listed(Errand { day, domain }))
+            .map(|(domain, part)| self.listed(Errand { day, domain }, part))
             .collect())
     }
 
-    fn listed(&self, errand: Errand) -> Listed {
+    fn listed(&self, errand: Errand, part: Part) -> Listed {
         let never = self.settings.reporting == Reporting::Off
             || self.settings.never.contains(&errand.domain);
         Listed {
@@ -251,6 +254,7 @@ impl Courier {
                 self.notes.of(&errand)
             },
             domain: errand.domain,
+            part,
         }
     }
 

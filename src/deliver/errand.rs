@@ -7,7 +7,7 @@ use super::{
     agenda::Errand,
     courier::Courier,
     ledger::on_disk,
-    listing::Note,
+    listing::{Note, Part},
     outbox::{self, Action, Urge},
     schedule::Schedule,
     sources::{ComposeError, FinishedReport},
@@ -19,7 +19,7 @@ use crate::{
         smtp::{Accepted, Envelope, SendError},
     },
     policy::{Destination, PolicyDomain, RuaRecord},
-    store::StoreError,
+    store::{StoreError, TlsaHosts},
 };
 
 /// What is left of an errand that was run.
@@ -90,29 +90,30 @@ impl Courier {
         if comparison.added.is_empty() && !any_due {
             return Ok(self.left(errand, &BTreeMap::new()));
         }
-        let Some(report) = self.compose(errand).await? else {
-            for (destination, state) in states.iter().filter(|(_, state)| acts(state)) {
+        let due = states.iter().filter(|(to, state)| named(to) && acts(state));
+        let wanted = comparison.added.iter().chain(due.map(|(to, _)| to));
+        let reports = self.compose(errand, record.as_ref(), wanted.cloned().collect());
+        let reports = reports.await?;
+        for (destination, state) in states.iter().filter(|(to, _)| named(to)) {
+            if !outbox::is_finished(state) && acts(state) && !reports.contains_key(destination) {
                 let reason = "nothing is to be reported any more";
                 self.give_up(errand, destination, state, reason).await?;
             }
-            self.notes.set(errand, Note::NothingToReport);
-            return Ok(self.left(errand, &BTreeMap::new()));
-        };
-        self.plan(errand, comparison.added, &*report).await?;
+        }
+        self.plan(errand, &comparison.added, &reports).await?;
         let mut parked = BTreeMap::new();
         for (destination, state) in self.ledger.states(errand) {
             let Destination::Mail(mailbox) = &destination else {
                 continue;
             };
-            if !named(&destination) || !acts(&state) {
-                continue;
-            }
+            let report = reports.get(&destination).filter(|_| acts(&state));
+            let Some(report) = report else { continue };
             let host = mailbox.rsplit('@').next().unwrap_or(mailbox);
             let Some(place) = self.under_way.take_host(host) else {
                 parked.insert(destination.clone(), host.to_owned());
                 continue;
             };
-            self.attempt(errand, mailbox, &state, &report).await?;
+            self.attempt(errand, mailbox, &state, report).await?;
             drop(place);
         }
         Ok(self.left(errand, &parked))
@@ -211,10 +212,52 @@ impl Courier {
         }
     }
 
-    async fn compose(&self, errand: &Errand) -> Result<Option<Arc<dyn FinishedReport>>, Stop> {
+    /// The report to each destination that there is something to report to.
+    // Only an MX host's may differ: no destination is told twice what recipient domains' own reports say.
+    async fn compose(
+        &self,
+        errand: &Errand,
+        record: Option<&RuaRecord>,
+        wanted: Vec<Destination>,
+    ) -> Result<BTreeMap<Destination, Arc<dyn FinishedReport>>, Stop> {
+        let shares = self.shares(errand.day, &errand.domain, record).await?;
+        let mut made: BTreeMap<Vec<PolicyDomain>, Option<Arc<dyn FinishedReport>>> =
+            BTreeMap::new();
+        let mut reports = BTreeMap::new();
+        for destination in wanted {
+            let share = shares.of(&destination);
+            let report = match made.get(&share) {
+                Some(report) => report.clone(),
+                None => {
+                    let report = self.compose_with(errand, share.clone()).await?;
+                    made.entry(share).or_insert(report).clone()
+                }
+            };
+            reports.extend(report.map(|report| (destination, report)));
+        }
+        if reports.is_empty() {
+            let told_all = !shares.recipients.is_empty() && made.keys().all(Vec::is_empty);
+            self.notes.set(
+                errand,
+                if told_all {
+                    Note::ToldAlready
+                } else {
+                    Note::NothingToReport
+                },
+            );
+        }
+        Ok(reports)
+    }
+
+    async fn compose_with(
+        &self,
+        errand: &Errand,
+        recipients: Vec<PolicyDomain>,
+    ) -> Result<Option<Arc<dyn FinishedReport>>, ComposeError> {
         let (reports, errand) = (Arc::clone(&self.reports), errand.clone());
-        let composing =
-            tokio::task::spawn_blocking(move || reports.compose(&errand.domain, errand.day));
+        let composing = tokio::task::spawn_blocking(move || {
+            reports.compose(&errand.domain, errand.day, &recipients)
+        });
         let report = composing
             .await
             .map_err(|trouble| ComposeError::Report(trouble.to_string()))??;
@@ -227,15 +270,14 @@ impl Courier {
     async fn plan(
         &self,
         errand: &Errand,
-        added: Vec<Destination>,
-        report: &dyn FinishedReport,
+        added: &[Destination],
+        reports: &BTreeMap<Destination, Arc<dyn FinishedReport>>,
     ) -> Result<(), Stop> {
         let now = self.clock.now();
-        for destination in added {
+        let to_report = added.iter().filter_map(|to| reports.get_key_value(to));
+        for (destination, report) in to_report {
             let state = outbox::planned(report.report_id().to_owned(), now);
-            self.ledger
-                .write(&key(errand, &destination), &state)
-                .await?;
+            self.ledger.write(&key(errand, destination), &state).await?;
         }
         Ok(())
     }
@@ -337,11 +379,28 @@ impl Courier {
         }
     }
 
-    /// The domains that have anything on a day, less those that get no report.
-    pub(super) async fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
-        let mut domains = on_disk(&self.store, move |store| store.domains(day)).await?;
-        domains.retain(|domain| !self.settings.never.contains(domain));
-        Ok(domains)
+    /// The names that have anything on a day as recipient domains or MX hosts.
+    pub(super) async fn names_held(
+        &self,
+        day: UtcDay,
+        hosts: &TlsaHosts,
+    ) -> Result<BTreeMap<PolicyDomain, Part>, StoreError> {
+        let domains = on_disk(&self.store, move |store| store.domains(day)).await?;
+        let hosts = hosts.hosts().map(|host| (host.clone(), Part::MxHost));
+        let mut names: BTreeMap<_, _> = hosts.collect();
+        names.extend(domains.into_iter().map(|domain| (domain, Part::Recipient)));
+        Ok(names)
+    }
+
+    /// The same, less those that get no report.
+    pub(super) async fn names(
+        &self,
+        day: UtcDay,
+        hosts: &TlsaHosts,
+    ) -> Result<BTreeMap<PolicyDomain, Part>, StoreError> {
+        let mut names = self.names_held(day, hosts).await?;
+        names.retain(|domain, _| !self.settings.never.contains(domain));
+        Ok(names)
     }
 }
 

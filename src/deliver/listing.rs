@@ -17,6 +17,8 @@ use crate::{
 pub struct Listed {
     /// The domain.
     pub domain: PolicyDomain,
+    /// What makes it one of the day.
+    pub part: Part,
     /// When its turn is, or was.
     pub due_at: Timestamp,
     /// The deliveries begun so far, by destination.
@@ -24,6 +26,23 @@ pub struct Listed {
     /// Why there is no delivery, or not to every destination, where that is known. It is known
     /// since the domain's turn or the daemon's start, whichever was later, while the day is current.
     pub note: Option<Note>,
+}
+
+/// What a name has to do with a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Mail went to it as a recipient domain.
+    Recipient,
+    /// Mail of others went to it as an MX host with TLSA records, and none as a recipient domain.
+    MxHost,
+}
+
+impl Listed {
+    /// Is it an MX host that wants no report? Most are, and nobody needs to know.
+    #[must_use]
+    pub fn is_indifferent(&self) -> bool {
+        self.part == Part::MxHost && self.note == Some(Note::NoRecord)
+    }
 }
 
 /// Why a report, or a part of the deliveries, is not under way.
@@ -38,6 +57,8 @@ pub enum Note {
     LeftOut(Vec<Destination>),
     /// Nothing is to be reported, as when every session went well and only failures are reported.
     NothingToReport,
+    /// It is an MX host, and the recipient domains' own reports tell every destination all of it.
+    ToldAlready,
     /// Something of ours or the resolver's stands in the way.
     HeldUp {
         /// What.
@@ -63,6 +84,8 @@ impl fmt::Display for Note {
                     .try_for_each(|destination| write!(formatter, " {destination}"))
             }
             Self::NothingToReport => formatter.write_str("nothing to report"),
+            Self::ToldAlready => formatter
+                .write_str("the recipient domains' own reports tell the same to the same address"),
             Self::HeldUp {
                 reason, again_at, ..
             } => write!(formatter, "tried again at {again_at}: {reason}"),

@@ -13,6 +13,7 @@ pub mod listing;
 pub mod outbox;
 pub mod retry;
 pub mod schedule;
+pub mod shares;
 pub mod sources;
 mod under_way;
 
@@ -43,6 +44,14 @@ pub struct DeliveryState {
     pub first_attempt_at: Option<Timestamp>,
     /// Where it is on its way.
     pub step: Step,
+}
+
+impl DeliveryState {
+    /// Will no further attempt be made, although it did not arrive?
+    #[must_use]
+    pub const fn is_given_up(&self) -> bool {
+        matches!(self.step, Step::GivenUp { .. })
+    }
 }
 
 /// Where a delivery is on its way.

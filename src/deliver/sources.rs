@@ -20,7 +20,8 @@ pub trait RuaSource: Send + Sync {
 
 /// Reports, made from what the store holds.
 pub trait ReportSource: Send + Sync {
-    /// The report of one domain for one day; `None` where nothing is to be reported. The same rows
+    /// The report of one domain for one day; `None` where nothing is to be reported. What `recipients`
+    /// had with the domain as their MX host, under its TLSA records, is a part of it. The same rows
     /// give the same report, and its id follows from the domain, the day and our own name alone: a
     /// retry, a restart or a late row does not change it. May block on the disk.
     ///
@@ -30,7 +31,14 @@ pub trait ReportSource: Send + Sync {
         &self,
         domain: &PolicyDomain,
         day: UtcDay,
+        recipients: &[PolicyDomain],
     ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError>;
+
+    /// Whether there is a report of the domain's own sessions.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn is_owed(&self, domain: &PolicyDomain, day: UtcDay) -> Result<bool, ComposeError>;
 }
 
 /// One report, finished but for the mail around it.

@@ -5,6 +5,7 @@
 //! that name the field and a counter, lets no client's trouble reach another's, and at shutdown
 //! answers what it has received before it closes.
 
+pub mod dane_verifier;
 pub mod datagram;
 pub mod in_process;
 pub mod plugin_answer;
@@ -17,6 +18,7 @@ pub mod postfix_log_told;
 pub mod socketmap;
 pub mod socketmap_reply;
 pub mod socketmap_request;
+pub mod socketmap_whole;
 pub mod tlsrpt_datagram;
 
 mod clients;

@@ -18,11 +18,11 @@ use super::{
     clients::{self, Listener},
     netstring,
     socketmap_client::{Client, Stream},
-    socketmap_reply,
+    socketmap_reply::{self, DaneOnly, Resolvers},
     socketmap_worded::Wordings,
 };
 use crate::{
-    config::{SocketmapConfig, kind::file_mode},
+    config::{SocketmapConfig, TellsDane, kind::file_mode},
     hook::AsyncHook,
     net::activation::Activated,
     net::tcp_socket::{self, ListenError},
@@ -37,6 +37,8 @@ pub struct Socketmap {
     unix: Option<BoundSocket>,
     tcp: Vec<TcpListener>,
     limits: Limits,
+    dane_only: TellsDane,
+    resolvers: Arc<Resolvers>,
     counters: Arc<Counters>,
 }
 
@@ -72,8 +74,17 @@ pub(super) struct Desk {
     pub(super) idle: Duration,
     /// For one question.
     pub(super) deadline: Duration,
+    dane_only: TellsDane,
+    resolvers: Arc<Resolvers>,
     /// A permit for each client there may be.
     clients: Arc<Semaphore>,
+}
+
+impl Desk {
+    /// Whether Postfix is told now that a domain goes by DANE alone.
+    pub(super) fn dane_only(&self) -> DaneOnly {
+        DaneOnly::of(self.dane_only, self.resolvers.answers())
+    }
 }
 
 impl Socketmap {
@@ -103,8 +114,17 @@ impl Socketmap {
                 idle: Duration::from_secs(config.idle_seconds),
                 deadline: Duration::from_millis(config.deadline_ms),
             },
+            dane_only: config.dane_only,
+            resolvers: Arc::default(),
             counters,
         })
+    }
+
+    /// The same where it is known what the resolvers do that Postfix asks. Without, they do not mark signed
+    /// answers.
+    #[must_use]
+    pub fn with_resolvers(self, resolvers: Arc<Resolvers>) -> Self {
+        Self { resolvers, ..self }
     }
 
     /// The TCP addresses it listens on, with the ports that the system chose.
@@ -126,6 +146,8 @@ impl Socketmap {
             wordings: Wordings::default(),
             idle: self.limits.idle,
             deadline: self.limits.deadline,
+            dane_only: self.dane_only,
+            resolvers: self.resolvers,
             clients: Arc::new(Semaphore::new(permits)),
         });
         let mut serving = JoinSet::new();

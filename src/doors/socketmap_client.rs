@@ -30,12 +30,12 @@ use super::{
     clients,
     netstring::{self, Malformed},
     socketmap::Desk,
-    socketmap_reply::{TellsPostfix, misconfigured, not_found},
-    socketmap_request::{self, MapName, REQUEST_OCTETS_MAX, UnknownMap},
+    socketmap_reply::{Asked, TellsPostfix, misconfigured, not_found},
+    socketmap_request::{self, REQUEST_OCTETS_MAX, UnknownMap},
     socketmap_worded::Worded,
 };
 use crate::{
-    hook::{Answer, Asker},
+    hook::{Answer, Asker, Said},
     quick_hash::QuickHasher,
 };
 
@@ -79,7 +79,7 @@ enum Step {
     /// Replies must leave first.
     Send,
     /// A question that cannot be answered at once, about the domain of this name.
-    Ask(MapName, String),
+    Ask(Asked, String),
     /// No request can be found in it any more.
     Part(Malformed),
     /// The client has gone.
@@ -135,8 +135,8 @@ impl<S: Stream> Client<S> {
                     }
                 },
                 Step::Send => self.answer(&[]),
-                Step::Ask(map, domain) => {
-                    self.ask(map, &domain).await;
+                Step::Ask(asked, domain) => {
+                    self.ask(asked, &domain).await;
                     self.answer(&[])
                 }
                 Step::Part(problem) => {
@@ -232,8 +232,8 @@ impl<S: Stream> Client<S> {
             match netstring::first(rest, REQUEST_OCTETS_MAX) {
                 Ok(Some((content, after))) => {
                     rest = after;
-                    if let Some((map, domain)) = self.answer_at_once(content) {
-                        break Step::Ask(map, domain);
+                    if let Some((asked, domain)) = self.answer_at_once(content) {
+                        break Step::Ask(asked, domain);
                     }
                 }
                 Ok(None) => break Step::Hear,
@@ -247,7 +247,7 @@ impl<S: Stream> Client<S> {
     }
 
     /// Answers one request, or gives back the question that must wait.
-    fn answer_at_once(&mut self, content: &[u8]) -> Option<(MapName, String)> {
+    fn answer_at_once(&mut self, content: &[u8]) -> Option<(Asked, String)> {
         self.desk.counters.socketmap_queries.count();
         let (map, key) = match socketmap_request::parse(content) {
             Ok(request) => request,
@@ -256,25 +256,30 @@ impl<S: Stream> Client<S> {
                 return None;
             }
         };
-        let Some(domain) = socketmap_request::policy_domain(key) else {
+        let Some((domain, next_hop)) = socketmap_request::policy_domain(key) else {
             let octets = netstring::of(&not_found().text);
             self.replies.extend_from_slice(&octets);
             return None;
         };
+        let asked = Asked {
+            map,
+            next_hop,
+            dane_only: self.desk.dane_only(),
+        };
         let query = Query::new(&domain).with_deadline(self.desk.deadline);
         let Some(answer) = self.desk.hook.policy_at_once(&query) else {
-            return Some((map, domain.into_owned()));
+            return Some((asked, domain.into_owned()));
         };
-        let worded = self.desk.wordings.of(&answer, map);
+        let worded = self.desk.wordings.of(&answer, asked);
         self.give(&answer, &worded, &domain);
         None
     }
 
     /// Answers a question that takes its time.
-    async fn ask(&mut self, map: MapName, domain: &str) {
+    async fn ask(&mut self, asked: Asked, domain: &str) {
         let query = Query::new(domain).with_deadline(self.desk.deadline);
         let answer = self.desk.hook.policy(query).await;
-        self.give(&answer, &Worded::of(&answer, map), domain);
+        self.give(&answer, &Worded::of(&answer, asked), domain);
     }
 
     fn give(&mut self, answer: &Arc<Answer>, worded: &Worded, domain: &str) {
@@ -292,8 +297,11 @@ impl<S: Stream> Client<S> {
         };
         if self.is_news(domain, (&answer.requirement.policy, worded.told)) {
             self.desk.hook.answered(answer, asker);
-        } else if asker == Asker::Telling {
-            self.desk.hook.answered(answer, Asker::TellingAgain);
+        } else if let Asker::Telling(said) = asker
+            // Such an MTA passes over no host, and tells of each.
+            && said != Said::Policy
+        {
+            self.desk.hook.answered(answer, Asker::TellingAgain(said));
         }
     }
 

@@ -4,13 +4,21 @@
 //! names are names already, and a line of the policy that Postfix could read as anything else than
 //! that line is left out.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use sealpost_plugin_api::Level;
 
-use super::socketmap_request::MapName;
+pub use super::socketmap_whole::Asked;
+use super::{
+    socketmap_request::MapName,
+    socketmap_whole::{Says, needs_no_mx, says},
+};
 use crate::{
-    hook::{Answer, Asker},
+    config::TellsDane,
+    hook::{Answer, Asker, Said},
     policy::{AppliedPolicy, PolicyType},
 };
 
@@ -30,10 +38,63 @@ pub enum TellsPostfix {
     PolicyByName,
     /// The policy alone.
     Policy,
+    /// DANE or no mail.
+    DaneOnly,
     /// Nothing: Postfix goes by its own settings.
     NothingFound,
     /// To try again later.
     ToWait,
+}
+
+/// Whether Postfix is told that a domain goes by DANE alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DaneOnly {
+    /// It is.
+    Told,
+    /// It is not: it could not do as it is told, or the operator does not want it.
+    Untold,
+}
+
+/// Whether the resolvers that Postfix asks can be seen to mark signed answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedAnswers {
+    /// They do, and they are on this machine.
+    Marked,
+    /// They do not, or it is not known.
+    NotSeen,
+}
+
+/// What is known of those resolvers at this moment. Shared with who looks at them.
+#[derive(Debug, Default)]
+pub struct Resolvers(AtomicBool);
+
+impl Resolvers {
+    /// This was seen of them.
+    pub fn saw(&self, answers: SignedAnswers) {
+        self.0
+            .store(answers == SignedAnswers::Marked, Ordering::Relaxed);
+    }
+
+    /// What was seen of them last.
+    #[must_use]
+    pub fn answers(&self) -> SignedAnswers {
+        if self.0.load(Ordering::Relaxed) {
+            SignedAnswers::Marked
+        } else {
+            SignedAnswers::NotSeen
+        }
+    }
+}
+
+impl DaneOnly {
+    /// What the operator's setting comes to.
+    #[must_use]
+    pub const fn of(setting: TellsDane, resolvers: SignedAnswers) -> Self {
+        match (setting, resolvers) {
+            (TellsDane::Always, _) | (TellsDane::Auto, SignedAnswers::Marked) => Self::Told,
+            (TellsDane::Never, _) | (TellsDane::Auto, SignedAnswers::NotSeen) => Self::Untold,
+        }
+    }
 }
 
 impl Reply {
@@ -41,12 +102,17 @@ impl Reply {
     #[must_use]
     pub const fn asker(&self, map: MapName) -> Option<Asker> {
         match (map, self.told) {
-            // No session comes of it.
-            (_, TellsPostfix::ToWait) => None,
-            (_, TellsPostfix::Policy) => Some(Asker::TellingUnnamed),
-            (MapName::QueryWithTlsrpt, _) => Some(Asker::Telling),
-            // Postfix before 3.10, or sendmail: nothing that it leaves unsaid means anything.
-            (MapName::Query, _) => None,
+            // sendmail tells nothing, and of a reply to wait no session comes.
+            (MapName::Sts, _) | (_, TellsPostfix::ToWait) => None,
+            (_, TellsPostfix::Policy) => Some(Asker::Telling(Said::Policy)),
+            // Also a Postfix that tells nothing goes to no other host.
+            (_, TellsPostfix::DaneOnly) => Some(Asker::Telling(Said::DaneOnly)),
+            (_, TellsPostfix::PolicyByName) => Some(Asker::Telling(Said::PolicyByName)),
+            (MapName::QueryWithTlsrpt, TellsPostfix::NothingFound) => {
+                Some(Asker::Telling(Said::Nothing))
+            }
+            // Postfix before 3.10: nothing that it leaves unsaid means anything.
+            (MapName::Query, TellsPostfix::NothingFound) => None,
         }
     }
 }
@@ -62,13 +128,35 @@ const WORDS_OF_MATCH: [&str; 3] = ["hostname", "nexthop", "dot-nexthop"];
 
 /// Words the answer for one domain.
 #[must_use]
-pub fn reply(answer: &Answer, map: MapName) -> Reply {
+pub fn reply(answer: &Answer, asked: Asked) -> Reply {
     let requirement = &answer.requirement;
-    match &requirement.level {
-        Level::Verify { mx_patterns, .. } => secure(mx_patterns, answer.applied.as_deref(), map),
-        Level::Defer => wait(&requirement.reason),
+    if requirement.level == Level::Defer && !needs_no_mx(answer, asked.next_hop) {
+        return wait(&requirement.reason);
+    }
+    let applied = answer.applied.as_deref();
+    let listed = || match &requirement.level {
+        Level::Verify { mx_patterns, .. } => mx_patterns,
+        _ => applied.map_or(&[][..], |applied| &applied.mx_host),
+    };
+    match says(answer, asked) {
+        Says::DaneOnly => dane_only(),
+        Says::Policy => secure(listed(), applied, asked.map),
+        Says::PolicyFor(hosts) => {
+            let hosts: Vec<String> = hosts.into_iter().map(ToString::to_string).collect();
+            secure(&hosts, applied, asked.map)
+        }
+        Says::Wait(why) => wait(why),
         // OURS: the operator's own level stays (docs/decisions/0010-postfix.md).
-        _ => not_found(),
+        Says::Nothing => not_found(),
+    }
+}
+
+/// RFC 7672 s6: TLSA records that the certificate matches, or no mail. Postfix looks them up itself, and
+/// takes no attribute for its reports with them.
+fn dane_only() -> Reply {
+    Reply {
+        text: "OK dane-only".to_owned(),
+        told: TellsPostfix::DaneOnly,
     }
 }
 
@@ -128,7 +216,7 @@ fn secure(mx_patterns: &[String], applied: Option<&AppliedPolicy>, map: MapName)
     let mut text = format!("OK secure match={} servername=hostname", names.join(":"));
     if map == MapName::QueryWithTlsrpt
         && let Some(applied) = applied
-        && let Some(attributes) = attributes(applied)
+        && let Some(attributes) = attributes(applied, mx_patterns)
         && text.len() + attributes.len() <= REPLY_OCTETS_MAX
     {
         text.push_str(&attributes);
@@ -142,17 +230,16 @@ fn secure(mx_patterns: &[String], applied: Option<&AppliedPolicy>, map: MapName)
     Reply { text, told }
 }
 
-/// What Postfix repeats of a policy when it tells how a session went, and by which 3.10.5 and later
-/// choose the MX hosts.
-fn attributes(applied: &AppliedPolicy) -> Option<String> {
+/// What Postfix repeats of a policy when it tells how a session went, and these patterns, by which 3.10.5
+/// and later choose the MX hosts.
+fn attributes(applied: &AppliedPolicy, mx_patterns: &[String]) -> Option<String> {
     let domain = applied.policy_domain.as_str();
     // Postfix would find the whole reply in error, and all mail of the domain would wait.
-    if applied.policy_type != PolicyType::Sts || applied.mx_host.is_empty() || !is_host_name(domain)
-    {
+    if applied.policy_type != PolicyType::Sts || mx_patterns.is_empty() || !is_host_name(domain) {
         return None;
     }
     let mut text = format!(" policy_type=sts policy_domain={domain}");
-    for pattern in &applied.mx_host {
+    for pattern in mx_patterns {
         text.push_str(" mx_host_pattern=");
         text.push_str(pattern);
     }

@@ -12,15 +12,28 @@ use crate::policy::PolicyDomain;
 /// The map that a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MapName {
-    /// `QUERY`: for Postfix before 3.10 and sendmail, to which attributes for reports are an error.
+    /// `QUERY`: for Postfix before 3.10, to which attributes for reports are an error.
     Query,
     /// `QUERYwithTLSRPT`: for Postfix 3.10 and later.
     QueryWithTlsrpt,
+    /// `sts`: for sendmail, which asks by the name of its own map, does DANE itself, and takes whatever
+    /// is not `secure` for no demand at all.
+    Sts,
+}
+
+/// What a next hop names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NextHop {
+    /// A domain, whose MX hosts the mail goes to.
+    Domain,
+    /// One host, or a port of its own: TLSA records would stand elsewhere than those of the domain's MX
+    /// hosts.
+    Host,
 }
 
 impl MapName {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Query, Self::QueryWithTlsrpt];
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Query, Self::QueryWithTlsrpt, Self::Sts];
 
     /// The name in Postfix's configuration.
     #[must_use]
@@ -28,6 +41,7 @@ impl MapName {
         match self {
             Self::Query => "QUERY",
             Self::QueryWithTlsrpt => "QUERYwithTLSRPT",
+            Self::Sts => "sts",
         }
     }
 }
@@ -37,7 +51,7 @@ pub(super) const REQUEST_OCTETS_MAX: usize = MapName::QueryWithTlsrpt.name().len
 
 /// A request for a map that we do not have. What was asked for is not repeated to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no map of this name; the maps are QUERY and QUERYwithTLSRPT")]
+#[error("there is no map of this name; the maps are QUERY, QUERYwithTLSRPT and sts")]
 pub(super) struct UnknownMap;
 
 /// Reads a request: the map, and the key as it came. Map names are taken in any case.
@@ -54,23 +68,24 @@ pub(super) fn parse(content: &[u8]) -> Result<(MapName, &[u8]), UnknownMap> {
     Ok((map, key))
 }
 
-/// The name of the domain whose policy counts for a next hop, lower case A-labels. None where there
-/// can be no policy: for addresses, for the parents that Postfix asks for, and for what is no name at
-/// all. Mail to such a next hop is none of our business, and must not wait for us.
+/// The name of the domain whose policy counts for a next hop, lower case A-labels, and what the next hop
+/// names. None where there can be no policy: for addresses, for the parents that Postfix asks for, and
+/// for what is no name at all. Mail to such a next hop is none of our business, and must not wait for us.
 #[must_use]
-pub fn policy_domain(key: &[u8]) -> Option<Cow<'_, str>> {
-    let next_hop = std::str::from_utf8(key).ok()?.trim_ascii();
+pub fn policy_domain(key: &[u8]) -> Option<(Cow<'_, str>, NextHop)> {
+    let text = std::str::from_utf8(key).ok()?.trim_ascii();
     // As almost all of them are.
-    if PolicyDomain::is_normal(next_hop) {
-        return Some(Cow::Borrowed(next_hop));
+    if PolicyDomain::is_normal(text) {
+        return Some((Cow::Borrowed(text), NextHop::Domain));
     }
+    let (name, next_hop) = name(text)?;
     // An address among them, also one as RFC 5321 s4.1.3 writes it, is no domain.
-    let domain: PolicyDomain = host(next_hop)?.parse().ok()?;
-    Some(Cow::Owned(domain.as_str().to_owned()))
+    let domain: PolicyDomain = name.parse().ok()?;
+    Some((Cow::Owned(domain.as_str().to_owned()), next_hop))
 }
 
-/// The host of a next hop, without brackets and port.
-fn host(next_hop: &str) -> Option<&str> {
+/// The name in a next hop, without brackets and port.
+fn name(next_hop: &str) -> Option<(&str, NextHop)> {
     // RFC 8461 s3.4: a parent's policy says nothing of its subdomains.
     if next_hop.starts_with('.') || next_hop.parse::<IpAddr>().is_ok() {
         return None;
@@ -79,11 +94,11 @@ fn host(next_hop: &str) -> Option<&str> {
     if let Some(rest) = next_hop.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
         let plain = after.is_empty() || after.strip_prefix(':').is_some_and(is_service);
-        return plain.then_some(host);
+        return plain.then_some((host, NextHop::Host));
     }
     match next_hop.rsplit_once(':') {
-        Some((host, service)) => is_service(service).then_some(host),
-        None => Some(next_hop),
+        Some((name, service)) => is_service(service).then_some((name, NextHop::Host)),
+        None => Some((next_hop, NextHop::Domain)),
     }
 }
 
@@ -106,6 +121,8 @@ mod tests {
             ("QUERYwithTLSRPT a.test", with),
             ("QUERYWITHTLSRPT a.test", with),
             ("querywithtlsrpt", with),
+            ("sts a.test", Ok(MapName::Sts)),
+            ("STS a.test", Ok(MapName::Sts)),
             ("QUERY", query),
             ("QUERY ", query),
             ("", Err(UnknownMap)),
@@ -145,8 +162,10 @@ mod tests {
             ("xn--bcher-kva.test", "xn--bcher-kva.test"),
             ("1.2.3.4.5", "1.2.3.4.5"),
         ] {
-            let domain = policy_domain(key.as_bytes());
-            assert_eq!(domain.as_deref(), Some(expected), "{key}");
+            let (domain, next_hop) = policy_domain(key.as_bytes()).unwrap();
+            assert_eq!(domain, expected, "{key}");
+            let is_host = next_hop == NextHop::Host;
+            assert_eq!(is_host, key.contains(['[', ':']), "{key}");
         }
     }
 

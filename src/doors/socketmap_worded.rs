@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     netstring,
-    socketmap_reply::{self, Reply, TellsPostfix},
+    socketmap_reply::{self, Asked, Reply, TellsPostfix},
     socketmap_request::MapName,
 };
 use crate::{
@@ -47,8 +47,8 @@ impl Worded {
     }
 
     /// Words an answer.
-    pub(super) fn of(answer: &Answer, map: MapName) -> Self {
-        Self::new(&socketmap_reply::reply(answer, map), map)
+    pub(super) fn of(answer: &Answer, asked: Asked) -> Self {
+        Self::new(&socketmap_reply::reply(answer, asked), asked.map)
     }
 }
 
@@ -66,7 +66,7 @@ struct Generations {
 
 /// By the answer's place in memory, which is its own as long as the entry holds the answer, and which
 /// nobody outside chooses.
-type Kept = HashMap<(usize, MapName), (Arc<Answer>, Arc<Worded>), BuildHasherDefault<QuickHasher>>;
+type Kept = HashMap<(usize, Asked), (Arc<Answer>, Arc<Worded>), BuildHasherDefault<QuickHasher>>;
 
 /// What the replies of one generation may come to, with what each costs besides.
 const GENERATION_OCTETS_MAX: usize = 8 * 1_024 * 1_024;
@@ -76,8 +76,8 @@ const ENTRY_OCTETS: usize = 512;
 
 impl Wordings {
     /// The wording of this answer.
-    pub(super) fn of(&self, answer: &Arc<Answer>, map: MapName) -> Arc<Worded> {
-        let key = (Arc::as_ptr(answer).addr(), map);
+    pub(super) fn of(&self, answer: &Arc<Answer>, asked: Asked) -> Arc<Worded> {
+        let key = (Arc::as_ptr(answer).addr(), asked);
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, worded)) = generations.young.get(&key) {
             return Arc::clone(worded);
@@ -85,14 +85,14 @@ impl Wordings {
         let (answer, worded) = generations
             .old
             .remove(&key)
-            .unwrap_or_else(|| (Arc::clone(answer), Arc::new(Worded::of(answer, map))));
+            .unwrap_or_else(|| (Arc::clone(answer), Arc::new(Worded::of(answer, asked))));
         generations.keep(key, answer, Arc::clone(&worded));
         worded
     }
 }
 
 impl Generations {
-    fn keep(&mut self, key: (usize, MapName), answer: Arc<Answer>, worded: Arc<Worded>) {
+    fn keep(&mut self, key: (usize, Asked), answer: Arc<Answer>, worded: Arc<Worded>) {
         if self.young_octets >= GENERATION_OCTETS_MAX {
             self.old = mem::take(&mut self.young);
             self.young_octets = 0;
@@ -107,6 +107,15 @@ mod tests {
     use sealpost_plugin_api::{Level, Requirement};
 
     use super::*;
+    use crate::doors::{socketmap_reply::DaneOnly, socketmap_request::NextHop};
+
+    fn asked(map: MapName) -> Asked {
+        Asked {
+            map,
+            next_hop: NextHop::Domain,
+            dane_only: DaneOnly::Told,
+        }
+    }
 
     fn answer(mx: &str) -> Arc<Answer> {
         let level = Level::Verify {
@@ -121,32 +130,35 @@ mod tests {
         let wordings = Wordings::default();
         let (one, two) = (answer("a.test"), answer("b.test"));
         for _ in 0..2 {
-            for map in MapName::ALL {
+            for asked in MapName::ALL.map(asked) {
                 for answer in [&one, &two] {
-                    let worded = wordings.of(answer, map);
-                    assert_eq!(worded.octets, Worded::of(answer, map).octets);
+                    let worded = wordings.of(answer, asked);
+                    assert_eq!(worded.octets, Worded::of(answer, asked).octets);
                 }
             }
         }
-        let first = wordings.of(&one, MapName::Query);
-        assert!(Arc::ptr_eq(&first, &wordings.of(&one, MapName::Query)));
+        let first = wordings.of(&one, asked(MapName::Query));
+        assert!(Arc::ptr_eq(
+            &first,
+            &wordings.of(&one, asked(MapName::Query))
+        ));
     }
 
     #[test]
     fn g6_what_is_kept_is_bounded() {
         let wordings = Wordings::default();
         let favourite = answer("favourite.test");
-        let first = wordings.of(&favourite, MapName::Query);
+        let first = wordings.of(&favourite, asked(MapName::Query));
         let long = "a".repeat(10_000);
         for number in 0..4_000 {
             // One after another may get the same place in memory, were the answer not held.
             let mx = format!("{number}{long}");
-            let worded = wordings.of(&answer(&mx), MapName::Query);
+            let worded = wordings.of(&answer(&mx), asked(MapName::Query));
             let prefix = format!("match={number}aaaa");
             assert!(String::from_utf8_lossy(&worded.octets).contains(&prefix));
             assert!(Arc::ptr_eq(
                 &first,
-                &wordings.of(&favourite, MapName::Query)
+                &wordings.of(&favourite, asked(MapName::Query))
             ));
         }
         let generations = wordings.0.lock().unwrap();

@@ -18,7 +18,7 @@ use std::{
 use sealpost_plugin_api::Requirement;
 
 use crate::{
-    hook::Answer,
+    hook::{Answer, basis::Basis},
     policy::{
         Fingerprint, PolicyDomain, Standing,
         dane::{DaneFinding, HostDane, LookupTrouble, MxSecurity},
@@ -124,10 +124,12 @@ impl Answers {
     /// An answer that carries the name of what it is made from.
     #[must_use]
     pub fn answer(&self, requirement: Requirement, given: &Given) -> Answer {
+        let basis = Basis::of_policy(&requirement.level);
         Answer {
             requirement: requirement.under_policy(self.give(given)),
             applied: Some(Arc::clone(given.standing.applied())),
             dane: None,
+            basis,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     clock::Timestamp,
-    hook::{Answer, Asker},
+    hook::{Answer, Said},
     policy::PolicyDomain,
     recent::Recent,
     record::reconcile::Answered,
@@ -29,8 +29,8 @@ impl Default for LastAnswers {
 #[derive(Debug, Default)]
 struct Kept {
     remembered: Remembered,
-    /// The answer that `remembered.last` was made of, and who had it.
-    given: Option<(Arc<Answer>, Asker)>,
+    /// The answer that `remembered.last` was made of, and what was given of it.
+    given: Option<(Arc<Answer>, Said)>,
 }
 
 /// What is remembered of a domain.
@@ -45,16 +45,16 @@ pub(super) struct Remembered {
 }
 
 impl LastAnswers {
-    /// How the domain was last answered, where that was by this very answer to such a one.
+    /// How the domain was last answered, where this very answer was and this was given of it.
     pub(super) fn again(
         &self,
         domain: &PolicyDomain,
         answer: &Arc<Answer>,
-        asker: Asker,
+        given: Said,
     ) -> Option<Arc<Answered>> {
         self.with(domain, |kept| {
-            let (given, to) = kept.given.as_ref()?;
-            let is_same = Arc::ptr_eq(given, answer) && *to == asker;
+            let (last, of_it) = kept.given.as_ref()?;
+            let is_same = Arc::ptr_eq(last, answer) && *of_it == given;
             kept.remembered.last.clone().filter(|_| is_same)
         })
     }
@@ -64,7 +64,7 @@ impl LastAnswers {
         &self,
         domain: &PolicyDomain,
         answered: Answered,
-        given: (Arc<Answer>, Asker),
+        given: (Arc<Answer>, Said),
     ) -> Arc<Answered> {
         self.with(domain, |kept| {
             kept.given = Some(given);
@@ -144,12 +144,16 @@ mod tests {
 
     fn answered(mx: &str, demand: Demand) -> Answered {
         let standing = Standing::for_test(Mode::Enforce, &[mx]);
-        Answered { standing, demand }
+        Answered {
+            standing,
+            demand,
+            dane: None,
+        }
     }
 
-    fn given() -> (Arc<Answer>, Asker) {
+    fn given() -> (Arc<Answer>, Said) {
         let requirement = Requirement::new(Level::May, "why");
-        (Arc::new(Answer::bare(requirement)), Asker::Telling)
+        (Arc::new(Answer::bare(requirement)), Said::PolicyByName)
     }
 
     #[test]
@@ -162,15 +166,12 @@ mod tests {
         );
         let answer = given();
         let first = answers.remember(&domain, old.clone(), answer.clone());
-        let again = answers.again(&domain, &answer.0, Asker::Telling).unwrap();
+        let again = answers.again(&domain, &answer.0, answer.1).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
-        assert_eq!(
-            answers.again(&domain, &answer.0, Asker::TellingUnnamed),
-            None
-        );
+        assert_eq!(answers.again(&domain, &answer.0, Said::Policy), None);
         let same = answers.remember(&domain, old.clone(), given());
         assert!(Arc::ptr_eq(&first, &same));
-        assert_eq!(answers.again(&domain, &answer.0, Asker::Telling), None);
+        assert_eq!(answers.again(&domain, &answer.0, answer.1), None);
         for demand in [Demand::Named, Demand::Unnamed, Demand::Named] {
             answers.remember(
                 &domain,

@@ -13,6 +13,7 @@ use crate::{
     config::OverrideMode,
     hook::{
         Answer,
+        basis::Basis,
         joint::{DaneSettings, Known, decide_domain},
     },
     policy::{Standing, dane::DomainDane},
@@ -99,6 +100,7 @@ impl Ready {
         made.remembered_in.store(generation, Ordering::Relaxed);
         let answer = Arc::new(Answer {
             dane: Some(Arc::clone(dane)),
+            basis: Basis::of(&known),
             ..answers.answer(requirement, &self.given)
         });
         made.answer.store(Some(Arc::new(MadeAnswer {

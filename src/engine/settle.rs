@@ -6,6 +6,7 @@
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
+use sealpost_plugin_api::ResultType;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
@@ -13,16 +14,17 @@ use super::{
     findings::{Findings, NoFindings},
     silent::Group,
     told::Found,
-    waiting::Waits,
+    waiting::{Part, Waits},
 };
 use crate::{
     clock::Timestamp,
     config::ProbeConfig,
     policy::PolicyDomain,
     record::{
-        Verdict,
+        Failure, Verdict,
         finding::DomainFindings,
         infer::{Attempts, infer},
+        protection::Protection,
         reconcile::{Answered, Certainty, Counted, Known, Reconciled, reconcile},
     },
 };
@@ -175,13 +177,16 @@ impl Engine {
 
     fn decide(&self, waits: Waits, patience: Patience) {
         let domain = &waits.told.domain;
+        if waits.part == Part::BesideTlsa {
+            return self.decide_beside(waits, patience);
+        }
         let known = waits.answered.as_deref().map(|answered| Known {
             answered,
             before: None,
             overridden: self.override_if_policy_holds(answered),
         });
         let counted = match (reconcile(&waits.told, known), known) {
-            (Reconciled::Counted(counted), _) => Some(counted),
+            (Reconciled::Counted(counted) | Reconciled::OfTlsa(counted), _) => Some(counted),
             (Reconciled::AsFound, Some(known)) => {
                 match self.found(domain, known.answered, waits.at) {
                     Found::Is(counted) => Some(counted),
@@ -192,9 +197,33 @@ impl Engine {
             _ => None,
         };
         match (counted, patience) {
-            (Some(counted), _) => self.count(domain, waits.at, waits.sessions, counted),
+            (Some(counted), _) => self.count_told(&waits, counted),
             (None, Patience::Some) => self.wait(waits),
             (None, Patience::None) => self.count_unchecked(&waits),
+        }
+    }
+
+    fn decide_beside(&self, waits: Waits, patience: Patience) {
+        let domain = &waits.told.domain;
+        let Some(answered) = waits.answered.clone() else {
+            // Whether there is a policy is not known.
+            if patience == Patience::Some {
+                self.wait(waits);
+            }
+            return;
+        };
+        if !self.counts_beside(&answered) {
+            return;
+        }
+        match (
+            self.found_beside(&waits.told, &answered, waits.at),
+            patience,
+        ) {
+            (Found::Is(counted), _) => {
+                self.count(domain, waits.at, waits.sessions, (counted, None));
+            }
+            (Found::UnderWay, Patience::Some) => self.wait(waits),
+            (Found::UnderWay | Found::Nothing, _) => self.count_unchecked(&waits),
         }
     }
 
@@ -230,12 +259,18 @@ impl Engine {
         self.counters
             .sessions_inferred
             .add(inferred.sessions.into());
+        let in_the_clear = |failure: &Failure| failure.result == ResultType::StarttlsNotSupported;
+        let protection = match inferred.failures.iter().any(in_the_clear) {
+            true => Protection::Clear,
+            false => Protection::Refused,
+        };
         let counted = Counted {
             policy: inferred.policy,
             verdict: Verdict::Failure(inferred.failures),
             source: inferred.source,
             certainty: Certainty::Checked,
         };
+        let counted = (counted, Some(protection));
         self.count(domain, group.at, inferred.sessions, counted);
     }
 }

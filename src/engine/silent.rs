@@ -200,6 +200,7 @@ mod tests {
         Arc::new(Answered {
             standing: Standing::without_policy("example.org".parse().unwrap()),
             demand: Demand::Nothing,
+            dane: None,
         })
     }
 

@@ -8,16 +8,20 @@ use super::{
     last_answers::Remembered,
     settle::Silence,
     silent::Step,
-    waiting::{NoRoom, Waits},
+    waiting::{NoRoom, Part, Waits},
 };
 use crate::{
     clock::Timestamp,
     config::OverrideMode,
-    hook::{Answer, Asker, decide::STS_MX_MISMATCH},
+    hook::{Answer, Asker, Said, decide::STS_MX_MISMATCH},
     policy::{PolicyDomain, PolicyType, StsStanding},
     record::{
         SessionRecord, Verdict,
-        reconcile::{Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, reconcile},
+        protection::Protection,
+        reconcile::{
+            Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, beside_tlsa,
+            has_policy, protected, reconcile,
+        },
         told::Told,
     },
 };
@@ -30,13 +34,13 @@ impl Engine {
             return;
         };
         let domain = &applied.policy_domain;
-        let (asker, step) = match asker {
-            Asker::TellingAgain => (Asker::Telling, Step::Further),
-            _ => (asker, Step::First),
+        let (said, step) = match asker {
+            Asker::Telling(said) => (said, Step::First),
+            Asker::TellingAgain(said) => (said, Step::Further),
         };
         // Most are given the answer that the one before was given.
-        let again = self.last_answers.again(domain, answer, asker);
-        let Some(answered) = again.or_else(|| self.take_new_answer(domain, answer, asker)) else {
+        let again = self.last_answers.again(domain, answer, said);
+        let Some(answered) = again.or_else(|| self.take_new_answer(domain, answer, said)) else {
             return;
         };
         self.wish(domain, &answered);
@@ -52,22 +56,19 @@ impl Engine {
         &self,
         domain: &PolicyDomain,
         answer: &Arc<Answer>,
-        asker: Asker,
+        said: Said,
     ) -> Option<Arc<Answered>> {
         let standing = self
             .answers
             .find(domain, &answer.requirement.policy)?
             .standing;
-        let with_names = match asker {
-            Asker::Telling | Asker::TellingAgain => Demand::Named,
-            Asker::TellingUnnamed => Demand::Unnamed,
-        };
         let answered = Answered {
             standing,
-            demand: Demand::of(&answer.requirement, with_names),
+            demand: Demand::of(said, answer.basis),
+            dane: answer.dane.clone(),
         };
-        let given = (Arc::clone(answer), asker);
-        Some(self.last_answers.remember(domain, answered, given))
+        let answer = (Arc::clone(answer), said);
+        Some(self.last_answers.remember(domain, answered, answer))
     }
 
     /// Wishes for the look at the mail hosts that sessions of the domain may need.
@@ -83,6 +84,8 @@ impl Engine {
         let inferred = self.looks.silence == Silence::Inferred;
         match answered.demand {
             Demand::Named => inferred.then_some(Look::HostsOnly),
+            Demand::Dane | Demand::DaneMandatory if has_policy(answered) => Some(Look::Probe),
+            Demand::Dane | Demand::DaneMandatory => inferred.then_some(Look::HostsOnly),
             Demand::Nothing => {
                 let unchecked = answered.standing.sts.held_to().is_some();
                 (inferred || unchecked).then_some(Look::Probe)
@@ -105,19 +108,63 @@ impl Engine {
         let (excluded_met, settled) = match reconcile(told, known) {
             Reconciled::Counted(counted) if has_mx_mismatch(&counted) => (sessions, Some(counted)),
             Reconciled::Counted(counted) => (0, Some(counted)),
+            Reconciled::OfTlsa(counted) => (0, Some(counted)),
             Reconciled::AsFound => (0, self.found_now(told, answered.as_deref(), now)),
             Reconciled::StandingWanted => (0, None),
         };
         self.pending.told(&told.domain, excluded_met);
+        let waits = |part| Waits {
+            at: now,
+            told: told.clone(),
+            sessions,
+            answered: answered.clone(),
+            part,
+        };
         match settled {
-            Some(counted) => self.count(&told.domain, now, sessions, counted),
-            None => self.wait(Waits {
-                at: now,
-                told: told.clone(),
-                sessions,
-                answered,
-            }),
+            Some(counted) => self.count_told(&waits(Part::All), counted),
+            None => self.wait(waits(Part::All)),
         }
+        if told.policy.policy_type == PolicyType::Tlsa {
+            self.take_beside(waits(Part::BesideTlsa));
+        }
+    }
+
+    /// RFC 8460 s4: what was held to TLSA records is counted under the domain's policy too (D7), once that
+    /// can be told.
+    fn take_beside(&self, waits: Waits) {
+        let domain = &waits.told.domain;
+        let found = match waits.answered.as_deref() {
+            None => return self.wait(waits),
+            Some(answered) if !self.counts_beside(answered) => return,
+            Some(answered) => match self.found_beside(&waits.told, answered, waits.at) {
+                Found::Nothing => {
+                    self.looks.findings.wish(domain, Look::Probe);
+                    match self.looks.findings.under_way(domain) {
+                        true => Found::UnderWay,
+                        false => Found::Nothing,
+                    }
+                }
+                found => found,
+            },
+        };
+        match found {
+            Found::Is(counted) => self.count(domain, waits.at, waits.sessions, (counted, None)),
+            Found::UnderWay => self.wait(waits),
+            Found::Nothing => self.count_unchecked(&waits),
+        }
+    }
+
+    /// Whether what is told under TLSA records is counted under the domain's policy too.
+    pub(super) fn counts_beside(&self, answered: &Answered) -> bool {
+        has_policy(answered) && self.override_if_policy_holds(answered) != Some(OverrideMode::Off)
+    }
+
+    /// What the policy says of a session that was told at this time under TLSA records.
+    pub(super) fn found_beside(&self, told: &Told, answered: &Answered, at: Timestamp) -> Found {
+        self.found_by(&told.domain, || {
+            let findings = self.looks.of(&told.domain, at);
+            beside_tlsa(told, answered, findings.as_deref())
+        })
     }
 
     /// What a success comes to that was told just now; `None` while the mail hosts are looked at.
@@ -143,9 +190,10 @@ impl Engine {
     /// How the MTA was answered, by what holds now, where that is not remembered and matters.
     fn presumed(&self, told: &Told) -> Option<Arc<Answered>> {
         let wanted = match told.policy.policy_type {
-            PolicyType::Tlsa => false,
             PolicyType::Sts => true,
-            PolicyType::NoPolicyFound => !self.waiting.wants_standing(&told.domain),
+            PolicyType::Tlsa | PolicyType::NoPolicyFound => {
+                !self.waiting.wants_standing(&told.domain)
+            }
         };
         let standing = wanted.then(|| self.policies.known(&told.domain))??;
         let overridden = self.override_for(&told.domain);
@@ -163,7 +211,10 @@ impl Engine {
 
     /// What a success comes to that was told at this time and that the MTA did not check.
     pub(super) fn found(&self, domain: &PolicyDomain, answered: &Answered, at: Timestamp) -> Found {
-        let found = || as_found(answered, &*self.looks.of(domain, at)?);
+        self.found_by(domain, || as_found(answered, &*self.looks.of(domain, at)?))
+    }
+
+    fn found_by(&self, domain: &PolicyDomain, found: impl Fn() -> Option<Counted>) -> Found {
         if let Some(counted) = found() {
             return Found::Is(counted);
         }
@@ -183,17 +234,28 @@ impl Engine {
 
     /// Nothing more can be found out.
     pub(super) fn count_unchecked(&self, waits: &Waits) {
-        let counted = Counted::unchecked(&waits.told);
+        if waits.part == Part::BesideTlsa {
+            // What was told is counted already.
+            self.counters.sessions_unchecked.add(waits.sessions.into());
+            return;
+        }
+        self.count_told(waits, Counted::unchecked(&waits.told));
+    }
+
+    /// Counts told sessions as this.
+    pub(super) fn count_told(&self, waits: &Waits, counted: Counted) {
+        let protection = protected(&waits.told, &counted, waits.answered.as_deref());
+        let counted = (counted, Some(protection));
         self.count(&waits.told.domain, waits.at, waits.sessions, counted);
     }
 
-    /// Puts sessions into the journal.
+    /// Puts sessions into the journal, with what protected them where they are not there yet.
     pub(super) fn count(
         &self,
         domain: &PolicyDomain,
         at: Timestamp,
         sessions: u32,
-        counted: Counted,
+        (counted, protection): (Counted, Option<Protection>),
     ) {
         if counted.certainty == Certainty::Unchecked {
             self.counters.sessions_unchecked.add(sessions.into());
@@ -209,7 +271,7 @@ impl Engine {
             policy: counted.policy,
             source: counted.source,
             verdict: counted.verdict,
-            protection: None,
+            protection,
             sessions,
         });
     }

@@ -42,6 +42,17 @@ pub(super) struct Waits {
     pub(super) sessions: u32,
     /// How the MTA was answered; absent where it is not known what holds for the domain.
     pub(super) answered: Option<Arc<Answered>>,
+    /// What of them waits.
+    pub(super) part: Part,
+}
+
+/// What of told sessions waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All: they are not counted.
+    All,
+    /// What the domain's policy says of them: they are counted under TLSA records already.
+    BesideTlsa,
 }
 
 /// There was no room.
@@ -124,6 +135,9 @@ impl Waits {
             (None, None) => true,
             _ => false,
         };
-        same_answer && self.at.day() == other.at.day() && self.told == other.told
+        same_answer
+            && self.part == other.part
+            && self.at.day() == other.at.day()
+            && self.told == other.told
     }
 }

@@ -247,7 +247,8 @@ pub(super) enum Binding {
 
 impl Known<'_> {
     /// Whether TLSA records play no part for this domain.
-    pub(super) const fn passes_over_dane(&self) -> bool {
+    #[must_use]
+    pub const fn passes_over_dane(&self) -> bool {
         matches!(
             self.overridden,
             Some(OverrideMode::Off | OverrideMode::WithoutDane)
@@ -255,7 +256,8 @@ impl Known<'_> {
     }
 
     /// Whether DANE is evaluated and reported only.
-    pub(super) fn is_audited(&self) -> bool {
+    #[must_use]
+    pub fn is_audited(&self) -> bool {
         self.overridden == Some(OverrideMode::Audit)
             || (self.settings.enforcement == Enforcement::Audited
                 && self.overridden != Some(OverrideMode::DaneOnly))

@@ -14,10 +14,13 @@ use crate::{
     record::told::Told,
 };
 
+pub mod basis;
 pub mod decide;
 pub mod hold;
 pub mod joint;
 pub mod overrides;
+
+use basis::Basis;
 
 /// The hook as the doors of the daemon call it: [`sealpost_plugin_api::Hook`] for async callers.
 /// Doors know this trait and nothing behind it.
@@ -64,6 +67,8 @@ pub struct Answer {
     pub applied: Option<Arc<AppliedPolicy>>,
     /// What DANE says of the domain's mail hosts, in an answer about the domain as a whole.
     pub dane: Option<Arc<DomainDane>>,
+    /// What it rests on, for a door that cannot ask about each MX host.
+    pub basis: Basis,
 }
 
 impl Answer {
@@ -71,6 +76,7 @@ impl Answer {
     #[must_use]
     pub const fn bare(requirement: Requirement) -> Self {
         Self {
+            basis: Basis::of_policy(&requirement.level),
             requirement,
             applied: None,
             dane: None,
@@ -78,16 +84,28 @@ impl Answer {
     }
 }
 
-/// Who was given an answer, and what can be expected of them.
+/// Who was given an answer, and what: an MTA of which it can be expected that it tells how its sessions
+/// went, where it tells that at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asker {
-    /// Postfix 3.10 or later, given a policy with what its reports need, at the start of an attempt
-    /// at delivery: it tells by datagram how its session went, where it tells that at all.
-    Telling,
+    /// It was given this at the start of an attempt at delivery.
+    Telling(Said),
     /// The same, asked again by a client that was answered alike before: for another MX host of that
     /// attempt, or for another attempt.
-    TellingAgain,
-    /// As [`Telling`](Self::Telling), where the policy came without what reports need (map name `QUERY`, or a policy too
-    /// large): what it tells will name no policy.
-    TellingUnnamed,
+    TellingAgain(Said),
+}
+
+/// What an MTA that tells its sessions was given of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// The MTA-STS policy, with what is needed to name it: mail hosts that it does not list are passed
+    /// over, and nothing is told of them.
+    PolicyByName,
+    /// The policy without that (map name `QUERY`, or a policy too large): what is told names no policy.
+    Policy,
+    /// That DANE alone decides (`dane-only`): mail hosts without TLSA records are passed over, and nothing
+    /// is told of them.
+    DaneOnly,
+    /// Nothing: it goes by its own settings.
+    Nothing,
 }

@@ -148,6 +148,13 @@ impl Validation {
         Some(Arc::clone(&working.resolver) as _)
     }
 
+    /// What the last look came to; nothing before the first.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        let said = self.said.lock().unwrap_or_else(|held| held.into_inner());
+        said.clone()
+    }
+
     /// Who validates at this moment.
     #[must_use]
     pub fn by(&self) -> Option<By> {

@@ -61,7 +61,7 @@ pub fn classify(facts: &Facts<'_>, host: Option<&MxHost>, at: Timestamp) -> Obse
                 troubles.push(match words {
                     Some(Words::Tls(_, trouble)) => trouble,
                     _ if facts.verification == Verification::Failed => NOT_TRUSTED,
-                    _ => (ResultType::ValidationFailure, Some("handshake-failed")),
+                    _ => HANDSHAKE_FAILED,
                 });
             }
             Observed::Failed(troubles)
@@ -69,7 +69,11 @@ pub fn classify(facts: &Facts<'_>, host: Option<&MxHost>, at: Timestamp) -> Obse
     }
 }
 
-const NOT_TRUSTED: Trouble = (
+/// The handshake failed, and it is not known why.
+pub(super) const HANDSHAKE_FAILED: Trouble =
+    (ResultType::ValidationFailure, Some("handshake-failed"));
+/// An MTA says that a certificate is not trusted, and not why.
+pub(super) const NOT_TRUSTED: Trouble = (
     ResultType::CertificateNotTrusted,
     Some("certificate-not-trusted"),
 );
@@ -133,7 +137,9 @@ fn certificate_troubles(
     }
 }
 
-const fn concerns_certificate(result: ResultType) -> bool {
+/// Whether a result type says something of a certificate.
+#[must_use]
+pub const fn concerns_certificate(result: ResultType) -> bool {
     matches!(
         result,
         ResultType::CertificateExpired

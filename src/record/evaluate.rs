@@ -7,10 +7,10 @@ use sealpost_plugin_api::{Facts, Outcome, ResultType, Session, StartTls, Verific
 
 use super::{
     Failure, SessionRecord, Source, Verdict,
-    classify::{Observed, classify},
+    classify::{self, HANDSHAKE_FAILED, NOT_TRUSTED, Observed, classify, concerns_certificate},
     look::established,
     protection::{Met, protection},
-    under_dane::{UnderDane, under_dane},
+    under_dane::{UnderDane, concerns_dane, step, under_dane},
     untrusted::{harmless, reason_code},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         decide::STS_MX_MISMATCH,
         hold::{DaneHold, Demanded},
     },
-    policy::{KeptPolicy, MxHost, Standing, StsStanding},
+    policy::{KeptPolicy, MxHost, PolicyType, Standing, StsStanding, dane::verdict::NO_MATCH},
 };
 
 /// What a session was held to.
@@ -41,23 +41,35 @@ pub struct HeldTo<'a> {
 pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec<SessionRecord> {
     let at = session_time(session.at_unix_seconds, now);
     let host: Option<MxHost> = session.mx.and_then(|mx| mx.parse().ok());
-    let Some(tls) = tls(session, held, host.as_ref(), at) else {
+    let standing = held.standing;
+    let passed_over = was_passed_over(session);
+    // OURS: an answer for several hosts leaves out those on which DANE decides, which the policy lists.
+    // There was no session, and it is nobody's failure.
+    if passed_over && *held.dane != DaneHold::Nothing && lists(standing, host.as_ref()) {
+        return Vec::new();
+    }
+    let by_dane = match passed_over {
+        true => None,
+        false => under_dane(session, held.dane, held.demanded, at),
+    };
+    let Some(tls) = tls(session, held, by_dane.as_ref(), host.as_ref(), at) else {
         return Vec::new();
     };
     let met = met(session, host.as_ref());
-    let by_dane = under_dane(session, held.dane, at);
-    let standing = held.standing;
-    // RFC 8460 s4.4: "no-policy-found" is said where neither was found (D8).
-    let sts_applies = standing.sts.held_to().is_some()
-        || matches!(standing.sts, StsStanding::Unfetched(_))
-        || by_dane.is_none();
+    let sts_applies = match (&by_dane, tls.step) {
+        (None, _) => true,
+        // What DANE forbade nobody tried, and under the policy there was no session.
+        (Some(_), Step::NotTried) => false,
+        // RFC 8460 s4.4: "no-policy-found" is said where neither was found (D8).
+        _ => standing.applied().policy_type == PolicyType::Sts,
+    };
     let by_sts = sts_applies.then(|| under_sts(session, standing, host.as_ref(), &tls, &met));
+    let checked = tls.checked || held.demanded == Demanded::Sts;
     let protection = protection(&Met {
-        tls_is_up: tls.is_up,
-        vouched_for_by_dane: by_dane
-            .as_ref()
-            .is_some_and(|dane| dane.vouched_for && dane.troubles.is_empty()),
-        satisfies_sts: standing.sts.held_to().is_some()
+        tls_is_up: tls.step == Step::Up,
+        vouched_for_by_dane: by_dane.as_ref().is_some_and(|dane| dane.vouched_for),
+        satisfies_sts: checked
+            && standing.sts.held_to().is_some()
             && by_sts.as_ref().is_some_and(Vec::is_empty),
         demanded: held.demanded,
     });
@@ -93,66 +105,136 @@ pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec
         .collect()
 }
 
+/// Whether the MTA says that it did not go to the host, because a policy does not list it.
+#[must_use]
+pub fn was_passed_over(session: &Session<'_>) -> bool {
+    matches!(
+        session.outcome,
+        Outcome::Failure {
+            reason: Some(STS_MX_MISMATCH),
+            ..
+        }
+    )
+}
+
+fn lists(standing: &Standing, host: Option<&MxHost>) -> bool {
+    let kept = standing.sts.held_to();
+    kept.is_some_and(|kept| host.is_some_and(|host| kept.policy.allows(host)))
+}
+
 /// A result type and its reason code.
 type Trouble = (ResultType, Option<String>);
 
 /// What became of TLS, and what a policy would have against the certificate.
 struct Tls {
-    is_up: bool,
+    step: Step,
     troubles: Vec<Trouble>,
+    /// RFC 8460 s4.3.2: the MTA says that the policy failed; that is a failure whatever TLS did.
+    is_told: bool,
+    /// Whether somebody checked all that a policy asks of the certificate.
+    checked: bool,
+}
+
+/// How far a session came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Up,
+    Down,
+    /// The MTA did not connect.
+    NotTried,
 }
 
 /// What became of TLS; nothing when there was no session.
 fn tls(
     session: &Session<'_>,
     held: &HeldTo<'_>,
+    by_dane: Option<&UnderDane>,
     host: Option<&MxHost>,
     at: Timestamp,
 ) -> Option<Tls> {
-    let under_records = *held.dane != DaneHold::Nothing;
-    let facts = match &session.outcome {
-        Outcome::Success => {
-            return Some(Tls {
-                is_up: true,
-                troubles: Vec::new(),
-            });
-        }
-        Outcome::Failure { result, reason } => {
-            let reason = reason.and_then(reason_code);
-            // RFC 7672 s2.2: what only the records are to blame for leaves TLS up.
-            let is_up = under_records && *result == ResultType::TlsaInvalid;
-            // RFC 8460 s4.3.2: the MTA says the policy failed; that is a failure whatever TLS did.
-            let troubles = match is_up {
-                true => Vec::new(),
-                false => vec![(*result, reason)],
-            };
-            return Some(Tls { is_up, troubles });
-        }
-        Outcome::Facts(facts) => facts,
-        _ => return None,
-    };
-    let observed = match own_check(facts, held, host, at) {
-        Some(observed) => observed,
-        // Under TLSA records the MTA's check was of those.
-        None if under_records => {
-            let mut facts = *facts;
-            facts.starttls = under_way(&facts);
-            facts.verification = Verification::Unknown;
-            classify(&facts, host, at)
-        }
-        None => classify(facts, host, at),
-    };
-    match observed {
-        Observed::NoSession => None,
-        Observed::Established { troubles } => Some(Tls {
-            is_up: true,
-            troubles: owned(troubles),
+    match &session.outcome {
+        Outcome::Success => Some(Tls {
+            step: Step::Up,
+            troubles: Vec::new(),
+            is_told: false,
+            checked: true,
         }),
-        Observed::Failed(troubles) => Some(Tls {
-            is_up: false,
-            troubles: owned(troubles),
-        }),
+        Outcome::Failure { result, reason } => Some(told_failure(
+            *result,
+            reason.and_then(reason_code),
+            held.dane,
+        )),
+        Outcome::Facts(facts) => tls_of_facts(facts, held, by_dane, host, at),
+        _ => None,
     }
+}
+
+fn told_failure(result: ResultType, reason: Option<String>, dane: &DaneHold) -> Tls {
+    let of_dane = *dane != DaneHold::Nothing && concerns_dane(result, reason.as_deref());
+    let of_policy = reason.as_deref() == Some(STS_MX_MISMATCH);
+    let step = match result {
+        ResultType::DnssecInvalid | ResultType::DaneRequired => Step::NotTried,
+        // RFC 7672 s2.2: what only the records are to blame for leaves TLS up.
+        _ if of_dane || of_policy || concerns_certificate(result) => Step::Up,
+        _ => Step::Down,
+    };
+    Tls {
+        step,
+        troubles: if of_dane {
+            Vec::new()
+        } else {
+            vec![(result, reason)]
+        },
+        is_told: true,
+        checked: false,
+    }
+}
+
+fn tls_of_facts(
+    facts: &Facts<'_>,
+    held: &HeldTo<'_>,
+    by_dane: Option<&UnderDane>,
+    host: Option<&MxHost>,
+    at: Timestamp,
+) -> Option<Tls> {
+    // What an MTA that was to hold the session to the records says of the certificate it says of these,
+    // unless it tells of both.
+    let of_records = held.demanded == Demanded::Dane && facts.dane == Verification::Unknown;
+    let own = own_check(facts, held, of_records, host, at);
+    let checked = own.is_some() || (facts.verification == Verification::Passed && !of_records);
+    let observed = own.unwrap_or_else(|| {
+        let mut facts = *facts;
+        if *held.dane != DaneHold::Nothing {
+            facts.starttls = step(&facts);
+        }
+        if of_records {
+            facts.verification = Verification::Unknown;
+        }
+        classify(&facts, host, at)
+    });
+    let (is_up, troubles) = match observed {
+        Observed::NoSession => return None,
+        Observed::Established { troubles } => (true, troubles),
+        Observed::Failed(troubles) => (false, troubles),
+    };
+    let mismatched = by_dane.is_some_and(UnderDane::minds_certificate);
+    let by_records = |trouble: &classify::Trouble| {
+        *trouble == NO_MATCH
+            || (of_records && *trouble == NOT_TRUSTED)
+            || (mismatched && *trouble == HANDSHAKE_FAILED)
+    };
+    let left: Vec<Trouble> = match held.dane {
+        DaneHold::Nothing => owned(troubles),
+        _ => owned(troubles.into_iter().filter(|trouble| !by_records(trouble))),
+    };
+    // Who broke off for the records alone had seen a certificate.
+    let is_up = is_up || left.is_empty();
+    Some(Tls {
+        step: if is_up { Step::Up } else { Step::Down },
+        troubles: left,
+        is_told: false,
+        checked,
+    })
 }
 
 /// What our own check of the whole chain says, where the MTA handed it over and did not check it for the
@@ -160,11 +242,12 @@ fn tls(
 fn own_check(
     facts: &Facts<'_>,
     held: &HeldTo<'_>,
+    of_records: bool,
     host: Option<&MxHost>,
     at: Timestamp,
 ) -> Option<Observed> {
     let (leaf, others) = (facts.leaf_der?, facts.chain_der?);
-    let unchecked = facts.verification == Verification::Unknown || *held.dane != DaneHold::Nothing;
+    let unchecked = facts.verification == Verification::Unknown || of_records;
     if !unchecked || held.standing.sts.held_to().is_none() {
         return None;
     }
@@ -176,22 +259,12 @@ fn own_check(
     let Observed::Established { troubles } = &observed else {
         return None;
     };
-    match (facts.starttls, troubles.is_empty()) {
+    match (step(facts), troubles.is_empty()) {
         (StartTls::Established, _) => Some(observed),
         (StartTls::NotOffered | StartTls::Refused, _) => None,
-        // The policy had nothing against it: who broke off went by the TLSA records.
-        (_, true) if facts.dane == Verification::Failed => Some(observed),
+        // The policy had nothing against it: who broke off did so for something else.
         (_, true) => None,
         (_, false) => Some(Observed::Failed(troubles.clone())),
-    }
-}
-
-/// How far STARTTLS went, also where only the check's answer says so.
-fn under_way(facts: &Facts<'_>) -> StartTls {
-    let passed = facts.dane == Verification::Passed || facts.verification == Verification::Passed;
-    match facts.starttls {
-        StartTls::Unknown if passed => StartTls::Established,
-        known => known,
     }
 }
 
@@ -206,7 +279,8 @@ fn under_sts(
     let held_to = standing.sts.held_to();
     // RFC 8460 s4.2.1: without a policy that was had, a session succeeds when TLS is up, whatever
     // the certificate.
-    let mut failures: Vec<Failure> = if held_to.is_none() && tls.is_up {
+    let is_up = tls.step == Step::Up && !tls.is_told;
+    let mut failures: Vec<Failure> = if held_to.is_none() && is_up {
         Vec::new()
     } else {
         tls.troubles
@@ -251,7 +325,7 @@ const fn leaf_is_known(outcome: &Outcome<'_>) -> bool {
     matches!(outcome, Outcome::Facts(facts) if facts.leaf_der.is_some())
 }
 
-fn owned(troubles: Vec<(ResultType, Option<&'static str>)>) -> Vec<Trouble> {
+fn owned(troubles: impl IntoIterator<Item = classify::Trouble>) -> Vec<Trouble> {
     troubles
         .into_iter()
         .map(|(result, reason)| (result, reason.map(str::to_owned)))
@@ -306,7 +380,7 @@ mod tests {
     use sealpost_plugin_api::{Facts, StartTls, Verification};
 
     use super::*;
-    use crate::policy::Mode;
+    use crate::policy::{Mode, dane::DomainDane};
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -394,6 +468,40 @@ mod tests {
             reason: Some(STS_MX_MISMATCH),
         };
         check(&sts, unlisted, told, &["validation-failure"]);
+    }
+
+    #[test]
+    fn b36_a_host_left_out_of_an_answer_for_its_records_is_no_session() {
+        let records = DomainDane::for_test(&["10 mx1.mail.example.org records"]);
+        let records = records.ranked()[0].dane.records().unwrap().clone();
+        let standing = sts(Mode::Enforce);
+        let told = Outcome::Failure {
+            result: ResultType::ValidationFailure,
+            reason: Some(STS_MX_MISMATCH),
+        };
+        for (mx, dane, expected) in [
+            (
+                "mx1.mail.example.org",
+                DaneHold::Records(records.clone()),
+                0,
+            ),
+            ("mx1.mail.example.org", DaneHold::Nothing, 1),
+            // The policy does not list it, and what it would have shown is not known.
+            ("mx.elsewhere.example", DaneHold::Records(records), 1),
+        ] {
+            let mut session = Session::new("example.org", told);
+            session.mx = Some(mx);
+            let held = HeldTo {
+                standing: &standing,
+                dane: &dane,
+                demanded: Demanded::Sts,
+                roots: &RootCertStore::empty(),
+            };
+            let records = evaluate(&session, &held, NOW);
+            assert_eq!(records.len(), expected, "{mx} {dane:?}");
+            let of_policy = |record: &SessionRecord| &record.policy == standing.applied();
+            assert!(records.iter().all(of_policy));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What an attempt at delivery came to that the MTA tells nothing of.
 //!
-//! Postfix says nothing of a mail host that the policy excludes, of a session in the clear, and of a
-//! TLSA lookup that failed. It asked for the policy all the same; that attempt is a failed session
+//! Postfix says nothing of a mail host that the policy or mandatory DANE excludes, of a session in the clear,
+//! and of a TLSA lookup that failed. It asked for the policy all the same; that attempt is a failed session
 //! where what we know ourselves leaves no doubt (`docs/decisions/0010-postfix.md`). Where there is
 //! doubt nothing is counted: what is inferred is never more than there was.
 
@@ -12,17 +12,15 @@ use sealpost_plugin_api::ResultType;
 use super::{
     Failure, Source,
     classify::Observed,
-    finding::{DomainFindings, HostFinding, TlsaLookup},
+    finding::{DomainFindings, HostFinding},
     reconcile::{Answered, Demand, mx_mismatch},
 };
+
+mod dane;
 use crate::{
     clock::Timestamp,
-    policy::{AppliedPolicy, KeptPolicy, PolicyType, StsStanding},
+    policy::{AppliedPolicy, KeptPolicy, StsStanding},
 };
-
-/// How long a TLS session may be resumed. Postfix does not tell of one that was
-/// (`smtp_tls_session_cache_timeout`, an hour if nothing else is said).
-const RESUMPTION_SECONDS: i64 = 3_600;
 
 /// Attempts at delivery to one domain, alike and at about one time.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +61,9 @@ pub fn infer(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<Infer
     }
     let inferred = match attempts.answered.demand {
         Demand::Named => passed_over(attempts, findings),
+        Demand::Dane | Demand::DaneMandatory => dane::passed_over(attempts),
         Demand::Nothing => {
-            in_the_clear(attempts, findings).or_else(|| without_tlsa(attempts, findings))
+            in_the_clear(attempts, findings).or_else(|| dane::without_tlsa(attempts, findings))
         }
         // It connects to every host, and tells how that went.
         Demand::Unnamed | Demand::Unknown => None,
@@ -144,50 +143,27 @@ fn no_starttls(host: &HostFinding) -> Option<&'static str> {
     }
 }
 
-/// TLS comes up with every host that the mail can have gone to, and none of their TLSA records can be
-/// looked up: an MTA that does DANE delivers to none of them.
-// RFC 7672 s2.1: a lookup that fails is no proof that there are no records.
-fn without_tlsa(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<Inferred> {
-    // One that does not do DANE told its sessions, but for those it resumed.
-    let told_of_late = |told| attempts.at.seconds_since(told) <= RESUMPTION_SECONDS;
-    if attempts.told_at.is_some_and(told_of_late) {
-        return None;
-    }
-    let reached = findings.best(HostFinding::may_be_reached);
-    let all_fail = reached.iter().all(|host| {
-        host.tlsa == TlsaLookup::Failed && matches!(host.observed, Observed::Established { .. })
-    });
-    let host = reached.first().filter(|_| all_fail)?;
-    let reason = Source::Probe.mark("tlsa-lookup-failed");
-    Some(Inferred {
-        policy: Arc::new(AppliedPolicy {
-            policy_type: PolicyType::Tlsa,
-            policy_domain: host.host.as_str().parse().ok()?,
-            policy_string: Vec::new(),
-            mx_host: Vec::new(),
-        }),
-        failures: vec![host.failure(ResultType::DnssecInvalid, reason)],
-        source: Source::Probe,
-        sessions: attempts.silent,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Mode, Standing};
+    use crate::policy::{Mode, PolicyType, Standing};
 
     const AT: Timestamp = Timestamp(1_800_000_000);
 
     fn sts(mode: Mode, demand: Demand) -> Answered {
         let standing = Standing::for_test(mode, &["*.example.org"]);
-        Answered { standing, demand }
+        Answered {
+            standing,
+            demand,
+            dane: None,
+        }
     }
 
     fn nothing_demanded(standing: Standing) -> Answered {
         Answered {
             standing,
             demand: Demand::Nothing,
+            dane: None,
         }
     }
 

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use sealpost_plugin_api::{Level, Requirement, ResultType};
+use sealpost_plugin_api::{Level, ResultType};
 
 use super::{
     Failure, Source, Verdict,
@@ -18,9 +18,22 @@ use super::{
 };
 use crate::{
     config::OverrideMode,
-    hook::decide::{STS_MX_MISMATCH, decide},
-    policy::{AppliedPolicy, KeptPolicy, MxHost, MxPattern, PolicyType, Standing, StsStanding},
+    hook::{
+        Said,
+        basis::{Basis, DaneRole},
+        decide::{STS_MX_MISMATCH, decide},
+    },
+    policy::{
+        AppliedPolicy, KeptPolicy, MxHost, MxPattern, PolicyType, Standing, StsStanding,
+        dane::DomainDane,
+    },
 };
+
+mod beside;
+mod protected;
+
+pub use beside::{beside_tlsa, has_policy};
+pub use protected::protected;
 
 /// How an MTA that tells its sessions was answered for a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +42,8 @@ pub struct Answered {
     pub standing: Standing,
     /// What was demanded.
     pub demand: Demand,
+    /// What DANE said of the domain's mail hosts, where that was known.
+    pub dane: Option<Arc<DomainDane>>,
 }
 
 /// What an MTA that tells its sessions was told to do.
@@ -39,6 +54,11 @@ pub enum Demand {
     Named,
     /// To hold to the policy, without what it needs to name it.
     Unnamed,
+    /// To go by DANE alone: mail hosts without TLSA records that can be used are passed over, and nothing
+    /// is told of them.
+    Dane,
+    /// The same by the operator's word: such a host fails what he demands (RFC 7672 s6).
+    DaneMandatory,
     /// Nothing: no policy holds, or it is only reported on.
     Nothing,
     /// A policy holds that is to be demanded, and it is not known how the MTA was answered.
@@ -54,17 +74,24 @@ impl Answered {
             Level::May => Demand::Nothing,
             _ => Demand::Unknown,
         };
-        Self { standing, demand }
+        Self {
+            standing,
+            demand,
+            dane: None,
+        }
     }
 }
 
 impl Demand {
-    /// What this requirement demands of an MTA that was also given the names it needs, or not.
+    /// What is demanded of an MTA that was given this of an answer with this basis.
     #[must_use]
-    pub const fn of(requirement: &Requirement, with_names: Self) -> Self {
-        match requirement.level {
-            Level::Verify { .. } => with_names,
-            _ => Self::Nothing,
+    pub const fn of(given: Said, basis: Basis) -> Self {
+        match (given, basis.dane) {
+            (Said::PolicyByName, _) => Self::Named,
+            (Said::Policy, _) => Self::Unnamed,
+            (Said::DaneOnly, DaneRole::Mandatory) => Self::DaneMandatory,
+            (Said::DaneOnly, _) => Self::Dane,
+            (Said::Nothing, _) => Self::Nothing,
         }
     }
 }
@@ -85,6 +112,9 @@ pub struct Known<'a> {
 pub enum Reconciled {
     /// It is counted so.
     Counted(Counted),
+    /// It was held to the TLSA records of its mail host, and is counted so; what an MTA-STS policy says of
+    /// it, [`beside_tlsa`] tells (D7).
+    OfTlsa(Counted),
     /// The MTA checked nothing: [`as_found`] says what it comes to.
     AsFound,
     /// What holds for the domain must be known first.
@@ -146,7 +176,10 @@ pub fn reconcile(told: &Told, known: Option<Known<'_>>) -> Reconciled {
             let given = known.and_then(|known| given(told, known));
             Reconciled::Counted(Counted::told(told, given.unwrap_or(&told.policy)))
         }
-        PolicyType::Tlsa => Reconciled::Counted(Counted::told(told, &told.policy)),
+        PolicyType::Tlsa => {
+            let published = known.and_then(|known| published(&told.policy, known));
+            Reconciled::OfTlsa(Counted::told(told, published.unwrap_or(&told.policy)))
+        }
         PolicyType::NoPolicyFound => {
             known.map_or(Reconciled::StandingWanted, |known| unnamed(told, known))
         }
@@ -156,7 +189,9 @@ pub fn reconcile(told: &Told, known: Option<Known<'_>>) -> Reconciled {
 /// A session of which the MTA names no policy.
 fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
     let as_told = Counted::told(told, &told.policy);
-    let Answered { standing, demand } = known.answered;
+    let Answered {
+        standing, demand, ..
+    } = known.answered;
     let counted = match &standing.sts {
         _ if known.overridden == Some(OverrideMode::Off) => as_told,
         sts if sts.held_to().is_some() => match (demand, &told.ending) {
@@ -166,7 +201,7 @@ fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
             }
             // Whoever was given a policy with its name would name it: this delivery holds to an
             // answer from before.
-            (Demand::Named, _) => as_told,
+            (Demand::Named | Demand::Dane | Demand::DaneMandatory, _) => as_told,
             (Demand::Unknown, _) => Counted::unchecked(told),
         },
         StsStanding::InForce { .. } | StsStanding::NotAnnounced => as_told,
@@ -199,18 +234,42 @@ fn given<'a>(told: &Told, known: Known<'a>) -> Option<&'a Arc<AppliedPolicy>> {
     Some(exact.or_else(meant)?.standing.applied())
 }
 
+/// The TLSA records as published of which these are all, or those that the MTA could use; a log has none.
+fn published<'a>(told: &AppliedPolicy, known: Known<'a>) -> Option<&'a Arc<AppliedPolicy>> {
+    let hosts = known.answered.dane.as_deref()?.ranked().iter();
+    let mut records = hosts.filter_map(|ranked| ranked.dane.records());
+    let ours = records.find(|records| {
+        let ours = records.applied();
+        let has = |line: &String| ours.policy_string.contains(line);
+        ours.policy_domain == told.policy_domain && told.policy_string.iter().all(has)
+    });
+    ours.map(|records| records.applied())
+}
+
 /// Whether a policy as told is ours after its way through Postfix: lines that it cannot carry are left
-/// out of the answer, and what is carried comes back without tabs and the blanks around it.
+/// out of the answer, and what is carried comes back without tabs and the blanks around it. Where DANE
+/// keeps Postfix from some of the hosts that the policy lists, it is given the names of the others.
 fn came_from(told: &AppliedPolicy, ours: &AppliedPolicy) -> bool {
     let mut lines = told.policy_string.iter().peekable();
     told.policy_type == ours.policy_type
         && told.policy_domain == ours.policy_domain
-        && told.mx_host == ours.mx_host
+        && (told.mx_host == ours.mx_host || lists_all(ours, &told.mx_host))
         && ours.policy_string.iter().all(|ours| {
             let came = lines.next_if(|told| is_same_line(told, ours)).is_some();
             came || may_be_left_out(ours)
         })
         && lines.next().is_none()
+}
+
+/// Whether a policy lists all of these, which are names of hosts.
+fn lists_all(policy: &AppliedPolicy, hosts: &[String]) -> bool {
+    let patterns: Result<Vec<MxPattern>, _> = policy.mx_host.iter().map(|mx| mx.parse()).collect();
+    let lists = |host: &String| {
+        let patterns = patterns.as_deref().unwrap_or_default();
+        host.parse::<MxHost>()
+            .is_ok_and(|host| patterns.iter().any(|pattern| pattern.matches(&host)))
+    };
+    !hosts.is_empty() && hosts.iter().all(lists)
 }
 
 /// Blanks, and what Postfix would read as more than that line.
@@ -338,7 +397,11 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
     fn answered(standing: Standing, demand: Demand) -> Answered {
-        Answered { standing, demand }
+        Answered {
+            standing,
+            demand,
+            dane: None,
+        }
     }
 
     fn sts(mode: Mode, demand: Demand) -> Answered {
@@ -361,7 +424,7 @@ mod tests {
             overridden,
         };
         match reconcile(told, Some(known)) {
-            Reconciled::Counted(counted) => {
+            Reconciled::Counted(counted) | Reconciled::OfTlsa(counted) => {
                 assert_eq!(counted.source, Source::Mta);
                 let unchecked = match counted.certainty {
                     Certainty::Checked => "",
@@ -542,6 +605,50 @@ mod tests {
         let other_hosts = Told::for_test("*.example.org mx.example.net", "success");
         let (_, counted) = reconciled(&other_hosts, &known, None);
         assert_eq!(counted.unwrap().policy, other_hosts.policy);
+    }
+
+    #[test]
+    fn d10_a_policy_that_was_given_for_some_of_its_hosts_is_still_ours() {
+        let known = sts(Mode::Enforce, Demand::Named);
+        for (hosts, is_ours) in [
+            (&["mx1.example.org"][..], true),
+            (&["mx1.example.org", "mx2.example.org"], true),
+            (&["mx1.example.org", "mx.elsewhere.example"], false),
+            (&[], false),
+        ] {
+            let policy = AppliedPolicy {
+                mx_host: hosts.iter().map(|host| (*host).to_owned()).collect(),
+                ..known.standing.applied().as_ref().clone()
+            };
+            let told = Told::new(known.standing.domain.clone(), policy, Ending::Success);
+            let (_, counted) = reconciled(&told, &known, None);
+            let ours = Arc::ptr_eq(&counted.unwrap().policy, known.standing.applied());
+            assert_eq!(ours, is_ours, "{hosts:?}");
+        }
+    }
+
+    #[test]
+    fn c21_records_as_the_mta_used_them_are_those_that_are_published() {
+        let dane = DomainDane::for_test(&["10 mx1.example.org records"]);
+        let ours = dane.ranked()[0].dane.records().unwrap().applied().clone();
+        let mut known = none();
+        known.dane = Some(dane.into());
+        for (domain, lines, is_ours) in [
+            ("mx1.example.org", ours.policy_string.clone(), true),
+            ("mx1.example.org", vec![], true),
+            ("mx1.example.org", vec!["3 1 1 00FF".to_owned()], false),
+            ("mx2.example.org", ours.policy_string.clone(), false),
+        ] {
+            let policy = AppliedPolicy {
+                policy_domain: domain.parse().unwrap(),
+                policy_string: lines,
+                ..ours.as_ref().clone()
+            };
+            let told = Told::new(known.standing.domain.clone(), policy, Ending::Success);
+            let (_, counted) = reconciled(&told, &known, None);
+            let found = Arc::ptr_eq(&counted.unwrap().policy, &ours);
+            assert_eq!(found, is_ours, "{domain} {:?}", told.policy.policy_string);
+        }
     }
 
     /// `the hosts | what a success comes to`; the policy was fetched when the hosts were looked at, or

@@ -8,12 +8,16 @@ use std::sync::Arc;
 use sealpost_plugin_api::{Facts, Outcome, ResultType, Session, StartTls, Verification};
 
 use super::{
-    classify::{Observed, classify},
+    classify::{HANDSHAKE_FAILED, Observed, classify, concerns_certificate},
     untrusted::reason_code,
 };
 use crate::{
     clock::Timestamp,
-    hook::{decide::STS_MX_MISMATCH, hold::DaneHold, joint::DANE_REQUIRED},
+    hook::{
+        decide::STS_MX_MISMATCH,
+        hold::{DaneHold, Demanded},
+        joint::DANE_REQUIRED,
+    },
     policy::{
         AppliedPolicy,
         dane::{
@@ -33,78 +37,142 @@ pub(super) struct UnderDane {
     pub(super) policy: Arc<AppliedPolicy>,
     /// How it failed; empty where it did not.
     pub(super) troubles: Vec<Trouble>,
-    /// Whether its certificate was vouched for by a record, if it did not fail.
+    /// Whether its certificate matched a record, for all that is known.
     pub(super) vouched_for: bool,
 }
 
-/// Judges a session; nothing where no TLSA records apply to it.
+impl UnderDane {
+    /// Whether the records had something against the certificate: then TLS was under way.
+    pub(super) fn minds_certificate(&self) -> bool {
+        self.troubles.iter().any(|(result, reason)| {
+            let code = reason.as_deref().unwrap_or_default();
+            concerns_certificate(*result) || code.starts_with(OF_CERTIFICATE)
+        })
+    }
+}
+
+/// How the reason codes begin of what TLSA records have against a certificate.
+const OF_CERTIFICATE: &str = "dane-";
+
+/// Judges a session; nothing where no TLSA records apply to it. `demanded` is what the MTA was to check.
 pub(super) fn under_dane(
     session: &Session<'_>,
     hold: &DaneHold,
+    demanded: Demanded,
     at: Timestamp,
 ) -> Option<UnderDane> {
-    let failed = |policy: &Arc<AppliedPolicy>, result, code: &str| UnderDane {
+    let under = |policy: &Arc<AppliedPolicy>, troubles| UnderDane {
         policy: Arc::clone(policy),
-        troubles: vec![(result, Some(code.to_owned()))],
+        troubles,
         vouched_for: false,
     };
+    let failed = |result, code: &str| vec![(result, Some(code.to_owned()))];
     Some(match hold {
         DaneHold::Nothing => return None,
-        DaneHold::LookupFailed { policy, code } => failed(policy, ResultType::DnssecInvalid, code),
-        DaneHold::Required(policy) => failed(policy, ResultType::DaneRequired, DANE_REQUIRED),
-        DaneHold::AnyCertificate(records) => UnderDane {
-            policy: Arc::clone(records.applied()),
-            troubles: without_tls(session, at),
-            vouched_for: false,
-        },
+        DaneHold::LookupFailed { policy, code } => {
+            under(policy, failed(ResultType::DnssecInvalid, code))
+        }
+        DaneHold::Required(policy) => {
+            under(policy, failed(ResultType::DaneRequired, DANE_REQUIRED))
+        }
+        DaneHold::AnyCertificate(records) => {
+            under(records.applied(), without_tls(session, Blame::Policy, at))
+        }
         DaneHold::Records(records) if !records.set.has_usable() => {
-            let mut troubles = without_tls(session, at);
+            let mut troubles = without_tls(session, Blame::Policy, at);
             if troubles.is_empty() {
                 // RFC 7672 s2.2: TLS was all that could be demanded, and the records are to be mended.
                 troubles.push(owned(NONE_USABLE));
             }
+            under(records.applied(), troubles)
+        }
+        DaneHold::Records(records) => {
+            let blame = match demanded {
+                Demanded::Dane => Blame::Records,
+                _ => Blame::Policy,
+            };
+            let (troubles, vouched_for) = under_records(session, records, blame, at);
             UnderDane {
                 policy: Arc::clone(records.applied()),
+                vouched_for: vouched_for && troubles.is_empty(),
                 troubles,
-                vouched_for: false,
             }
         }
-        DaneHold::Records(records) => UnderDane {
-            policy: Arc::clone(records.applied()),
-            troubles: under_records(session, records, at),
-            vouched_for: true,
-        },
     })
 }
 
+/// What an MTA had against a certificate, where it does not say by what it checked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    /// The records: it was told to hold the session to them.
+    Records,
+    /// The policy, or nothing that matters: the records were not its business.
+    Policy,
+}
+
 /// Whether a failure that an MTA named is one of the TLSA records alone.
-fn concerns_dane(result: ResultType, reason: Option<&str>) -> bool {
+pub(super) fn concerns_dane(result: ResultType, reason: Option<&str>) -> bool {
     let of_records = matches!(
         result,
         ResultType::TlsaInvalid | ResultType::DnssecInvalid | ResultType::DaneRequired
     );
-    of_records || reason.is_some_and(|reason| reason.starts_with("dane-"))
+    of_records || reason.is_some_and(|reason| reason.starts_with(OF_CERTIFICATE))
 }
 
-fn under_records(session: &Session<'_>, records: &TlsaPolicy, at: Timestamp) -> Vec<Trouble> {
-    let Outcome::Facts(facts) = &session.outcome else {
-        return without_tls(session, at);
+/// How far STARTTLS went, also where only a check's answer says so.
+pub(super) fn step(facts: &Facts<'_>) -> StartTls {
+    match (facts.starttls, facts.dane, facts.verification) {
+        (StartTls::Unknown, Verification::Passed, _)
+        | (StartTls::Unknown, _, Verification::Passed) => StartTls::Established,
+        (StartTls::Unknown, Verification::Failed, _)
+        | (StartTls::Unknown, _, Verification::Failed) => StartTls::HandshakeFailed,
+        // The certificate was seen, so TLS was under way.
+        (StartTls::Unknown, ..) if facts.leaf_der.is_some() => StartTls::HandshakeFailed,
+        (known, ..) => known,
+    }
+}
+
+/// How the session failed, and whether it is known that a record vouches for its certificate.
+fn under_records(
+    session: &Session<'_>,
+    records: &TlsaPolicy,
+    blame: Blame,
+    at: Timestamp,
+) -> (Vec<Trouble>, bool) {
+    let facts = match &session.outcome {
+        Outcome::Facts(facts) => facts,
+        outcome => {
+            let satisfied = matches!(outcome, Outcome::Success);
+            return (without_tls(session, blame, at), satisfied);
+        }
     };
     match judged(facts, records, at) {
-        Judged::Fails(troubles) => troubles,
-        Judged::NotKnown if facts.verification == Verification::Failed => vec![owned(NO_MATCH)],
-        Judged::NotKnown => without_tls(session, at),
+        Judged::Fails(troubles) => {
+            // Where TLS was not even begun the certificate is of another session.
+            let down = without_tls(session, Blame::Policy, at);
+            let begun = !matches!(step(facts), StartTls::NotOffered | StartTls::Refused);
+            (if begun { troubles } else { down }, false)
+        }
+        Judged::NotKnown
+            if blame == Blame::Records && facts.verification == Verification::Failed =>
+        {
+            (vec![owned(NO_MATCH)], false)
+        }
+        // Who was to hold the session to the records and tells of no trouble has done so.
+        Judged::NotKnown => (without_tls(session, blame, at), blame == Blame::Records),
         // Whatever it broke off for, the records are satisfied.
-        Judged::Matches => without_tls(session, at)
-            .into_iter()
-            .map(|trouble| match trouble == owned(NO_MATCH) {
-                true => (
-                    ResultType::ValidationFailure,
-                    Some("handshake-failed".to_owned()),
-                ),
-                false => trouble,
-            })
-            .collect(),
+        Judged::Matches => {
+            let troubles = without_tls(session, blame, at);
+            let mismatch = owned(NO_MATCH);
+            let troubles = troubles.into_iter().map(|trouble| {
+                if trouble == mismatch {
+                    owned(HANDSHAKE_FAILED)
+                } else {
+                    trouble
+                }
+            });
+            (troubles.collect(), true)
+        }
     }
 }
 
@@ -136,14 +204,18 @@ fn judged(facts: &Facts<'_>, records: &TlsaPolicy, at: Timestamp) -> Judged {
     }
 }
 
-/// What kept TLS from coming up, whatever the certificate.
-fn without_tls(session: &Session<'_>, at: Timestamp) -> Vec<Trouble> {
+/// What kept TLS from coming up. A certificate that the MTA did not like counts where it was the records
+/// that it disliked it for.
+fn without_tls(session: &Session<'_>, blame: Blame, at: Timestamp) -> Vec<Trouble> {
     match &session.outcome {
         Outcome::Failure { result, reason } => {
             let reason = reason.and_then(reason_code);
+            let of_records = concerns_dane(*result, reason.as_deref());
             // What only the policy minds is no failure of the records.
-            let of_policy = result.concerns_policy() || reason.as_deref() == Some(STS_MX_MISMATCH);
-            match of_policy && !concerns_dane(*result, reason.as_deref()) {
+            let of_policy = result.concerns_policy()
+                || reason.as_deref() == Some(STS_MX_MISMATCH)
+                || (concerns_certificate(*result) && blame == Blame::Policy);
+            match of_policy && !of_records {
                 true => Vec::new(),
                 false => vec![(*result, reason)],
             }
@@ -151,43 +223,30 @@ fn without_tls(session: &Session<'_>, at: Timestamp) -> Vec<Trouble> {
         Outcome::Facts(facts) => {
             let mut bare = *facts;
             bare.starttls = step(facts);
-            bare.verification = Verification::Unknown;
             bare.leaf_der = None;
             bare.chain_der = None;
-            match classify(&bare, None, at) {
-                Observed::Failed(troubles) => troubles.into_iter().map(of_tls).collect(),
-                Observed::Established { .. } | Observed::NoSession => Vec::new(),
-            }
+            let Observed::Failed(troubles) = classify(&bare, None, at) else {
+                return Vec::new();
+            };
+            let troubles = troubles.into_iter().filter_map(|trouble| {
+                match (concerns_certificate(trouble.0), blame) {
+                    (false, _) => Some(owned(trouble)),
+                    // An MTA that holds a session to TLSA records says of a certificate that matches none
+                    // what it would say of one that nobody vouches for.
+                    // RFC 7672 s3.1.1: names and dates are nothing to a record of usage 3.
+                    (true, Blame::Records) => Some(owned(NO_MATCH)),
+                    (true, Blame::Policy) => None,
+                }
+            });
+            troubles.collect()
         }
         _ => Vec::new(),
-    }
-}
-
-/// How far STARTTLS went: a certificate that was seen says that it was under way.
-fn step(facts: &Facts<'_>) -> StartTls {
-    match facts.starttls {
-        StartTls::Unknown if facts.leaf_der.is_some() => StartTls::HandshakeFailed,
-        StartTls::Unknown => match (facts.dane, facts.verification) {
-            (Verification::Passed, _) | (_, Verification::Passed) => StartTls::Established,
-            (Verification::Failed, _) | (_, Verification::Failed) => StartTls::HandshakeFailed,
-            _ => StartTls::Unknown,
-        },
-        known => known,
-    }
-}
-
-/// An MTA that holds a session to TLSA records says of a certificate that matches none what it would say
-/// of one that nobody vouches for.
-// RFC 7672 s3.1.1: names and dates are nothing to a record of usage 3.
-fn of_tls((result, reason): (ResultType, Option<&'static str>)) -> Trouble {
-    match result {
-        ResultType::CertificateExpired
-        | ResultType::CertificateHostMismatch
-        | ResultType::CertificateNotTrusted => owned(NO_MATCH),
-        _ => (result, reason.map(str::to_owned)),
     }
 }
 
 fn owned((result, reason): (ResultType, Option<&'static str>)) -> Trouble {
     (result, reason.map(str::to_owned))
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,7 @@ mod tests {
     fn day(details: Vec<Vec<(Failure, u64)>>) -> DomainDay {
         let domain: PolicyDomain = "example.org".parse().unwrap();
         DomainDay {
+            recipients: 0,
             day: UtcDay(19_858),
             policies: details
                 .into_iter()

@@ -24,10 +24,11 @@ pub const DOMAIN: &str = "DOMAIN";
 /// Explains a result type, more closely when its reason code is one that is known here.
 #[must_use]
 pub fn explain(result: ResultType, reason: Option<&str>) -> Explanation {
-    let reason = Source::unmark(reason.unwrap_or(""));
+    // Postfix says the same in capitals here and there: all-TLSA-records-unusable.
+    let reason = Source::unmark(reason.unwrap_or("")).to_ascii_lowercase();
     EXPLANATIONS
         .iter()
-        .find(|entry| entry.covers(result, reason))
+        .find(|entry| entry.covers(result, &reason))
         .map_or(UNKNOWN, |entry| entry.explanation)
 }
 
@@ -86,6 +87,15 @@ const EXPLANATIONS: &[Entry] = &[
         "The mail server did not offer STARTTLS, so that mail could only have been sent in the clear.",
         "Switch on TLS on port 25 of this server. If it is on, something between us and the server \
          takes STARTTLS out: a firewall with SMTP inspection, or an attacker.",
+    ),
+    entry(
+        ResultType::CertificateHostMismatch,
+        &["dane-name-mismatch*"],
+        "The server's certificate comes from an authority that a TLSA record names (usage 2), and it is \
+         not for this MX host.",
+        "Have the authority issue a certificate whose subject alternative names list the MX host \
+         DOMAIN. Or publish a record of usage 3 (\"3 1 1\") for the certificate itself: with that no name \
+         is compared.",
     ),
     entry(
         ResultType::CertificateHostMismatch,
@@ -152,10 +162,12 @@ const EXPLANATIONS: &[Entry] = &[
     entry(
         ResultType::ValidationFailure,
         &["dane-no-match*"],
-        "The server's certificate matches none of the TLSA records of this MX host.",
-        "Publish a TLSA record for the certificate that is served now. When a certificate is to be \
-         replaced, publish the record of the new one first and wait until the old answer has \
-         expired.",
+        "The server's certificate matches none of the TLSA records of this MX host. Most likely it was \
+         renewed with a new key and the record is still that of the old one; seldom it is an attack.",
+        "Publish the TLSA record of the certificate that is served now at _25._tcp.DOMAIN, beside the old \
+         one. The next time, publish the new record before the certificate changes, by at least the \
+         record's time to live (TTL), and take the old one out afterwards; or keep the key when the \
+         certificate is renewed, and a \"3 1 1\" record stays right.",
     ),
     entry(
         ResultType::ValidationFailure,
@@ -180,9 +192,11 @@ const EXPLANATIONS: &[Entry] = &[
     entry(
         ResultType::TlsaInvalid,
         &["all-unusable*", "all-tlsa-records-unusable*"],
-        "There are TLSA records for this MX host, and none of them can be used for mail.",
-        "Publish records of usage 2 (DANE-TA) or 3 (DANE-EE); usages 0 and 1 do not count for SMTP. \
-         \"3 1 1\" is the common choice.",
+        "There are TLSA records for this MX host, and none of them can be used for mail. The mail went \
+         encrypted, but nothing vouched for the server.",
+        "Look at the records at _25._tcp.DOMAIN. Usages 0 and 1 do not count for mail: publish usage 3 \
+         (\"3 1 1\" is the common choice) or 2. If the usage is right, the digest is cut off or of \
+         another length than its matching type says.",
     ),
     entry(
         ResultType::TlsaInvalid,
@@ -193,10 +207,37 @@ const EXPLANATIONS: &[Entry] = &[
     ),
     entry(
         ResultType::DnssecInvalid,
+        &["tlsa-bogus*"],
+        "The DNSSEC signatures of the TLSA records of this MX host are wrong. They may be forged, so the \
+         mail waits.",
+        "Check _25._tcp.DOMAIN with a DNSSEC analyser. Most likely its signatures have expired, or the keys \
+         were changed and the DS record at the parent was not; the denial that there is a record \
+         must be signed too.",
+    ),
+    entry(
+        ResultType::DnssecInvalid,
+        &["tlsa-lookup-failed*"],
+        "The TLSA records of this MX host could not be looked up. Whether there are any cannot be told, \
+         and an attacker could be why, so the mail waits.",
+        "Ask every name server of the zone for the TLSA records at _25._tcp.DOMAIN. Each must answer, if \
+         only that there are none. Usual causes are broken DNSSEC signatures, load balancers and \
+         firewalls that do not know the type TLSA, and name servers that cannot be reached.",
+    ),
+    entry(
+        ResultType::DnssecInvalid,
         &[],
         "The DNSSEC signatures of the MX host's records could not be verified.",
         "Check the zone with a DNSSEC analyser: expired signatures and a DS record that does not \
          match the keys are the usual causes.",
+    ),
+    entry(
+        ResultType::DaneRequired,
+        &["no-usable-tlsa-records*"],
+        "We have agreed to deliver to this domain with DANE only, and this MX host cannot be had with \
+         it: it has no TLSA record that can be used, or DNSSEC does not vouch for its name.",
+        "Sign the zone of the domain and that of the MX host, and publish a TLSA record (\"3 1 1\") at \
+         _25._tcp. and the host's name. If there is one, check that the DS records at both parents are \
+         still there. Or tell us that DANE is no longer meant to be demanded.",
     ),
     entry(
         ResultType::DaneRequired,
@@ -394,7 +435,6 @@ mod tests {
                 "probe:starttls-refused",
                 "refused to start",
             ),
-            (ResultType::ValidationFailure, "dane-no-match", "TLSA"),
             (
                 ResultType::CertificateNotTrusted,
                 "self-signed",
@@ -420,6 +460,60 @@ mod tests {
         ] {
             let meaning = explain(result, Some(reason)).meaning;
             assert!(meaning.contains(word), "{reason}: {meaning}");
+        }
+    }
+
+    #[test]
+    fn d11_each_way_to_fail_by_tlsa_records_is_explained_with_its_cause() {
+        for (result, reason, word) in [
+            (
+                ResultType::ValidationFailure,
+                "dane-no-match",
+                "was renewed",
+            ),
+            (
+                ResultType::ValidationFailure,
+                "probe:dane-no-match",
+                "was renewed",
+            ),
+            (
+                ResultType::CertificateHostMismatch,
+                "dane-name-mismatch",
+                "usage 2",
+            ),
+            (
+                ResultType::CertificateNotTrusted,
+                "probe:not-yet-valid",
+                "later time",
+            ),
+            (
+                ResultType::TlsaInvalid,
+                "all-tlsa-records-unusable",
+                "none of them can be used",
+            ),
+            (
+                ResultType::TlsaInvalid,
+                "all-TLSA-records-unusable",
+                "none of them can be used",
+            ),
+            (ResultType::DnssecInvalid, "tlsa-bogus", "are wrong"),
+            (
+                ResultType::DnssecInvalid,
+                "policy:tlsa-lookup-failed",
+                "could not be looked up",
+            ),
+            (
+                ResultType::DaneRequired,
+                "policy:no-usable-tlsa-records",
+                "with DANE only",
+            ),
+        ] {
+            let explanation = explain(result, Some(reason));
+            assert!(
+                explanation.meaning.contains(word),
+                "{reason}: {explanation:?}"
+            );
+            assert_ne!(explanation, explain(result, None), "{reason}");
         }
     }
 

@@ -233,6 +233,7 @@ mod tests {
     fn written(policies: Vec<PolicyTotals>) -> Value {
         let day = DomainDay {
             domain: domain(),
+            recipients: 0,
             day: UtcDay(19_858),
             policies,
         };

@@ -166,6 +166,7 @@ mod tests {
     fn report(domain: &str, mx_helo: &str) -> Report {
         let domain: PolicyDomain = domain.parse().unwrap();
         let day = DomainDay {
+            recipients: 0,
             day: UtcDay(19_858),
             policies: vec![PolicyTotals {
                 policy: AppliedPolicy::no_policy_found(domain.clone()),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     aggregate::{DomainDay, PolicyTotals},
     policy::{AppliedPolicy, PolicyType},
-    record::Failure,
+    record::{Failure, Source},
 };
 
 /// Lines are no longer than this, so that they can be quoted in a reply.
@@ -73,6 +73,13 @@ impl Page {
         self.blank();
         let (successes, failures) = (day.successes(), day.failures());
         let told = match (successes, failures) {
+            // Their sum would count the same session twice.
+            (1.., _) | (_, 1..) if may_overlap(day) => format!(
+                "On this day we held the sessions with the mail servers of this domain to {} policies. \
+                 A session to which DANE and MTA-STS both applied is counted under each of them, by \
+                 its own rules.",
+                day.policies.len()
+            ),
             (0, 0) => {
                 "On this day we had no session to count, but the domain's policy had a fault."
                     .to_owned()
@@ -88,7 +95,10 @@ impl Page {
             ),
         };
         self.paragraph(0, &told);
-        if day.policies.len() > 1 {
+        if day.recipients > 0 {
+            self.paragraph(0, &of_host(day.recipients));
+        }
+        if day.policies.len() > 1 && !may_overlap(day) {
             self.paragraph(
                 0,
                 "More than one policy applied during the day; each is told of by itself.",
@@ -134,6 +144,9 @@ impl Page {
         self.paragraph(0, &format!("* {}, {times}", kind.result));
         if let Some(reason) = kind.reason {
             self.paragraph(4, &format!("Reason: {}", clean::for_text(reason, 200)));
+            if let Some(mark) = what_the_mark_says(reason) {
+                self.paragraph(4, mark);
+            }
         }
         for (host, count) in kind.hosts.iter().take(HOSTS_MAX) {
             self.paragraph(4, &format!("{count:>7}  {host}"));
@@ -217,6 +230,41 @@ fn pieces(text: &str, characters_max: usize) -> Vec<String> {
     pieces
 }
 
+/// What an MX host's own report begins with: whoever reads it may not know why it comes.
+fn of_host(recipients: usize) -> String {
+    let domains = match recipients {
+        1 => "1 recipient domain".to_owned(),
+        recipients => format!("{recipients} recipient domains"),
+    };
+    format!(
+        "Mail for {domains} went to it as an MX host, held to its TLSA records (DANE). Those sessions \
+         are counted here together, but for recipient domains whose own reports go to the same \
+         address as this one."
+    )
+}
+
+/// Whether a session may be counted under more than one of the policies (D7).
+fn may_overlap(day: &DomainDay) -> bool {
+    let any = |policy_type| {
+        let mut policies = day.policies.iter();
+        policies.any(|totals| totals.policy.policy_type == policy_type)
+    };
+    any(PolicyType::Tlsa) && any(PolicyType::Sts)
+}
+
+/// Where a failure was seen, if not by the mail server that delivers.
+fn what_the_mark_says(reason: &str) -> Option<&'static str> {
+    let is_marked = |source: Source| reason.starts_with(&source.mark(""));
+    if is_marked(Source::Probe) {
+        return Some(
+            "(Seen when we looked at the host ourselves; the mail server that delivers told no more.)",
+        );
+    }
+    is_marked(Source::Policy).then_some(
+        "(Concluded from the policy or the DNS; the mail server that delivers told no more.)",
+    )
+}
+
 struct Heading {
     title: String,
     /// What a failure under this policy did to the mail.
@@ -227,7 +275,16 @@ fn heading(policy: &AppliedPolicy) -> Heading {
     match policy.policy_type {
         PolicyType::Tlsa => Heading {
             title: format!("DANE: the TLSA records of {}", policy.policy_domain),
-            effect: "Mail is not delivered to a host that fails them.",
+            // Records that mean nothing in mail stop none; the failure says so.
+            effect: if policy
+                .policy_string
+                .iter()
+                .any(|record| record.starts_with(['2', '3']))
+            {
+                "Mail is not delivered to a host that fails them."
+            } else {
+                ""
+            },
         },
         PolicyType::NoPolicyFound => Heading {
             title: "No policy was found".to_owned(),
@@ -362,6 +419,7 @@ mod tests {
     fn page(details: Vec<(Failure, u64)>, failures: u64) -> String {
         let domain: PolicyDomain = format!("{}.example", "d".repeat(63)).parse().unwrap();
         let day = DomainDay {
+            recipients: 0,
             day: UtcDay(19_858),
             policies: vec![PolicyTotals {
                 policy: AppliedPolicy::sts_unfetched(domain.clone()),

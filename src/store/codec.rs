@@ -11,10 +11,14 @@ use super::{
 use crate::{
     deliver::{DeliveryKey, DeliveryState, Step},
     policy::{
-        AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyType, StsPolicy,
+        AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyDomain,
+        PolicyType, StsPolicy,
     },
     record::{Failure, Source},
 };
+
+/// What is said of a tally that cannot be read.
+pub(crate) const NO_TALLY: Unreadable = Unreadable("a tally");
 
 /// The value of a tally: its total and, for a detail, the detail.
 pub(crate) fn write_tally(key: &TallyKey, total: u64) -> Vec<u8> {
@@ -28,14 +32,14 @@ pub(crate) fn write_tally(key: &TallyKey, total: u64) -> Vec<u8> {
 
 /// Reads a tally from its key and value.
 pub(crate) fn read_tally(key: &[u8], value: &[u8]) -> Result<(TallyKey, u64), Unreadable> {
-    const WHAT: Unreadable = Unreadable("a tally");
-    let name = key::read_tally(key).ok_or(WHAT)?;
-    let mut from = Reader::new(value, WHAT)?;
+    let name = key::read_tally(key).ok_or(NO_TALLY)?;
+    let mut from = Reader::new(value, NO_TALLY)?;
     let total = from.number()?;
     let counted = match name.kind {
         Kind::Successes => Counted::Successes,
         Kind::Failures => Counted::Failures,
         Kind::Detail => Counted::Detail(from.failure()?),
+        Kind::Protected(protection) => Counted::Protected(protection),
     };
     from.end()?;
     let key = TallyKey {
@@ -49,7 +53,7 @@ pub(crate) fn read_tally(key: &[u8], value: &[u8]) -> Result<(TallyKey, u64), Un
 
 /// Reads the total alone.
 pub(crate) fn read_total(value: &[u8]) -> Result<u64, Unreadable> {
-    Reader::new(value, Unreadable("a tally"))?.number()
+    Reader::new(value, NO_TALLY)?.number()
 }
 
 /// The value of a failure kept singly. Day and domain stand in its key.
@@ -113,6 +117,16 @@ pub(crate) fn read_applied(value: &[u8]) -> Result<AppliedPolicy, Unreadable> {
     };
     from.end()?;
     Ok(policy)
+}
+
+/// The TLSA base domain of an applied policy, if it is TLSA records; the rest of it is not read.
+pub(crate) fn tlsa_base(value: &[u8]) -> Option<PolicyDomain> {
+    let mut from = Reader::new(value, Unreadable("an applied policy")).ok()?;
+    let policy_type = from.text().ok()?;
+    let base = from.text().ok()?;
+    (policy_type == PolicyType::Tlsa.name())
+        .then(|| base.parse().ok())
+        .flatten()
 }
 
 /// The value of a kept MTA-STS policy: id, times and document as one (B33).
@@ -279,7 +293,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Timestamp, UtcDay},
-        policy::PolicyDomain,
+        record::protection::Protection,
     };
 
     fn domain() -> PolicyDomain {
@@ -376,6 +390,8 @@ mod tests {
             Counted::Successes,
             Counted::Failures,
             Counted::Detail(failure()),
+            Counted::Protected(Protection::Dane),
+            Counted::Protected(Protection::Clear),
         ] {
             let key = tally(counted);
             let bytes = write_tally(&key, 7);

@@ -1,6 +1,7 @@
 //! Where a row lies: keys as bytes, ordered so that a day, and within it a domain, is one run.
 //!
-//! A tally's key is `day (u32 BE) | domain | 0 | policy fingerprint (16) | kind [| digest (16)]`.
+//! A tally's key is `day (u32 BE) | domain | 0 | policy fingerprint (16) | kind`, and behind that for
+//! a failure detail its digest (16), for a protection its number (1).
 //! A domain never contains an octet 0, so the runs of two domains cannot mix, and octets sort as
 //! [`PolicyDomain`] does. A failure detail is named by a digest; its text stands in the value.
 // Why not the text: sled keeps up to 256 keys together in one index page and moves a page of
@@ -12,7 +13,7 @@ use crate::{
     clock::UtcDay,
     deliver::DeliveryKey,
     policy::{Destination, Fingerprint, PolicyDomain},
-    record::Failure,
+    record::{Failure, protection::Protection},
 };
 
 /// The longest key that any function here makes: day, domain, fingerprint, kind and digest.
@@ -23,6 +24,7 @@ pub(crate) const KEY_BYTES_MAX: usize = 4 + 253 + 1 + 16 + 1 + 16;
 const SUCCESSES: u8 = 1;
 const FAILURES: u8 = 2;
 const DETAIL: u8 = 3;
+const PROTECTED: u8 = 4;
 
 /// What the bytes of a tally's key name. The detail itself stands in the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub(crate) enum Kind {
     Successes,
     Failures,
     Detail,
+    Protected(Protection),
 }
 
 /// The day alone: the prefix of everything held of it.
@@ -65,6 +68,9 @@ pub(crate) fn tally(key: &TallyKey) -> Vec<u8> {
         Counted::Detail(failure) => {
             bytes.push(DETAIL);
             bytes.extend_from_slice(&failure_digest(failure));
+        }
+        Counted::Protected(protection) => {
+            bytes.extend_from_slice(&[PROTECTED, protection_number(*protection)]);
         }
     }
     bytes
@@ -130,6 +136,7 @@ pub(crate) fn read_tally(key: &[u8]) -> Option<TallyName> {
         [SUCCESSES] => Kind::Successes,
         [FAILURES] => Kind::Failures,
         [DETAIL, digest @ ..] if digest.len() == 16 => Kind::Detail,
+        [PROTECTED, number] => Kind::Protected(protection_of(*number)?),
         _ => return None,
     };
     Some(TallyName {
@@ -138,6 +145,51 @@ pub(crate) fn read_tally(key: &[u8]) -> Option<TallyName> {
         policy: Fingerprint(*policy),
         kind,
     })
+}
+
+/// Whether a tally's key counts sessions by their protection, as far as its end tells.
+pub(crate) fn is_protected(key: &[u8]) -> bool {
+    let kind = behind_the_domain(key).and_then(|behind| behind.get(16));
+    kind == Some(&PROTECTED)
+}
+
+/// Whether a key is of this domain, on whatever day.
+pub(crate) fn is_of(key: &[u8], domain: &PolicyDomain) -> bool {
+    let behind = key
+        .get(4..)
+        .and_then(|key| key.strip_prefix(domain.as_str().as_bytes()));
+    behind.is_some_and(|behind| behind.first() == Some(&0))
+}
+
+/// The policy that a tally's key names.
+pub(crate) fn policy_of(key: &[u8]) -> Option<Fingerprint> {
+    behind_the_domain(key)?
+        .first_chunk()
+        .copied()
+        .map(Fingerprint)
+}
+
+fn behind_the_domain(key: &[u8]) -> Option<&[u8]> {
+    let behind = key.get(4..)?;
+    let end = behind.iter().position(|octet| *octet == 0)?;
+    behind.get(end + 1..)
+}
+
+/// The octet that a protection has on the disk.
+const fn protection_number(protection: Protection) -> u8 {
+    match protection {
+        Protection::Dane => 1,
+        Protection::Sts => 2,
+        Protection::Tls => 3,
+        Protection::Clear => 4,
+        Protection::Refused => 5,
+    }
+}
+
+fn protection_of(number: u8) -> Option<Protection> {
+    Protection::ALL
+        .into_iter()
+        .find(|each| protection_number(*each) == number)
 }
 
 /// The first key behind every key that begins so; nothing when there is none.
@@ -211,6 +263,8 @@ mod tests {
             tally_key(2, "a.example", Counted::Successes),
             tally_key(2, "a.example", Counted::Failures),
             tally_key(2, "a.example", Counted::Detail(detail)),
+            tally_key(2, "a.example", Counted::Protected(Protection::Dane)),
+            tally_key(2, "a.example", Counted::Protected(Protection::Refused)),
             tally_key(2, "a.example.com", Counted::Successes),
             tally_key(2, "ab.example", Counted::Successes),
             tally_key(256, "a.example", Counted::Successes),
@@ -222,6 +276,10 @@ mod tests {
             assert_eq!(
                 (name.day, &name.domain, name.policy),
                 (key.day, &key.domain, key.policy)
+            );
+            assert_eq!(
+                is_protected(bytes),
+                matches!(key.counted, Counted::Protected(_))
             );
         }
     }

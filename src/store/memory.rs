@@ -6,11 +6,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Batch, FailureRecord, Store, StoreError, TallyKey};
+use super::{
+    Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, protected,
+};
 use crate::{
     clock::UtcDay,
     deliver::{DeliveryKey, DeliveryState},
-    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain},
+    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
 };
 
 /// A store that lasts as long as the process.
@@ -102,6 +104,29 @@ impl Store for MemoryStore {
             .iter()
             .filter(|(key, _)| key.day == day && key.domain == *domain);
         Ok(rows.map(|(key, total)| (key.clone(), *total)).collect())
+    }
+
+    fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
+        let held = self.held();
+        let rows = held.totals.iter().filter(|(key, _)| key.day == day);
+        Ok(protected::by_domain(rows.filter_map(
+            |(key, total)| match key.counted {
+                Counted::Protected(protection) => Some((key.domain.clone(), protection, *total)),
+                _ => None,
+            },
+        )))
+    }
+
+    fn tlsa_hosts(&self, day: UtcDay) -> Result<TlsaHosts, StoreError> {
+        let held = self.held();
+        let mut hosts = TlsaHosts::default();
+        for key in held.totals.keys().filter(|key| key.day == day) {
+            let applied = held.applied.get(&key.policy);
+            if let Some(policy) = applied.filter(|it| it.policy_type == PolicyType::Tlsa) {
+                hosts.note(&policy.policy_domain, &key.domain);
+            }
+        }
+        Ok(hosts)
     }
 
     fn seal(&self, _day: UtcDay) -> Result<(), StoreError> {

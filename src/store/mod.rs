@@ -6,7 +6,7 @@
 //!
 //! What outlives the process is kept as **tallies**, not as events: a row for each
 //! (day, domain, policy, result, MX, addresses) with an absolute total, so that writing a row twice
-//! does no harm. [`Recorder`](recorder) gathers them in memory and writes the changed ones together;
+//! does no harm; and one for each way in which sessions were protected. [`Recorder`](recorder) gathers them in memory and writes the changed ones together;
 //! a session is acknowledged when its batch is on the disk.
 
 use std::collections::BTreeMap;
@@ -15,24 +15,28 @@ use crate::{
     clock::{Timestamp, UtcDay},
     deliver::{DeliveryKey, DeliveryState},
     policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain},
-    record::{Failure, Source},
+    record::{Failure, Source, protection::Protection},
 };
 
 mod codec;
 mod engine;
+pub mod hosts;
 mod key;
 pub mod memory;
 mod octets;
 pub mod open;
 mod parted;
+pub mod protected;
 pub mod recorder;
 mod running;
 mod sealed;
 pub mod sled;
 mod trees;
 
+pub use hosts::TlsaHosts;
 pub use memory::MemoryStore;
 pub use open::{Opened, open_or_put_aside};
+pub use protected::Protected;
 pub use recorder::Recorder;
 pub use sled::SledStore;
 
@@ -58,6 +62,9 @@ pub enum Counted {
     Failures,
     /// Of those, the ones that failed in this way.
     Detail(Failure),
+    /// Sessions that were protected so. A session that is counted under several policies is in one row
+    /// of this kind only, so that these add up to sessions over all policies of a domain.
+    Protected(Protection),
 }
 
 /// A failure kept singly, for the operator.
@@ -172,6 +179,19 @@ pub trait Store: Send + Sync {
         day: UtcDay,
         domain: &PolicyDomain,
     ) -> Result<Vec<(TallyKey, u64)>, StoreError>;
+
+    /// How the sessions of a day were protected, by recipient domain, in order. Sessions that were
+    /// counted before protection was noted are in none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError>;
+
+    /// Which MX hosts with TLSA records the sessions of a day were with. One pass over the day.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tlsa_hosts(&self, day: UtcDay) -> Result<TlsaHosts, StoreError>;
 
     /// Packs a finished day. Reading it gives the same as before; a later [`commit`](Self::commit)
     /// to it is still taken and wins over what was packed.

@@ -11,7 +11,7 @@ use crate::{
     clock::UtcDay,
     config::StoreConfig,
     policy::{AppliedPolicy, Fingerprint, PolicyDomain},
-    record::{Failure, SessionRecord, Verdict},
+    record::{Failure, SessionRecord, Verdict, protection::Protection},
 };
 
 /// How many rows stay in memory between commits. Rows beyond that are read again from the store
@@ -71,6 +71,8 @@ struct Group {
     successes: Row,
     failures: Row,
     details: HashMap<Failure, Row>,
+    /// Most groups have one or two, and many have none: not worth a map, nor five rows each.
+    protected: Vec<(Protection, Row)>,
     is_changed: bool,
 }
 
@@ -114,7 +116,9 @@ impl Running {
         };
         let group = groups.get(&key);
         let details = bounded(details, group);
-        let adds = rows_to_change(group, successes, failed, &details);
+        let protection = record.protection.filter(|_| successes.max(failed) > 0);
+        let adds = rows_to_change(group, successes, failed, &details)
+            + usize::from(protection.is_some_and(|protection| is_to_change(group, protection)));
         if self.changed_rows + adds > self.changed_rows_max && adds > 0 {
             return Room::None;
         }
@@ -135,6 +139,9 @@ impl Running {
                 .entry(detail.clone())
                 .or_default()
                 .add(sessions);
+        }
+        if let Some(protection) = protection {
+            group.add_protected(protection, sessions);
         }
         self.rows += group.rows() - rows_before;
         self.changed_rows += adds;
@@ -207,6 +214,9 @@ impl Running {
             for (detail, row) in &mut group.details {
                 put(Counted::Detail(detail.clone()), row)?;
             }
+            for (protection, row) in &mut group.protected {
+                put(Counted::Protected(*protection), row)?;
+            }
         }
         Ok(batch)
     }
@@ -220,7 +230,8 @@ impl Running {
                 group.is_changed = false;
                 group.successes.is_changed = false;
                 group.failures.is_changed = false;
-                for row in group.details.values_mut() {
+                let details = group.details.values_mut();
+                for row in details.chain(group.protected.iter_mut().map(|(_, row)| row)) {
                     row.is_changed = false;
                 }
             }
@@ -301,7 +312,20 @@ impl Running {
 impl Group {
     fn rows(&self) -> usize {
         let counted = [self.successes, self.failures];
-        counted.iter().filter(|row| row.is_there()).count() + self.details.len()
+        counted.iter().filter(|row| row.is_there()).count()
+            + self.details.len()
+            + self.protected.len()
+    }
+
+    fn add_protected(&mut self, protection: Protection, sessions: u64) {
+        let mut rows = self.protected.iter_mut();
+        if let Some((_, row)) = rows.find(|(each, _)| *each == protection) {
+            row.add(sessions);
+            return;
+        }
+        let mut row = Row::default();
+        row.add(sessions);
+        self.protected.push((protection, row));
     }
 }
 
@@ -335,6 +359,13 @@ fn rows_to_change(
             .iter()
             .filter(|detail| is_new(group.details.get(detail)))
             .count()
+}
+
+/// Whether the row of a protection would newly wait for the store.
+fn is_to_change(group: Option<&Group>, protection: Protection) -> bool {
+    let mut rows = group.into_iter().flat_map(|group| &group.protected);
+    rows.find(|(each, _)| *each == protection)
+        .is_none_or(|(_, row)| !row.is_changed)
 }
 
 /// The details of one session with their texts cut, and each once (D3). Where a policy is counted
@@ -493,10 +524,66 @@ mod tests {
             .keys()
             .filter_map(|key| match &key.counted {
                 Counted::Detail(failure) => failure.mx_helo.clone(),
-                Counted::Successes | Counted::Failures => None,
+                _ => None,
             })
             .collect();
         assert_eq!(texts, ["ü".repeat(TEXT_BYTES_MAX / 2)]);
+    }
+
+    #[test]
+    fn d7_a_session_is_protected_once_however_many_policies_count_it() {
+        let mut running = running();
+        let of = |policy: AppliedPolicy, protection, sessions| SessionRecord {
+            policy: Arc::new(policy),
+            protection,
+            sessions,
+            verdict: Verdict::Success,
+            ..failed(Vec::new())
+        };
+        let domain: PolicyDomain = "a.example".parse().unwrap();
+        let (tlsa, sts) = (
+            AppliedPolicy {
+                policy_type: crate::policy::PolicyType::Tlsa,
+                ..AppliedPolicy::no_policy_found("mx.a.example".parse().unwrap())
+            },
+            AppliedPolicy::sts_unfetched(domain.clone()),
+        );
+        let dane = Some(Protection::Dane);
+        running.add(&of(tlsa.clone(), dane, 3));
+        running.add(&of(sts.clone(), None, 3));
+        running.add(&of(sts.clone(), Some(Protection::Sts), 1));
+        let store = MemoryStore::default();
+        store.commit(&running.batch(&store).unwrap()).unwrap();
+        running.committed();
+        running.add(&of(tlsa.clone(), dane, 4));
+        running.add(&of(tlsa, Some(Protection::Clear), 1));
+        let note = Verdict::Note(greeted("-"));
+        running.add(&SessionRecord {
+            verdict: note,
+            ..of(sts, Some(Protection::Clear), 1)
+        });
+        store.commit(&running.batch(&store).unwrap()).unwrap();
+        let seen = store.protected(UtcDay(0)).unwrap();
+        let numbers = |(domain, protected): &(PolicyDomain, super::super::Protected)| {
+            let numbers = Protection::ALL.map(|protection| protected.sessions(protection));
+            (domain.to_string(), numbers)
+        };
+        let seen: Vec<_> = seen.iter().map(numbers).collect();
+        assert_eq!(seen, [("a.example".to_owned(), [7, 1, 0, 1, 0])]);
+        // Another process begins and reads what is there.
+        let mut later = Running::new(&StoreConfig::default());
+        later.add(&of(
+            AppliedPolicy::sts_unfetched(domain),
+            Some(Protection::Sts),
+            5,
+        ));
+        store.commit(&later.batch(&store).unwrap()).unwrap();
+        let sum = |protection| {
+            store.protected(UtcDay(0)).unwrap()[0]
+                .1
+                .sessions(protection)
+        };
+        assert_eq!((sum(Protection::Sts), sum(Protection::Dane)), (6, 7));
     }
 
     #[test]

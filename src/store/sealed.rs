@@ -81,13 +81,18 @@ impl Sealed {
         self.remove_under(&key::day(day))
     }
 
-    /// Every packed row of a day, or of one domain on it, whose key begins with `prefix`.
-    pub(crate) fn rows(&self, day: UtcDay, prefix: &[u8]) -> Result<RowMap, Trouble> {
+    /// Every packed row of a day, or of one domain on it, whose key begins with `prefix` and is wanted.
+    pub(crate) fn rows(
+        &self,
+        day: UtcDay,
+        prefix: &[u8],
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<RowMap, Trouble> {
         loop {
             let Some(number) = self.generation(day)? else {
                 return Ok(RowMap::new());
             };
-            let rows = self.rows_of(day, number, prefix);
+            let rows = self.rows_of(day, number, prefix, wanted);
             // The day may have been sealed anew while we read; then our blocks were going away.
             if self.generation(day)? == Some(number) {
                 return rows;
@@ -100,24 +105,30 @@ impl Sealed {
         let Some(day) = key::day_of(key) else {
             return Ok(None);
         };
-        Ok(self.rows(day, key)?.remove(key))
+        Ok(self.rows(day, key, &|_| true)?.remove(key))
     }
 
-    fn rows_of(&self, day: UtcDay, number: u32, prefix: &[u8]) -> Result<RowMap, Trouble> {
+    fn rows_of(
+        &self,
+        day: UtcDay,
+        number: u32,
+        prefix: &[u8],
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<RowMap, Trouble> {
         let all = [key::day(day), number.to_be_bytes().to_vec()].concat();
-        let wanted = key::block(day, number, prefix);
-        let end = key::behind(&wanted);
+        let at_prefix = key::block(day, number, prefix);
+        let end = key::behind(&at_prefix);
         // The block before the first that begins with the prefix may end with such rows.
-        let just_behind = [wanted.as_slice(), &[0]].concat();
+        let just_behind = [at_prefix.as_slice(), &[0]].concat();
         let from = self
             .blocks
             .last(&all, Some(&just_behind))?
-            .map_or(wanted, |(key, _)| key);
+            .map_or(at_prefix, |(key, _)| key);
         let mut rows = RowMap::new();
         let mut torn = false;
         self.blocks.walk(&from, end.as_deref(), |key, block| {
             torn |= unpack(day, key, block, |key, value| {
-                if key.starts_with(prefix) {
+                if key.starts_with(prefix) && wanted(key) {
                     rows.insert(key.to_vec(), value.to_vec());
                 }
             })

@@ -15,9 +15,9 @@ use std::{
 };
 
 use super::{
-    Batch, FailureRecord, Store, StoreError, TallyKey, codec,
+    Batch, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, codec,
     engine::{LOG_FILE, Walk},
-    key,
+    key, protected,
     recorder::monotonic,
     trees::{Saved, Trees, days_of, remove_under},
 };
@@ -275,14 +275,54 @@ impl Store for SledStore {
         })
     }
 
+    fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
+        self.read(|trees| {
+            let rows = trees.rows_where(day, &key::day(day), &key::is_protected)?;
+            let read = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+                let named = key::read_tally(key).and_then(|name| match name.kind {
+                    key::Kind::Protected(protection) => Some((name.domain, protection)),
+                    _ => None,
+                });
+                let (domain, protection) = trees.readable(named.ok_or(codec::NO_TALLY))?;
+                Ok((
+                    domain,
+                    protection,
+                    trees.readable(codec::read_total(value))?,
+                ))
+            };
+            let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            Ok(protected::by_domain(rows.into_iter()))
+        })
+    }
+
+    fn tlsa_hosts(&self, day: UtcDay) -> Result<TlsaHosts, StoreError> {
+        self.read(|trees| {
+            let bases = trees.tlsa_policies()?;
+            let base_of = |key: &[u8]| key::policy_of(key).and_then(|policy| bases.get(&policy));
+            let wanted = |key: &[u8]| base_of(key).is_some();
+            let mut hosts = TlsaHosts::default();
+            let mut recipient: Option<PolicyDomain> = None;
+            for key in trees.rows_where(day, &key::day(day), &wanted)?.keys() {
+                // Rows come by domain: one name serves all of a domain's.
+                if !recipient.as_ref().is_some_and(|it| key::is_of(key, it)) {
+                    recipient = key::domain_of(key);
+                }
+                if let Some((host, recipient)) = base_of(key).zip(recipient.as_ref()) {
+                    hosts.note(host, recipient);
+                }
+            }
+            Ok(hosts)
+        })
+    }
+
     fn seal(&self, day: UtcDay) -> Result<(), StoreError> {
         let _upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(|trees| {
-            let live = trees.live_rows(&key::day(day))?;
+            let live = trees.live_rows(&key::day(day), &|_| true)?;
             if live.is_empty() {
                 return Ok(());
             }
-            let packed = trees.sealed.rows(day, &key::day(day));
+            let packed = trees.sealed.rows(day, &key::day(day), &|_| true);
             let mut rows = trees.plain(packed, "a sealed day")?;
             rows.extend(live.clone());
             trees.sealed.replace(&trees.engine, day, &rows)?;
@@ -453,6 +493,44 @@ mod tests {
             Some(expected)
         );
         assert!(config.path.join(LOG_FILE).exists());
+    }
+
+    #[test]
+    fn a_store_of_format_1_is_read_on_and_noted_as_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            path: directory.path().join("store"),
+            free_space_min_mib: 0,
+            ..StoreConfig::default()
+        };
+        let policy = AppliedPolicy::no_policy_found("a.example".parse().unwrap());
+        let key = TallyKey {
+            day: UtcDay(20_000),
+            domain: policy.policy_domain.clone(),
+            policy: policy.fingerprint(),
+            counted: crate::store::Counted::Successes,
+        };
+        let batch = Batch {
+            totals: [(key.clone(), 3)].into(),
+            ..Batch::default()
+        };
+        SledStore::open(&config).unwrap().commit(&batch).unwrap();
+        let format = || {
+            let engine = Engine::open(&config.path, 1024 * 1024).unwrap();
+            let about = engine.rows("about").unwrap();
+            (about, engine)
+        };
+        let (about, engine) = format();
+        about.put(b"format", &1_u32.to_be_bytes()).unwrap();
+        engine.sync().unwrap();
+        drop((about, engine));
+        let store = SledStore::open(&config).unwrap();
+        assert_eq!(store.total(&key), Ok(3));
+        assert_eq!(store.protected(key.day), Ok(Vec::new()));
+        drop(store);
+        let (about, _engine) = format();
+        let found = about.value(b"format").unwrap().unwrap();
+        assert_eq!(found, FORMAT.to_be_bytes());
     }
 
     /// A crash between the parts of a long value and the row that names them.

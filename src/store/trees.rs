@@ -1,7 +1,7 @@
 //! The trees of the store on disk, and what is done in more than one of them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -20,11 +20,12 @@ use crate::{
     clock::UtcDay,
     config::StoreConfig,
     deliver::{DeliveryKey, DeliveryState},
-    policy::{KeptPolicy, PolicyDomain},
+    policy::{Fingerprint, KeptPolicy, PolicyDomain},
 };
 
 /// The format of the whole: which trees there are and what their keys are.
-pub(super) const FORMAT: u32 = 1;
+// 2: tallies by protection. A release that knows 1 only would take such a row for damage.
+pub(super) const FORMAT: u32 = 2;
 
 /// An open database and its trees.
 pub(super) struct Trees {
@@ -106,24 +107,46 @@ impl Trees {
                 known: FORMAT,
             });
         }
+        if found < FORMAT {
+            // What an earlier release wrote reads as it did. From now on there may be more.
+            about.put(KEY, &FORMAT.to_be_bytes())?;
+            self.engine.sync()?;
+        }
         Ok(())
     }
 
     /// The rows of tallies under a prefix, whether they lie singly or packed.
     pub(super) fn rows(&self, day: UtcDay, prefix: &[u8]) -> Result<RowMap, StoreError> {
+        self.rows_where(day, prefix, &|_| true)
+    }
+
+    /// As [`rows`](Self::rows), those alone whose keys are wanted: the others take up no memory.
+    pub(super) fn rows_where(
+        &self,
+        day: UtcDay,
+        prefix: &[u8],
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<RowMap, StoreError> {
         // In this order: a row that is packed between the two is then seen packed. A row that lies
         // singly is newer than what was packed.
-        let live = self.live_rows(prefix)?;
-        let mut rows = self.plain(self.sealed.rows(day, prefix), "a sealed day")?;
+        let live = self.live_rows(prefix, wanted)?;
+        let packed = self.sealed.rows(day, prefix, wanted);
+        let mut rows = self.plain(packed, "a sealed day")?;
         rows.extend(live);
         Ok(rows)
     }
 
-    pub(super) fn live_rows(&self, prefix: &[u8]) -> Result<RowMap, StoreError> {
+    pub(super) fn live_rows(
+        &self,
+        prefix: &[u8],
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<RowMap, StoreError> {
         let mut live = RowMap::new();
         let below = key::behind(prefix);
         self.tallies.walk(prefix, below.as_deref(), |key, value| {
-            live.insert(key.to_vec(), value.to_vec());
+            if wanted(key) {
+                live.insert(key.to_vec(), value.to_vec());
+            }
             Ok(Walk::On)
         })?;
         Ok(live)
@@ -203,6 +226,20 @@ impl Trees {
         Ok(policies)
     }
 
+    /// The TLSA records that sessions of any day were held to: their TLSA base domains.
+    // A policy that cannot be read is left out: its sessions are still in the recipient domains' own
+    // reports, and one damaged row must not cost every MX host its report.
+    pub(super) fn tlsa_policies(&self) -> Result<HashMap<Fingerprint, PolicyDomain>, StoreError> {
+        let mut found = HashMap::new();
+        self.applied.walk(&[], |key, value| {
+            let base = value.ok().and_then(|value| codec::tlsa_base(&value));
+            let fingerprint = key.first_chunk().copied().map(Fingerprint);
+            found.extend(fingerprint.zip(base));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Everything of another store that can be put into a new one, for what cannot be read is left.
     pub(super) fn saved(&self) -> Saved {
         let mut saved = Saved {
@@ -227,7 +264,7 @@ impl Trees {
     pub(super) fn unused_policies(&self) -> Result<HashSet<Vec<u8>>, StoreError> {
         let mut unused: HashSet<_> = self.applied.keys(&[])?.into_iter().collect();
         for day in days_of(self.sealed.heads())? {
-            match self.sealed.rows(day, &key::day(day)) {
+            match self.sealed.rows(day, &key::day(day), &|_| true) {
                 Ok(rows) => rows.keys().for_each(|key| note_use(key, &mut unused)),
                 Err(Trouble::Store(error)) => return Err(error),
                 // What a damaged day needs cannot be told: everything stays.

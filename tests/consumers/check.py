@@ -4,7 +4,8 @@
 
 EXPECTED.json says what each file must hold, by the file's name:
     {"a.eml": {"domain": "example.org", "report_id": "x@y", "success": 3, "failure": 1,
-               "signatures": ["rsa-sha256", "ed25519-sha256"]}}
+               "signatures": ["rsa-sha256", "ed25519-sha256"],
+               "tlsa": [["mx.example.org", ["3 1 1 ..."]]]}}     (tlsa: where it matters)
 RECORDS.json is the DNS: {"SELECTOR._domainkey.DOMAIN": "v=DKIM1; ..."}.
 
 Nothing is asked of the network. Ends with 1 and says why when anything differs.
@@ -126,9 +127,15 @@ def check_report(message, expected):
     }
     for key, seen in counts.items():
         want(f"the count of {key}", seen, expected[key])
+    tlsa = []
     for one in report["policies"]:
-        if one["policy_type"] != "tlsa":
+        if one["policy_type"] == "tlsa":
+            tlsa.append([one["policy_domain"], one.get("policy_strings") or []])
+            want("an element's list of MX patterns", one.get("mx_host_patterns") or [], [])
+        else:
             want("a policy domain", one["policy_domain"], expected["domain"])
+    if "tlsa" in expected:
+        want("the list of TLSA records", tlsa, expected["tlsa"])
 
 
 def main(expected_path, records_path, *files):

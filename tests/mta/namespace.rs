@@ -78,7 +78,8 @@ impl Namespace {
     pub(crate) fn add_address(&self, address: &str) -> bool {
         let added = self
             .command("ip")
-            .args(["address", "add", address, "dev", "lo"])
+            // It can be bound to at once: nobody else on this host could have it.
+            .args(["address", "add", address, "dev", "lo", "nodad"])
             .output()
             .unwrap();
         added.status.success()

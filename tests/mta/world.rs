@@ -24,12 +24,18 @@ impl Deref for World {
 }
 
 impl World {
-    /// Starts everything but the daemon; nothing where the machine cannot.
+    /// Starts everything but the daemon, with the recipient domains of the demo; nothing where the
+    /// machine cannot.
     pub(crate) fn start(build: Build) -> Option<Self> {
+        Self::start_with(build, Domains::Demo)
+    }
+
+    /// The same with these recipient domains.
+    pub(crate) fn start_with(build: Build, domains: Domains) -> Option<Self> {
         let tools = Tools::find(build)?;
         let directory = Laboratory::directory();
         let exim = Exim::install(build, &tools, directory.path());
-        let laboratory = Laboratory::start(directory, &tools.small_internet, Domains::Demo);
+        let laboratory = Laboratory::start(directory, &tools.small_internet, domains);
         exim.check(&laboratory.host);
         Some(Self {
             exim,
@@ -40,10 +46,14 @@ impl World {
 
     /// Starts the real daemon.
     pub(crate) fn start_daemon(&self) -> Daemon<'_> {
-        self.laboratory.start_daemon(
-            "[plugin_socket]\npath = \"plugin.sock\"\nmode = \"0666\"\n\
-             [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n",
-        )
+        self.start_daemon_with("")
+    }
+
+    /// Starts the real daemon with these sections more.
+    pub(crate) fn start_daemon_with(&self, sections: &str) -> Daemon<'_> {
+        let doors = "[plugin_socket]\npath = \"plugin.sock\"\nmode = \"0666\"\n\
+                     [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n";
+        self.laboratory.start_daemon(&format!("{doors}{sections}"))
     }
 
     /// Sends one message to `someone@DOMAIN`.

@@ -18,15 +18,18 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod checks;
 mod datagrams;
 mod days;
 mod host;
 mod life;
 mod looks;
 mod mail;
+mod mx_hosts;
 mod postfix_log;
 mod restarts;
 mod scripted;
+mod security;
 mod socketmap;
 mod sockets;
 mod trouble;
@@ -166,7 +169,7 @@ fn every_command_shows_what_the_daemon_answers() {
                 "Record    valid: _mta-sts.example.org",
                 "Policy    failed: https://mta-sts.example.org/.well-known/mta-sts.txt \
                  (sts-policy-fetch-error: HTTP status 404)",
-                "10  mx.example.net  refuse  outside the policy",
+                "10  mx.example.net  refuse  MTA-STS  outside the policy",
                 "Postfix   is told on the socketmap\n  QUERY: mx\\r\\n\\u{1b}[2J",
                 "No host may be used.",
             ],
@@ -192,6 +195,39 @@ fn every_command_shows_what_the_daemon_answers() {
             &["policy", "purge", "other.example"],
             1,
             &["no policy was kept"],
+        ),
+    ] {
+        check(&daemon, arguments, code, holds);
+    }
+    daemon.stop();
+}
+
+#[test]
+fn what_protected_the_mail_is_shown_as_the_daemon_answers() {
+    let daemon = Daemon::start();
+    for (arguments, code, holds) in [
+        (
+            &["status", "--security"][..],
+            0,
+            &[
+                "3001 sessions on 2026-11-24 (UTC), by what protected them",
+                "2026-11-24  3001      3000    0        0    1       0",
+                "(1 more)",
+                "1 recipient domain with fewer sessions not shown; --all shows every one.",
+            ][..],
+        ),
+        (
+            &["status", "--security", "--since", "2026-11-01", "--all"],
+            0,
+            &["3001 sessions from 2026-11-01 to 2026-11-24 (UTC)"],
+        ),
+        (
+            &["status", "--security", "--day", "2026-11-20"],
+            0,
+            &[
+                "No sessions on 2026-11-20 (UTC) of which it is known what protected them.",
+                "Sessions were counted, but not what protected them, on 2026-11-20.",
+            ],
         ),
     ] {
         check(&daemon, arguments, code, holds);
@@ -285,6 +321,15 @@ fn a_command_line_that_makes_no_sense_ends_with_64() {
     for arguments in [
         &["sesions"][..],
         &["sessions", "--day", "yesterday"],
+        &["status", "--day", "2026-11-24"],
+        &[
+            "status",
+            "--security",
+            "--day",
+            "2026-11-24",
+            "--since",
+            "2026-11-01",
+        ],
         &["policy", "show", "a..b"],
         &["policy", "show", "192.0.2.1"],
         &["config", "explain", "policy.colour"],

@@ -1,6 +1,7 @@
 //! Stage 7 against real SMTP and DNS on loopback, with a clock that stands still.
 
 mod crash;
+mod hosts;
 mod smtp;
 mod world;
 
@@ -534,9 +535,14 @@ impl ReportSource for OneUnbuildable {
         &self,
         domain: &PolicyDomain,
         day: UtcDay,
+        recipients: &[PolicyDomain],
     ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError> {
-        let report = self.0.compose(domain, day)?;
+        let report = self.0.compose(domain, day, recipients)?;
         Ok(report.map(|report| Box::new(Unbuildable(report)) as Box<dyn FinishedReport>))
+    }
+
+    fn is_owed(&self, domain: &PolicyDomain, day: UtcDay) -> Result<bool, ComposeError> {
+        self.0.is_owed(domain, day)
     }
 }
 

@@ -133,7 +133,7 @@ fn an_answer_that_is_no_level_to_deliver_under_defers() {
         "defer\treason=later",
         "verifying",
         "refuse\treason=no",
-        "dane\ttlsa=3:1:1:00\taudit=no\treason=of a later version",
+        "quantum\taudit=no\treason=of a later version",
         "may",
     ] {
         with_each_build(|_, world| {

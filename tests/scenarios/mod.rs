@@ -3,10 +3,14 @@
 mod capi;
 mod consumers;
 mod daemon;
+mod dane;
+mod dane_openssl;
+mod dane_verifier;
 mod datagram;
 mod deliver;
 mod demo;
 mod exim;
+mod exim_dane;
 mod in_process;
 mod plugin_socket;
 mod policy;

@@ -9,16 +9,21 @@ use std::{
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sealpost::{
     aggregate::{DomainDay, aggregate},
     clock::{Timestamp, UtcDay},
     config::ReportConfig,
-    policy::{AppliedPolicy, Fingerprint, PolicyDomain, PolicyType},
-    record::Failure,
+    daemon::reports::{Publisher, StoredReports},
+    policy::{
+        AppliedPolicy, Fingerprint, PolicyDomain, PolicyType,
+        dane::{TlsaRecord, TlsaSet},
+    },
+    record::{Failure, protection::Protection},
     report::{DkimKey, Report, Submitter, owed, sign::sign},
-    store::{Counted, TallyKey},
+    store::{Batch, Counted, MemoryStore, Store as _, TallyKey},
 };
 use sealpost_kit::dkim;
 use sealpost_plugin_api::ResultType;
@@ -94,6 +99,22 @@ impl Rows {
             policy_domain: self.domain.clone(),
             policy_string: lines,
             mx_host: mx.iter().map(|mx| (*mx).to_owned()).collect(),
+        }
+    }
+
+    /// What TLSA records of an MX host make of it, in the order in which the DNS gave them.
+    fn tlsa(host: &str, records: &[(u8, u8, u8, u8)]) -> AppliedPolicy {
+        let record = |(usage, selector, matching, octet): &(u8, u8, u8, u8)| TlsaRecord {
+            usage: *usage,
+            selector: *selector,
+            matching: *matching,
+            association: vec![*octet; if *matching == 2 { 64 } else { 32 }],
+        };
+        AppliedPolicy {
+            policy_type: PolicyType::Tlsa,
+            policy_domain: host.parse().unwrap(),
+            policy_string: TlsaSet::new(records.iter().map(record).collect()).strings(),
+            mx_host: Vec::new(),
         }
     }
 
@@ -200,12 +221,130 @@ fn idn() -> DomainDay {
     rows.day()
 }
 
+/// A domain with DANE on both MX hosts and MTA-STS beside it: the first host's records were replaced at
+/// noon, and each way in which a session can fail by records is there.
+fn dane() -> DomainDay {
+    let mut rows = Rows::of("dane.example");
+    let sts = rows.sts("enforce", &["mx1.dane.example", "mx2.dane.example"]);
+    let before = Rows::tlsa("mx1.dane.example", &[(3, 1, 1, 0xAB)]);
+    // Not in the order of the report, and with a digest that is passed over.
+    let after = Rows::tlsa(
+        "mx1.dane.example",
+        &[
+            (3, 1, 2, 0x0C),
+            (3, 1, 1, 0xAB),
+            (2, 0, 1, 0x1D),
+            (3, 1, 1, 0xAB),
+        ],
+    );
+    let second = Rows::tlsa("mx2.dane.example", &[(1, 1, 1, 0xEE)]);
+    rows.add(&sts, Counted::Successes, 90);
+    rows.add(&before, Counted::Successes, 40);
+    rows.add(&after, Counted::Successes, 30);
+    let (one, two) = (
+        ("mx1.dane.example", "192.0.2.1"),
+        ("mx2.dane.example", "192.0.2.2"),
+    );
+    let [no_match, name, expired, not_trusted, invalid] = [
+        ResultType::ValidationFailure,
+        ResultType::CertificateHostMismatch,
+        ResultType::CertificateExpired,
+        ResultType::CertificateNotTrusted,
+        ResultType::TlsaInvalid,
+    ];
+    for (policy, (mx, address), result, reason, count) in [
+        (&before, one, no_match, "dane-no-match", 12),
+        (&before, one, no_match, "probe:dane-no-match", 1),
+        (&after, one, name, "dane-name-mismatch", 2),
+        (&after, one, not_trusted, "not-yet-valid", 3),
+        (&after, one, expired, "", 4),
+        (&second, two, invalid, "all-tlsa-records-unusable", 5),
+        (&sts, one, not_trusted, "self-signed", 10),
+    ] {
+        rows.failed(policy, at_mx(result, mx, address, reason), count);
+    }
+    let of_dns = Rows::tlsa("mx3.dane.example", &[]);
+    for (result, reason, count) in [
+        (ResultType::DnssecInvalid, "tlsa-bogus", 6),
+        (ResultType::DnssecInvalid, "tlsa-lookup-failed", 7),
+        (ResultType::DaneRequired, "policy:no-usable-tlsa-records", 8),
+    ] {
+        rows.failed(&of_dns, Failure::of_policy(result, reason), count);
+    }
+    // RFC 8460 s1.1 and s4: what protected the sessions is no part of a report.
+    rows.add(&after, Counted::Protected(Protection::Dane), 30);
+    rows.day()
+}
+
+/// A day of an MX host that takes mail for three recipient domains and is one itself.
+fn mx_host() -> DomainDay {
+    let mut batch = Batch::default();
+    let host: PolicyDomain = "mx.host.example".parse().unwrap();
+    let (one, other) = (
+        Rows::tlsa("mx.host.example", &[(3, 1, 1, 0xAB)]),
+        Rows::tlsa("mx2.host.example", &[(3, 1, 1, 0xCD)]),
+    );
+    let no_match = at_mx(
+        ResultType::ValidationFailure,
+        "mx.host.example",
+        "192.0.2.1",
+        "dane-no-match",
+    );
+    for (domain, policy, successes, failures) in [
+        ("a.example", &one, 10, 2),
+        ("b.example", &one, 300, 3),
+        // Their own reports have these, and no other host's report has.
+        ("a.example", &other, 7, 0),
+        (
+            "c.example",
+            &AppliedPolicy::no_policy_found("c.example".parse().unwrap()),
+            9,
+            0,
+        ),
+        ("mx.host.example", &one, 4_000, 0),
+    ] {
+        let mut rows = Rows::of(domain);
+        rows.add(policy, Counted::Successes, successes);
+        if failures > 0 {
+            rows.failed(policy, no_match.clone(), failures);
+        }
+        batch.totals.extend(rows.rows);
+        batch.policies.extend(rows.policies);
+    }
+    let store = Arc::new(MemoryStore::default());
+    store.commit(&batch).unwrap();
+    let reports = StoredReports::new(
+        store,
+        Publisher {
+            submitter: None,
+            keys: Vec::new(),
+            config: ReportConfig::default(),
+        },
+    );
+    let recipients = ["a.example", "b.example", "c.example", "mx.host.example"];
+    let recipients = recipients.map(|name| name.parse().unwrap());
+    reports.day_with(DAY, &host, &recipients).unwrap().unwrap()
+}
+
+#[test]
+fn a2_an_mx_host_is_told_of_its_records_by_all_its_recipient_domains_and_of_its_own_mail_once() {
+    let day = mx_host();
+    assert_eq!((day.recipients, day.policies.len()), (2, 1));
+    let totals = &day.policies[0];
+    assert_eq!(totals.policy.policy_domain, day.domain);
+    assert_eq!((totals.successes, totals.failures), (4_310, 5));
+    assert_eq!(totals.details.len(), 1);
+    assert_eq!(totals.details[0].1, 5);
+}
+
 /// Each golden report with the mailbox it goes to.
 fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
     vec![
         ("everything", everything(), "tls-reports@example.org"),
         ("success-only", success_only(), "tls+in@success.example"),
         ("idn", idn(), "postmaster@b\u{fc}cher.example"),
+        ("dane", dane(), "tls-reports@dane.example"),
+        ("mx-host", mx_host(), "tls-reports@host.example"),
     ]
 }
 
@@ -216,7 +355,7 @@ fn golden(file: &str) -> PathBuf {
 }
 
 /// Compares with a golden file, or writes it.
-fn check(file: &str, seen: &[u8]) {
+pub(super) fn check(file: &str, seen: &[u8]) {
     let path = golden(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, seen).unwrap();
@@ -420,6 +559,65 @@ fn f17_the_largest_day_makes_a_report_that_mail_hosts_take() {
     );
 }
 
+/// The `tlsa` elements of a day: TLSA base domain and records.
+fn tlsa_of(day: &DomainDay) -> Vec<(String, Vec<String>)> {
+    let policies = day.policies.iter().map(|totals| &totals.policy);
+    policies
+        .filter(|policy| policy.policy_type == PolicyType::Tlsa)
+        .map(|policy| {
+            (
+                policy.policy_domain.to_string(),
+                policy.policy_string.clone(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn c21_d7_a_report_has_an_element_for_each_set_of_tlsa_records_and_one_for_the_policy() {
+    let json: Value = serde_json::from_slice(&compose(&dane()).json).unwrap();
+    let seen: Vec<String> = json["policies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|element| {
+            let policy = &element["policy"];
+            let records = policy["policy-string"].as_array().map_or(0, Vec::len);
+            let text = |name: &str| policy[name].as_str().unwrap().to_owned();
+            assert_eq!(
+                policy.get("mx-host").is_none(),
+                text("policy-type") == "tlsa"
+            );
+            format!(
+                "{} {} {records} {}+{}",
+                text("policy-type"),
+                text("policy-domain"),
+                element["summary"]["total-successful-session-count"],
+                element["summary"]["total-failure-session-count"],
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "tlsa mx1.dane.example 3 30+9",
+            "tlsa mx1.dane.example 1 40+13",
+            "tlsa mx2.dane.example 1 0+5",
+            "tlsa mx3.dane.example 0 0+21",
+            "sts dane.example 5 90+10",
+        ]
+    );
+    let records = json["policies"][0]["policy"]["policy-string"].as_array();
+    let beginnings = records
+        .unwrap()
+        .iter()
+        .map(|each| &each.as_str().unwrap()[..8]);
+    assert_eq!(
+        beginnings.collect::<Vec<_>>(),
+        ["2 0 1 1D", "3 1 1 AB", "3 1 2 0C"]
+    );
+}
+
 /// dkimpy and parsedmarc read the golden mails; `tests/consumers/check.py` also changes them in many
 /// ways and wants every signature to fail.
 #[test]
@@ -441,6 +639,7 @@ fn f5_independent_programs_verify_and_parse_the_golden_mails() {
                 "domain": day.domain.as_str(),
                 "report_id": compose(&day).id,
                 "success": day.successes(),
+                "tlsa": tlsa_of(&day),
                 "failure": day.failures(),
                 "signatures": ["ed25519-sha256", "rsa-sha256"],
             }),

@@ -16,9 +16,10 @@ use sealpost::{
         AppliedPolicy, Destination, KeptPolicy, Mode, MxPattern, PolicyDomain, PolicyType,
         StsPolicy,
     },
-    record::{Failure, Source},
+    record::{Failure, Source, protection::Protection},
     store::{
-        Batch, Counted, FailureRecord, MemoryStore, SledStore, Store, StoreError, TallyKey,
+        Batch, Counted, FailureRecord, MemoryStore, Protected, SledStore, Store, StoreError,
+        TallyKey,
         memory::FAILURES_PER_DOMAIN_DAY_MAX,
         open::{KeptIn, open_or_put_aside},
     },
@@ -248,6 +249,115 @@ fn a_sealed_day_reads_as_before_and_takes_late_sessions() {
         assert_eq!(all_of(store, DAY), BTreeMap::new());
         assert_eq!(all_of(store, DAY.next()), BTreeMap::from([other.clone()]));
         assert_eq!(store.days(), Ok(vec![DAY.next()]));
+    });
+}
+
+/// How many sessions of each domain went by DANE and in the clear.
+fn dane_and_clear(store: &dyn Store, day: UtcDay) -> Vec<(String, u64, u64)> {
+    let sessions = |(domain, protected): (PolicyDomain, Protected)| {
+        let [dane, _, _, clear, _] = Protection::ALL.map(|each| protected.sessions(each));
+        assert_eq!(dane + clear, protected.total());
+        (domain.to_string(), dane, clear)
+    };
+    let of_day = store.protected(day).unwrap();
+    of_day.into_iter().map(sessions).collect()
+}
+
+#[test]
+fn what_protected_the_sessions_of_a_day_is_told_by_domain_whether_or_not_it_is_sealed() {
+    both(|store| {
+        let (dane, clear) = (Protection::Dane, Protection::Clear);
+        let key = |name, protection| row(DAY, name, Counted::Protected(protection));
+        let mut other_policy = key("a.example", dane);
+        other_policy.policy = applied("b.example").fingerprint();
+        store
+            .commit(&batch(&[
+                (row(DAY, "a.example", Counted::Successes), 9),
+                (key("a.example", dane), 4),
+                (other_policy, 3),
+                (key("a.example", clear), 2),
+                (key("b.example", clear), 1),
+                // Counted before protection was noted.
+                (row(DAY, "old.example", Counted::Successes), 5),
+                (row(DAY.next(), "a.example", Counted::Protected(dane)), 8),
+            ]))
+            .unwrap();
+        let mut expected = vec![
+            ("a.example".to_owned(), 7, 2),
+            ("b.example".to_owned(), 0, 1),
+        ];
+        assert_eq!(dane_and_clear(store, DAY), expected);
+        store.seal(DAY).unwrap();
+        assert_eq!(dane_and_clear(store, DAY), expected);
+        // A late total wins over what is packed, before and after it is packed itself.
+        store
+            .commit(&batch(&[(key("b.example", clear), 6)]))
+            .unwrap();
+        expected[1].2 = 6;
+        for _ in 0..2 {
+            assert_eq!(dane_and_clear(store, DAY), expected);
+            assert_eq!(store.total(&key("b.example", clear)), Ok(6));
+            store.seal(DAY).unwrap();
+        }
+        store.forget(DAY).unwrap();
+        assert_eq!(dane_and_clear(store, DAY), []);
+        let next = [("a.example".to_owned(), 8, 0)];
+        assert_eq!(dane_and_clear(store, DAY.next()), next);
+    });
+}
+
+#[test]
+fn a2_the_mx_hosts_of_a_day_are_found_with_their_recipient_domains() {
+    both(|store| {
+        let tlsa = |host: &str, record: &str| AppliedPolicy {
+            policy_type: PolicyType::Tlsa,
+            policy_domain: domain(host),
+            policy_string: vec![record.to_owned()],
+            mx_host: Vec::new(),
+        };
+        let mut batch = Batch::default();
+        let mut session = |day, name: &str, policy: &AppliedPolicy| {
+            let row = |counted| TallyKey {
+                policy: policy.fingerprint(),
+                ..row(day, name, counted)
+            };
+            batch.totals.insert(row(Counted::Successes), 1);
+            batch.totals.insert(row(Counted::Failures), 1);
+            batch.policies.insert(policy.fingerprint(), policy.clone());
+        };
+        let (old, new) = (
+            tlsa("mx.host.example", "3 1 1 AA"),
+            tlsa("mx.host.example", "3 1 1 BB"),
+        );
+        session(DAY, "b.example", &old);
+        session(DAY, "b.example", &new);
+        session(DAY, "a.example", &new);
+        session(DAY, "a.example", &tlsa("mx2.a.example", "3 1 1 CC"));
+        session(DAY, "a.example.net", &applied("a.example.net"));
+        // A domain that is its own host.
+        session(DAY, "mx.host.example", &old);
+        session(DAY.next(), "c.example", &old);
+        store.commit(&batch).unwrap();
+        for _ in 0..2 {
+            let found = store.tlsa_hosts(DAY).unwrap();
+            let hosts: Vec<_> = found.hosts().map(PolicyDomain::as_str).collect();
+            assert_eq!(hosts, ["mx.host.example", "mx2.a.example"]);
+            let of = |host| -> Vec<&str> {
+                let recipients = found.recipients(&domain(host)).iter();
+                recipients.map(PolicyDomain::as_str).collect()
+            };
+            assert_eq!(
+                of("mx.host.example"),
+                ["a.example", "b.example", "mx.host.example"]
+            );
+            assert_eq!(of("mx2.a.example"), ["a.example"]);
+            assert_eq!(of("b.example"), [""; 0]);
+            store.seal(DAY).unwrap();
+        }
+        assert_eq!(
+            store.tlsa_hosts(UtcDay(3)),
+            Ok(sealpost::store::TlsaHosts::default())
+        );
     });
 }
 

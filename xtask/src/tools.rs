@@ -12,6 +12,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     // The C host that loads libsealpost.so.
     ("cc", "gcc"),
     ("c++", "g++"),
+    // The second opinion on what certificates are worth under TLSA records.
+    ("openssl", "openssl"),
     // What reads the units.
     ("systemd-analyze", "systemd"),
     // The network namespace that real MTAs run in.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
 
-use super::verdict::{judge, outcome, socketmap};
+use super::{
+    dane::{Look, dane_state},
+    verdict::{judge, judge_nameless, outcome, socketmap},
+};
 use crate::{
     clock::Timestamp,
     config::{Config, Override},
@@ -15,13 +18,17 @@ use crate::{
         CheckResult, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView, PolicyView,
         RecordFinding, RuaFinding,
     },
+    doors::socketmap_reply::DaneOnly,
+    engine::dane::DaneSource,
+    hook::joint::{self, DaneSettings, decide_domain},
     net::{
         dns::{Answer, Dns, DnsError, Mx},
         https::PolicyHost,
+        validation::By,
     },
     policy::{
         Announcement, FetchTrouble, Intervals, KeptPolicy, Known, MxHost, Occasion, PolicyDomain,
-        RuaDiscovery, Standing, StsDiscovery, StsPolicy,
+        RuaDiscovery, Standing, StsDiscovery, StsPolicy, dane::DomainDane,
     },
 };
 
@@ -45,6 +52,14 @@ pub struct Means<'a> {
     pub kept: Option<KeptPolicy>,
     /// Why the last fetch failed.
     pub trouble: Option<FetchTrouble>,
+    /// What signed DNS says.
+    pub dane: &'a dyn DaneSource,
+    /// Who validates it, or why nobody does.
+    pub validation: Result<By, String>,
+    /// Whether Postfix may be told that a domain goes by DANE alone.
+    pub dane_only: DaneOnly,
+    /// What looks at mail hosts, where that is wished for.
+    pub look: Option<Look<'a>>,
 }
 
 /// More MX hosts than this are not judged.
@@ -71,20 +86,27 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
         .find(|each| each.domain == *domain)
         .filter(|each| each.until.is_none_or(|until| means.now.day() <= until));
     let mode = overridden.map(|each| each.mode);
-    let judge = |preference, mx: &MxHost| judge(&standing, mode, preference, mx);
-    let mx = mx_hosts(domain, means, judge).await;
+    let (dane, named) = tokio::join!(means.dane.domain(domain), mx_hosts(domain, means));
+    let known = joint::Known {
+        standing: &standing,
+        overridden: mode,
+        settings: DaneSettings::from(&means.config.dane),
+    };
+    let mx = judged(domain, named, &known, &dane, means).await;
+    let decision = decide_domain(&known, &dane);
     let rua = rua(domain, means).await;
     CheckResult {
         domain: domain.to_string(),
         at: means.now.to_string(),
         overridden: overridden.map(|each| OverrideView::of(each, means.config, means.now.day())),
-        outcome: outcome(&announcement, &standing, &mx, &rua),
+        outcome: outcome(&announcement, &standing, &decision.requirement, &mx, &rua),
+        dane: dane_state(&dane, &means.validation),
         document: document(domain, fetched),
         kept: means
             .kept
             .as_ref()
             .map(|kept| PolicyView::of(domain, kept, means.trouble.as_ref(), means.now)),
-        socketmap: socketmap(&standing, mode),
+        socketmap: socketmap(&known, decision.requirement, dane, means.dane_only),
         record,
         mx,
         rua,
@@ -231,12 +253,18 @@ fn standing(
     Standing::new(domain.clone(), known.standing(means.now))
 }
 
-async fn mx_hosts(
-    domain: &PolicyDomain,
-    means: &Means<'_>,
-    judge: impl Fn(Option<u16>, &MxHost) -> MxVerdict,
-) -> MxFinding {
-    let none = |state, reason: String| MxFinding {
+/// The MX hosts as the DNS names them, best first, and what there is to say of them.
+struct Named {
+    state: Finding,
+    reason: Option<String>,
+    hosts: Vec<(Option<u16>, Exchange)>,
+}
+
+/// A host, or the text of what is none with the reason.
+type Exchange = Result<MxHost, (String, String)>;
+
+async fn mx_hosts(domain: &PolicyDomain, means: &Means<'_>) -> Named {
+    let none = |state, reason: String| Named {
         state,
         reason: Some(reason),
         hosts: Vec::new(),
@@ -246,7 +274,7 @@ async fn mx_hosts(
         Err(error) => return none(Finding::Failed, error.to_string()),
     };
     if records.is_empty() {
-        return implicit_mx(domain, means, judge).await;
+        return implicit_mx(domain, means).await;
     }
     // RFC 7505 s3: a single MX without a name.
     if records.iter().all(|record| record.exchange.is_empty()) {
@@ -256,60 +284,73 @@ async fn mx_hosts(
         );
     }
     let left_out = records.len().saturating_sub(HOSTS_MAX);
-    let hosts = records
-        .iter()
-        .take(HOSTS_MAX)
-        .map(|record| mx_verdict(record, &judge));
-    MxFinding {
+    let hosts = records.iter().take(HOSTS_MAX).map(exchange);
+    Named {
         state: Finding::Valid,
         hosts: hosts.collect(),
         reason: (left_out > 0).then(|| format!("{left_out} more are not shown")),
     }
 }
 
-fn mx_verdict(record: &Mx, judge: &impl Fn(Option<u16>, &MxHost) -> MxVerdict) -> MxVerdict {
-    let preference = Some(record.preference);
-    match record.exchange.parse::<MxHost>() {
-        Ok(host) => judge(preference, &host),
-        Err(error) => MxVerdict {
-            preference,
-            host: record.exchange.clone(),
-            level: "refuse".to_owned(),
-            audit: false,
-            reason: error.to_string(),
-        },
-    }
+fn exchange(record: &Mx) -> (Option<u16>, Exchange) {
+    let host = record.exchange.parse::<MxHost>();
+    let host = host.map_err(|error| (record.exchange.clone(), error.to_string()));
+    (Some(record.preference), host)
 }
 
 /// RFC 5321 s5.1: a domain without MX records is its own MX, if it has an address.
-async fn implicit_mx(
-    domain: &PolicyDomain,
-    means: &Means<'_>,
-    judge: impl Fn(Option<u16>, &MxHost) -> MxVerdict,
-) -> MxFinding {
+async fn implicit_mx(domain: &PolicyDomain, means: &Means<'_>) -> Named {
     let (state, reason, hosts) = match means.dns.addresses(domain.as_str()).await {
         Ok(answer) if answer.values.is_empty() => (
             Finding::Absent,
-            "the domain has neither MX records nor an address",
+            "the domain has neither MX records nor an address".to_owned(),
             Vec::new(),
         ),
-        Ok(_) => {
-            let host = MxHost::from(domain);
-            let verdict = judge(None, &host);
-            let reason = "no MX records: the domain is its own MX host";
-            (Finding::Absent, reason, vec![verdict])
-        }
-        Err(error) => {
-            return MxFinding {
-                state: Finding::Failed,
-                reason: Some(error.to_string()),
-                hosts: Vec::new(),
-            };
-        }
+        Ok(_) => (
+            Finding::Absent,
+            "no MX records: the domain is its own MX host".to_owned(),
+            vec![(None, Ok(MxHost::from(domain)))],
+        ),
+        Err(error) => (Finding::Failed, error.to_string(), Vec::new()),
     };
-    MxFinding {
+    Named {
         state,
-        reason: Some(reason.to_owned()),
+        reason: Some(reason),
+        hosts,
+    }
+}
+
+/// Judges each of the hosts.
+async fn judged(
+    domain: &PolicyDomain,
+    named: Named,
+    known: &joint::Known<'_>,
+    dane: &DomainDane,
+    means: &Means<'_>,
+) -> MxFinding {
+    let mut hosts = Vec::with_capacity(named.hosts.len());
+    for (preference, host) in named.hosts {
+        hosts.push(match host {
+            Ok(host) => {
+                let said = match dane.host(&host) {
+                    Some(said) => Arc::new(said.clone()),
+                    None => means.dane.host(domain, &host, None).await,
+                };
+                let live = match &means.look {
+                    Some(look) => Some(look.at(&host, &said, means.now).await),
+                    None => None,
+                };
+                MxVerdict {
+                    live,
+                    ..judge(known, preference, &host, &said)
+                }
+            }
+            Err((text, reason)) => judge_nameless(known, preference, &text, reason),
+        });
+    }
+    MxFinding {
+        state: named.state,
+        reason: named.reason,
         hosts,
     }
 }

@@ -16,29 +16,46 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
-    config::Loaded,
-    net::{dns::Dns, hickory::HickoryDns, policy_host::HttpsPolicyHost},
+    config::{Config, Loaded, TellsDane},
+    daemon::parts,
+    doors::socketmap_reply::{DaneOnly, SignedAnswers},
+    net::{
+        dns::Dns,
+        hickory::HickoryDns,
+        policy_host::HttpsPolicyHost,
+        trust,
+        validation::{By, Outcome, SystemList, SystemResolvers, Validation},
+    },
+    observe::Counters,
     policy::PolicyDomain,
 };
 
+use dane::{dane_as_text, live_as_text};
+
+mod dane;
 mod look;
 mod verdict;
 
+pub use dane::Look;
 pub use look::{Means, check};
 
-/// What would happen to mail to a domain now, and why: its MTA-STS record and policy, what the MTA
-/// would be told of each MX host, and where reports go.
+/// What would happen to mail to a domain now, and why: its MTA-STS record and policy, what signed DNS
+/// says of its mail hosts (DANE), what the MTA would be told of each, and where reports go.
 ///
 /// Asks the daemon, which knows the policy it keeps; without a daemon everything is looked up here.
 /// Nothing is changed or counted. Ends with 1 when mail could go to no host now.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealpost check example.org\n  sealpost check example.org \
-                        --no-daemon --json"
+    after_help = "Examples:\n  sealpost check example.org\n  sealpost check example.org --probe\n  \
+                        sealpost check example.org --no-daemon --json"
 )]
 pub(super) struct Arguments {
     /// The recipient domain
     domain: PolicyDomain,
+    /// Look at the mail hosts too, up to the TLS handshake: which TLSA record the certificate matches, and
+    /// what a policy would say of it. No message is sent
+    #[arg(long)]
+    probe: bool,
     /// Look everything up here, whether or not a daemon runs
     #[arg(long)]
     no_daemon: bool,
@@ -49,15 +66,15 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, Failure> {
     let loaded = context.load()?;
     let result = if arguments.no_daemon {
-        look_up_here(&arguments.domain, &loaded)?
+        look_up_here(arguments, &loaded)?
     } else {
-        match ask_daemon(&arguments.domain, &loaded) {
+        match ask_daemon(arguments, &loaded) {
             Err(error @ (ClientError::NotRunning { .. } | ClientError::NotPermitted { .. })) => {
                 let instead = "looked up without it; what it keeps is not known here";
                 context
                     .screen
                     .complain(&format!("{error}\nsealpost: {instead}"));
-                look_up_here(&arguments.domain, &loaded)?
+                look_up_here(arguments, &loaded)?
             }
             answer => answer?,
         }
@@ -66,15 +83,45 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     Ok(exit_when(result.outcome.deliverable))
 }
 
-fn ask_daemon(domain: &PolicyDomain, loaded: &Loaded) -> Result<CheckResult, ClientError> {
+fn ask_daemon(arguments: &Arguments, loaded: &Loaded) -> Result<CheckResult, ClientError> {
     let client = Client::connect(&loaded.config.control_socket.path)?;
     client.ask(Request::Check {
-        domain: domain.to_string(),
+        domain: arguments.domain.to_string(),
+        probe: arguments.probe,
     })
 }
 
+/// Who validates at this moment.
+///
+/// # Errors
+/// Why nobody does, in words.
+pub fn validation(validation: &Validation) -> Result<By, String> {
+    match (validation.by(), validation.outcome()) {
+        (Some(by), _) => Ok(by),
+        (None, Some(Outcome::Off)) => Err("dane.validation is off".to_owned()),
+        (None, Some(Outcome::Nobody(tried))) => {
+            let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
+            Err(tried.join("; "))
+        }
+        (None, _) => Err("it is not known yet".to_owned()),
+    }
+}
+
+/// Whether Postfix may be told that a domain goes by DANE alone, by the setting and by what the resolvers
+/// of this machine do now.
+pub async fn dane_only(config: &Config) -> DaneOnly {
+    let resolvers = match config.socketmap.dane_only {
+        TellsDane::Auto => match SystemResolvers::look(&SystemList::default(), &config.dns).await {
+            SystemResolvers::Mark => SignedAnswers::Marked,
+            _ => SignedAnswers::NotSeen,
+        },
+        TellsDane::Always | TellsDane::Never => SignedAnswers::NotSeen,
+    };
+    DaneOnly::of(config.socketmap.dane_only, resolvers)
+}
+
 /// The check of a daemon that keeps nothing.
-fn look_up_here(domain: &PolicyDomain, loaded: &Loaded) -> Result<CheckResult, Failure> {
+fn look_up_here(arguments: &Arguments, loaded: &Loaded) -> Result<CheckResult, Failure> {
     let config = &loaded.config;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -88,7 +135,21 @@ fn look_up_here(domain: &PolicyDomain, loaded: &Loaded) -> Result<CheckResult, F
         let policy_host =
             HttpsPolicyHost::new(Arc::clone(&dns), Arc::clone(&clock), &config.policy)
                 .map_err(|error| Failure::Setup(error.to_string()))?;
+        let setup = |error: &dyn std::fmt::Display| Failure::Setup(error.to_string());
+        let counters = Arc::new(Counters::default());
+        let (validating, dane) =
+            parts::dane(config, &clock, &counters).map_err(|error| setup(&error))?;
+        validating.look().await;
+        let prober = parts::prober(config, &dns).map_err(|error| setup(&error))?;
+        let roots = trust::roots(&config.policy.extra_roots).map_err(|error| setup(&error))?;
         let means = Means {
+            dane: &*dane,
+            validation: validation(&validating),
+            dane_only: dane_only(config).await,
+            look: arguments.probe.then_some(Look {
+                prober: &prober,
+                roots: &roots,
+            }),
             dns: &*dns,
             policy_host: &policy_host,
             config,
@@ -97,7 +158,7 @@ fn look_up_here(domain: &PolicyDomain, loaded: &Loaded) -> Result<CheckResult, F
             kept: None,
             trouble: None,
         };
-        Ok(check(domain, &means).await)
+        Ok(check(&arguments.domain, &means).await)
     })
 }
 
@@ -124,6 +185,8 @@ fn as_text(result: &CheckResult) -> String {
     }
     rua_as_text(&mut text, &result.rua);
     socketmap_as_text(&mut text, &result.socketmap);
+    dane_as_text(&mut text, &result.dane, &result.mx.hosts);
+    live_as_text(&mut text, &result.mx.hosts);
     mx_as_text(&mut text, &result.mx);
     let _ = writeln!(text, "\n{}", shown(&result.outcome.text));
     text
@@ -197,7 +260,7 @@ fn mx_as_text(text: &mut String, mx: &MxFinding) {
     if mx.hosts.is_empty() {
         return;
     }
-    let mut table = Table::new(["MX", "HOST", "TOLD", "WHY"]);
+    let mut table = Table::new(["MX", "HOST", "TOLD", "BY", "WHY"]);
     for host in &mx.hosts {
         let audited = if host.audit { " (audit)" } else { "" };
         table.row([
@@ -205,10 +268,19 @@ fn mx_as_text(text: &mut String, mx: &MxFinding) {
                 .map_or_else(|| "-".to_owned(), |preference| preference.to_string()),
             host.host.clone(),
             format!("{}{audited}", host.level),
+            decided_by(&host.decided_by).to_owned(),
             host.reason.clone(),
         ]);
     }
     let _ = write!(text, "\n{table}");
+}
+
+fn decided_by(word: &str) -> &str {
+    match word {
+        "dane" => "DANE",
+        "sts" => "MTA-STS",
+        _ => "-",
+    }
 }
 
 /// `Record    valid: _mta-sts.example.org (reason)`

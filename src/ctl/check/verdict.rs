@@ -2,49 +2,113 @@
 
 use std::sync::Arc;
 
-use sealpost_plugin_api::Level;
+use sealpost_plugin_api::{Level, Requirement};
 
+use super::dane::host_dane;
 use crate::{
-    config::OverrideMode,
     ctl::{
         screen::counted,
         wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding, SocketmapReply},
     },
-    doors::{socketmap_reply::reply, socketmap_request::MapName},
-    hook::{Answer, decide::decide},
-    policy::{Announcement, MxHost, Standing, StsStanding},
+    doors::{
+        socketmap_reply::{Asked, DaneOnly, reply},
+        socketmap_request::{MapName, NextHop},
+    },
+    hook::{
+        Answer,
+        basis::Basis,
+        decide::Decision,
+        joint::{Known, decide_host},
+    },
+    policy::{
+        Announcement, MxHost, PolicyType, Standing, StsStanding,
+        dane::{DomainDane, HostDane},
+    },
 };
 
 /// What the MTA would be told of one MX host: what the hook decides, without its counting.
 pub(super) fn judge(
-    standing: &Standing,
-    overridden: Option<OverrideMode>,
+    known: &Known<'_>,
     preference: Option<u16>,
     host: &MxHost,
+    dane: &HostDane,
 ) -> MxVerdict {
-    let requirement = decide(standing, Some(Ok(host)), overridden).requirement;
+    let decision = decide_host(known, Ok(host), Some(dane));
+    MxVerdict {
+        dane: Some(host_dane(dane)),
+        ..verdict(known, preference, host.to_string(), decision)
+    }
+}
+
+/// The same of what is no host name; `why` it is none.
+pub(super) fn judge_nameless(
+    known: &Known<'_>,
+    preference: Option<u16>,
+    exchange: &str,
+    why: String,
+) -> MxVerdict {
+    let decision = decide_host(known, Err(exchange), None);
+    MxVerdict {
+        level: "refuse".to_owned(),
+        audit: false,
+        reason: why,
+        ..verdict(known, preference, exchange.to_owned(), decision)
+    }
+}
+
+fn verdict(
+    known: &Known<'_>,
+    preference: Option<u16>,
+    host: String,
+    decision: Decision,
+) -> MxVerdict {
+    let requirement = decision.requirement;
+    let refused_by = decision
+        .refused
+        .as_ref()
+        .map(|refused| refused.policy.policy_type);
+    let decided_by = match (&requirement.level, refused_by) {
+        (Level::Dane { .. } | Level::Encrypt, _) | (_, Some(PolicyType::Tlsa)) => "dane",
+        (Level::Verify { .. }, _) | (_, Some(PolicyType::Sts)) => "sts",
+        (Level::May, _) if requirement.audit && known.standing.sts.held_to().is_some() => "sts",
+        _ => "none",
+    };
     MxVerdict {
         preference,
-        host: host.to_string(),
+        host,
         level: level_word(&requirement.level).to_owned(),
         audit: requirement.audit,
         reason: requirement.reason,
+        decided_by: decided_by.to_owned(),
+        dane: None,
+        live: None,
     }
 }
 
 /// What Postfix would be told of the domain: the words of the socketmap's own door.
 pub(super) fn socketmap(
-    standing: &Standing,
-    overridden: Option<OverrideMode>,
+    known: &Known<'_>,
+    requirement: Requirement,
+    dane: Arc<DomainDane>,
+    dane_only: DaneOnly,
 ) -> Vec<SocketmapReply> {
     let answer = Answer {
-        requirement: decide(standing, None, overridden).requirement,
-        applied: Some(Arc::clone(standing.applied())),
-        dane: None,
+        basis: Basis::of(known),
+        requirement,
+        applied: Some(Arc::clone(known.standing.applied())),
+        dane: Some(dane),
     };
     let told = |map: MapName| SocketmapReply {
         map: map.name().to_owned(),
-        reply: reply(&answer, map).text,
+        reply: reply(
+            &answer,
+            Asked {
+                map,
+                next_hop: NextHop::Domain,
+                dane_only,
+            },
+        )
+        .text,
     };
     MapName::ALL.into_iter().map(told).collect()
 }
@@ -64,6 +128,7 @@ const fn level_word(level: &Level) -> &'static str {
 pub(super) fn outcome(
     announcement: &Announcement,
     standing: &Standing,
+    requirement: &Requirement,
     mx: &MxFinding,
     rua: &RuaFinding,
 ) -> OutcomeView {
@@ -97,28 +162,80 @@ pub(super) fn outcome(
         }
         StsStanding::NotAnnounced => "The domain announces no policy.".to_owned(),
     });
-    sentences.push(mail_sentence(mx, usable));
+    let waits = matches!(requirement.level, Level::Defer);
+    sentences.push(match waits {
+        true => format!("Mail waits: {}.", requirement.reason),
+        false => mail_sentence(mx, usable),
+    });
+    sentences.extend(mx.hosts.iter().filter_map(live_sentence));
     sentences.push(rua_sentence(rua));
     OutcomeView {
-        deliverable: usable > 0,
+        deliverable: usable > 0 && !waits,
         text: sentences.join(" "),
     }
 }
 
 fn mail_sentence(mx: &MxFinding, usable: usize) -> String {
     let total = mx.hosts.len();
-    let verified = mx.hosts.iter().any(|host| host.level == "verify");
+    let of_all = |number: usize| format!("{number} of {}", counted(total as u64, "MX host"));
+    let at_level = |level: &str| mx.hosts.iter().filter(|host| host.level == level).count();
+    let (dane, verified, encrypted) = (at_level("dane"), at_level("verify"), at_level("encrypt"));
     match (mx.state, usable) {
         (Finding::Failed, _) => {
             "The MX hosts could not be looked up: an MTA would try again later.".to_owned()
         }
         (_, 0) if total == 0 => "There is no host to deliver mail to.".to_owned(),
-        (_, 0) => "Mail waits: the policy lists none of the domain's MX hosts.".to_owned(),
-        (_, usable) if verified => format!(
-            "Mail goes over TLS with a valid certificate or not at all, to {usable} of {}.",
-            counted(total as u64, "MX host")
+        (_, 0) if mx.hosts.iter().all(|host| host.decided_by == "sts") => {
+            "Mail waits: the policy lists none of the domain's MX hosts.".to_owned()
+        }
+        (_, 0) => "Mail waits: none of the domain's MX hosts may be used now.".to_owned(),
+        _ => {
+            let mut ways = Vec::new();
+            if dane > 0 {
+                ways.push(format!("by DANE to {}", of_all(dane)));
+            }
+            if verified > 0 {
+                ways.push(format!(
+                    "over TLS with a valid certificate or not at all, to {}",
+                    of_all(verified)
+                ));
+            }
+            if encrypted > 0 {
+                ways.push(format!(
+                    "over TLS with whatever certificate to {}",
+                    of_all(encrypted)
+                ));
+            }
+            let open = usable.saturating_sub(dane + verified + encrypted);
+            match (ways.is_empty(), open) {
+                (true, _) => "Mail is delivered, over TLS where it is offered.".to_owned(),
+                (false, 0) => format!("Mail goes {}.", ways.join("; ")),
+                (false, open) => format!(
+                    "Mail goes {}; over TLS where it is offered to {}.",
+                    ways.join("; "),
+                    of_all(open)
+                ),
+            }
+        }
+    }
+}
+
+/// What a look at a host says that the DNS did not.
+fn live_sentence(host: &MxVerdict) -> Option<String> {
+    let live = host.live.as_ref()?;
+    let name = &host.host;
+    match (host.level.as_str(), live.dane_matches) {
+        ("dane", Some(false)) => Some(format!(
+            "The certificate of {name} matches none of its TLSA records: mail to it waits."
+        )),
+        ("dane" | "verify" | "encrypt", _) if live.address.is_some() && !live.tls_is_up() => Some(
+            format!("{name} has no TLS ({}): mail to it waits.", live.tls),
         ),
-        (_, _) => "Mail is delivered, over TLS where it is offered.".to_owned(),
+        ("verify", _) if !live.sts.is_empty() => Some(format!(
+            "The certificate of {name} does not satisfy the policy ({}): mail to it waits.",
+            live.sts.join(", ")
+        )),
+        _ => None,
     }
 }
 

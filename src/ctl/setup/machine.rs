@@ -2,14 +2,17 @@
 
 use std::{
     fs,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
 use super::postfix::Postfix;
+use crate::{
+    config::DnsConfig,
+    net::validation::{SystemList, SystemResolvers},
+};
 
 /// What this machine has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
     /// A file of trusted roots, where one was found.
     pub(super) roots: Option<PathBuf>,
@@ -20,8 +23,10 @@ pub(super) struct Machine {
     pub(super) trusted_directory_is_in_chroot: bool,
     /// A log that syslog writes Postfix's lines to, where one was found.
     pub(super) mail_log: Option<PathBuf>,
-    /// Whether a resolver of `/etc/resolv.conf` is on this host.
-    pub(super) local_resolver: bool,
+    /// The list of the resolvers that Postfix asks: `/etc/resolv.conf`, or its copy in the chroot.
+    pub(super) resolv_conf: PathBuf,
+    /// What they do with signed answers.
+    pub(super) resolvers: SystemResolvers,
     /// `net.unix.max_dgram_qlen`, where it can be read.
     pub(super) datagrams_queued_max: Option<u64>,
 }
@@ -37,9 +42,9 @@ const ROOTS: &[&str] = &[
 const MAIL_LOGS: &[&str] = &["/var/log/mail.log", "/var/log/maillog"];
 
 impl Machine {
-    /// This machine, with this Postfix on it.
-    pub(super) fn look(postfix: &Postfix) -> Self {
-        let resolvers = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    /// This machine, with this Postfix on it. Its resolvers are asked, as long as `dns` says.
+    pub(super) async fn look(postfix: &Postfix, dns: &DnsConfig) -> Self {
+        let list = list_of_resolvers(postfix);
         let queued = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").ok();
         let trusted_file = postfix.value("smtp_tls_CAfile");
         let trusted_directory = Path::new(postfix.value("smtp_tls_CApath"));
@@ -52,7 +57,8 @@ impl Machine {
             trusted_file_is_there: trusted_file.is_empty() || fs::File::open(trusted_file).is_ok(),
             trusted_directory_is_in_chroot: postfix.queue_directory().join(inside).is_dir(),
             mail_log: first_file(MAIL_LOGS),
-            local_resolver: resolvers.lines().any(is_on_this_host),
+            resolvers: SystemResolvers::look(&list, dns).await,
+            resolv_conf: list.path,
             datagrams_queued_max: queued.and_then(|text| text.trim().parse().ok()),
         }
     }
@@ -62,31 +68,13 @@ fn first_file(names: &[&str]) -> Option<PathBuf> {
     names.iter().map(PathBuf::from).find(|file| file.is_file())
 }
 
-/// Of a line of `/etc/resolv.conf`.
-fn is_on_this_host(line: &str) -> bool {
-    let mut words = line.split_ascii_whitespace();
-    words.next() == Some("nameserver")
-        && words
-            .next()
-            .and_then(|address| address.parse::<IpAddr>().ok())
-            .is_some_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolvers_of_this_host_are_known() {
-        for (line, expected) in [
-            ("nameserver 127.0.0.53", true),
-            ("nameserver\t::1", true),
-            ("nameserver 192.0.2.1", false),
-            ("#nameserver 127.0.0.1", false),
-            ("nameserver", false),
-            ("options edns0", false),
-        ] {
-            assert_eq!(is_on_this_host(line), expected, "{line}");
-        }
+/// A chrooted Postfix has a list of its own, which Debian copies whenever Postfix starts.
+fn list_of_resolvers(postfix: &Postfix) -> SystemList {
+    let mut list = SystemList::default();
+    let inside = list.path.strip_prefix("/").unwrap_or(&list.path);
+    let inside = postfix.queue_directory().join(inside);
+    if postfix.any_chrooted() && inside.is_file() {
+        list.path = inside;
     }
+    list
 }

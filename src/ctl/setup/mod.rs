@@ -68,7 +68,12 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         return undo(&postconf, &kept, arguments.format, context);
     }
     let installed = postconf.read().map_err(setup)?;
-    let plan = plan(&installed, &config, &Machine::look(&installed)).map_err(setup)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Internal(error.to_string()))?;
+    let machine = runtime.block_on(Machine::look(&installed, &config.dns));
+    let plan = plan(&installed, &config, &machine).map_err(setup)?;
     if !arguments.apply || plan.changes.is_empty() {
         context.show(arguments.format, &plan, |plan| as_text(plan, "to be set"))?;
         return Ok(exit(&plan));

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::config::{Config, PostfixLogTake, SocketmapConfig};
 
+mod dane;
 mod traps;
 
 /// What is to be done, and what stands in the way.
@@ -104,7 +105,8 @@ pub(super) fn plan(postfix: &Postfix, config: &Config, machine: &Machine) -> Res
         traps: Vec::new(),
     };
     planner.policy()?;
-    planner.security_level();
+    planner.security_level(machine);
+    planner.signed_answers(machine);
     planner.roots(machine);
     if version >= Version::TELLS {
         planner.outcomes();
@@ -223,18 +225,24 @@ impl Planner<'_> {
     }
 
     /// postfix.org, TLSRPT_README: without a level of its own Postfix tells nothing at all.
-    fn security_level(&mut self) {
+    fn security_level(&mut self, machine: &Machine) {
         let is_yes = |name: &str| self.postfix.value(name) == "yes";
         // postconf(5): what an empty level means is said by parameters of Postfix before 2.3, which a
         // level turns off.
         let level = match self.postfix.value("smtp_tls_security_level") {
             "" if is_yes("smtp_enforce_tls") && is_yes("smtp_tls_enforce_peername") => "verify",
             "" if is_yes("smtp_enforce_tls") => "encrypt",
+            "" | "none" | "may" if self.can_do_dane(machine) => "dane",
             "" | "none" => "may",
             _ => return,
         };
         let why = "without a level of its own Postfix enforces policies and tells of no session";
         let why = match level {
+            "dane" => {
+                "a certificate that matches the TLSA records of a mail host, where signed DNS has \
+                       any (DANE); elsewhere TLS wherever it is offered"
+                    .to_owned()
+            }
             "may" => format!("TLS wherever a mail host offers it; {why}"),
             _ => format!("what smtp_enforce_tls = yes means; {why}"),
         };

@@ -45,6 +45,9 @@ impl Version {
     pub(super) const TELLS: Self = Self::of(3, 10, 0);
     /// The first with `servername` in a policy.
     pub(super) const OLDEST: Self = Self::of(3, 4, 0);
+    /// The first that has glibc pass on what a resolver says of DNSSEC, whatever `/etc/resolv.conf` says of
+    /// it; of 3.5, 3.5.1 is.
+    pub(super) const TRUSTS_RESOLVERS: Self = Self::of(3, 4, 11);
     /// The first that passes over an MX which the policy does not list.
     pub(super) const AUTHORIZES_MX: Self = Self::of(3, 10, 5);
 

@@ -3,24 +3,28 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::RootCertStore;
 
 use super::{parts::Parts, reports::StoredReports};
 use crate::{
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
-        check::{Means, check},
-        control::{Control, Replied, SessionsQuestion},
+        check::{Look, Means, check, dane_only, validation},
+        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
             CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies, PolicyView,
-            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Sessions, Status,
+            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
             StoreState, StoreStatus,
         },
     },
     deliver::courier::Courier,
-    engine::keeper::{Keeper, Unknown},
-    net::{dns::Dns, https::PolicyHost},
+    engine::{
+        dane::DaneResolver,
+        keeper::{Keeper, Unknown},
+    },
+    net::{dns::Dns, https::PolicyHost, smtp::probe::Prober, validation::Validation},
     observe::Counters,
     policy::{FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
@@ -28,6 +32,7 @@ use crate::{
 };
 
 mod reports;
+mod security;
 
 use reports::{delivery_views, undelivered_view};
 
@@ -43,6 +48,10 @@ pub struct Operator {
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
     policy_host: Arc<dyn PolicyHost>,
+    dane: Arc<DaneResolver>,
+    validation: Arc<Validation>,
+    prober: Arc<dyn Prober>,
+    roots: Arc<RootCertStore>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     started_at: Timestamp,
@@ -75,6 +84,10 @@ impl Operator {
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
             policy_host: Arc::clone(&parts.policy_host),
+            dane: Arc::clone(&parts.dane),
+            validation: Arc::clone(&parts.validation),
+            prober: Arc::clone(&parts.prober),
+            roots: Arc::clone(&parts.roots),
             counters: Arc::clone(&parts.counters),
             clock: Arc::clone(&parts.clock),
             started_at,
@@ -119,10 +132,15 @@ impl Operator {
         &self,
         work: impl FnOnce(&dyn Store, &StoredReports) -> Result<T, StoreError> + Send + 'static,
     ) -> Replied<T> {
+        self.sync().await;
+        self.read(work).await
+    }
+
+    /// Returns when what was told so far is on the disk, or the disk takes nothing.
+    async fn sync(&self) {
         if let Err(error) = self.journal.synced().await {
             tracing::warn!(%error, "the newest sessions are not on the disk yet");
         }
-        self.read(work).await
     }
 
     async fn totals(&self, day: UtcDay) -> Replied<DayTotals> {
@@ -334,9 +352,17 @@ impl Operator {
         })
     }
 
-    async fn check(&self, domain: PolicyDomain) -> Replied<CheckResult> {
+    async fn check(&self, domain: PolicyDomain, depth: Depth) -> Replied<CheckResult> {
         let loaded = self.loaded.load_full();
+        let look = Look {
+            prober: &*self.prober,
+            roots: &self.roots,
+        };
         let means = Means {
+            dane: &*self.dane,
+            validation: validation(&self.validation),
+            dane_only: dane_only(&loaded.config).await,
+            look: (depth == Depth::MailHosts).then_some(look),
             dns: &*self.dns,
             policy_host: &*self.policy_host,
             config: &loaded.config,
@@ -360,6 +386,10 @@ fn refused(unknown: &Unknown) -> Refusal {
 impl Control for Operator {
     fn status(&self) -> BoxFuture<'_, Replied<Status>> {
         Box::pin(self.status())
+    }
+
+    fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
+        Box::pin(self.security(question))
     }
 
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {
@@ -398,8 +428,8 @@ impl Control for Operator {
         Box::pin(self.purge(domain))
     }
 
-    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>> {
-        Box::pin(self.check(domain))
+    fn check(&self, domain: PolicyDomain, depth: Depth) -> BoxFuture<'_, Replied<CheckResult>> {
+        Box::pin(self.check(domain, depth))
     }
 
     fn deliveries(

@@ -1,5 +1,7 @@
 //! What operators ask about reports: how they stand, what one says, and that they leave now.
 
+use std::collections::BTreeSet;
+
 use super::Operator;
 use crate::{
     clock::{Timestamp, UtcDay},
@@ -25,14 +27,19 @@ impl Operator {
     ) -> Replied<Vec<Listed>> {
         let listed = self.courier.list(day).await;
         let mut listed = listed.map_err(|error| Refusal::trouble(error.to_string()))?;
-        listed.retain(|one| domain.is_none_or(|domain| *domain == one.domain));
+        listed.retain(|one| is_asked_for(one, domain));
         Ok(listed)
     }
 
     pub(super) async fn view(&self, day: UtcDay, domain: PolicyDomain) -> Replied<ReportView> {
+        self.sync().await;
+        let rua = self.keeper.rua(&domain).await;
+        let mut notes = Vec::new();
+        let recipients = self.recipients(day, &domain, rua.as_ref().ok(), &mut notes);
+        let recipients = recipients.await?;
         let asked = domain.clone();
         let counted = self
-            .read_newest(move |_, reports| reports.day(day, &asked))
+            .read(move |_, reports| reports.day_with(day, &asked, &recipients))
             .await?;
         let counted = counted.ok_or_else(|| {
             Refusal::not_found(format!("nothing was counted of {domain} on {day}"))
@@ -40,9 +47,9 @@ impl Operator {
         let report = self.reports.report(&counted).ok_or_else(|| {
             Refusal::trouble("[sender] does not say who we are, so there are no reports")
         })?;
-        let mut notes: Vec<String> = self.reports.not_owed(&counted).into_iter().collect();
+        notes.extend(self.reports.not_owed(&counted));
         let mut destinations = Vec::new();
-        match self.keeper.rua(&domain).await {
+        match rua {
             Ok(RuaDiscovery::Found(record)) => {
                 destinations.extend(record.destinations.iter().map(ToString::to_string));
                 notes.extend(record.skipped);
@@ -75,14 +82,49 @@ impl Operator {
         })
     }
 
+    /// The recipient domains whose sessions the report of a name tells of, if it is their MX host. Notes
+    /// where a destination is told of fewer.
+    async fn recipients(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+        rua: Option<&RuaDiscovery>,
+        notes: &mut Vec<String>,
+    ) -> Replied<Vec<PolicyDomain>> {
+        let record = match rua {
+            Some(RuaDiscovery::Found(record)) => Some(record),
+            _ => None,
+        };
+        let shares = self.courier.shares(day, domain, record).await;
+        let shares = shares.map_err(|error| Refusal::trouble(error.to_string()))?;
+        let destinations = record.map_or(&[][..], |record| &record.destinations);
+        let mut told = BTreeSet::new();
+        for destination in destinations {
+            let share = shares.of(destination);
+            let left_out = shares.recipients.len() - share.len();
+            if left_out > 0 {
+                notes.push(format!(
+                    "{destination} gets the own reports of {left_out} of the {} recipient domains, \
+                     and is not told the same again",
+                    shares.recipients.len()
+                ));
+            }
+            told.extend(share);
+        }
+        // Where nobody is told of any, what there would be to tell is still worth seeing.
+        Ok(if told.is_empty() {
+            shares.recipients
+        } else {
+            told.into_iter().collect()
+        })
+    }
+
     pub(super) async fn send(
         &self,
         day: UtcDay,
         domain: Option<PolicyDomain>,
     ) -> Replied<ReportsSent> {
-        if let Err(error) = self.journal.synced().await {
-            tracing::warn!(%error, "the newest sessions are not on the disk yet");
-        }
+        self.sync().await;
         let before = self.listed(day, domain.as_ref()).await?;
         let after = self
             .courier
@@ -102,10 +144,16 @@ impl Operator {
             sessions: totals.successes + totals.failures,
             reports: after
                 .iter()
+                .filter(|one| is_asked_for(one, domain.as_ref()))
                 .flat_map(|one| send_views(one, &before))
                 .collect(),
         })
     }
+}
+
+/// Whether something is to be shown of a name: of an MX host that wants no report only where it was named.
+fn is_asked_for(listed: &Listed, asked: Option<&PolicyDomain>) -> bool {
+    asked.map_or_else(|| !listed.is_indifferent(), |asked| *asked == listed.domain)
 }
 
 pub(super) fn delivery_views(day: UtcDay, listed: &Listed) -> Vec<DeliveryView> {
@@ -158,7 +206,9 @@ fn send_views(after: &Listed, before: &[Listed]) -> Vec<SendView> {
     let domain = after.domain.to_string();
     if after.deliveries.is_empty() {
         let outcome = match &after.note {
-            Some(Note::Never | Note::NothingToReport | Note::TooOld) => SendOutcome::LeftOut,
+            Some(Note::Never | Note::NothingToReport | Note::ToldAlready | Note::TooOld) => {
+                SendOutcome::LeftOut
+            }
             Some(Note::HeldUp { .. }) => SendOutcome::Failed,
             _ => SendOutcome::NoDestination,
         };

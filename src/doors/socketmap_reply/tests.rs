@@ -4,8 +4,22 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::Requirement;
 
-use super::*;
-use crate::policy::{Mode, PolicyDomain, Standing, StsPolicy};
+use super::{reply as reply_to, *};
+use crate::{
+    doors::socketmap_request::NextHop,
+    hook::basis::Basis,
+    policy::{Mode, PolicyDomain, Standing, StsPolicy},
+};
+
+/// The reply about a domain to who may be told `dane-only`.
+fn reply(answer: &Answer, map: MapName) -> Reply {
+    let asked = Asked {
+        map,
+        next_hop: NextHop::Domain,
+        dane_only: DaneOnly::Told,
+    };
+    reply_to(answer, asked)
+}
 
 /// What Postfix 3.11 makes of what follows `OK `: the level, and each attribute.
 type Read = Result<(String, Vec<(String, String)>), String>;
@@ -132,6 +146,7 @@ fn answer(mx_host: &[&str], policy_string: &[&str]) -> Answer {
         name: None,
     };
     Answer {
+        basis: Basis::of_policy(&level),
         requirement: Requirement::new(level, "a reason"),
         applied: Some(
             AppliedPolicy {
@@ -201,6 +216,7 @@ fn b31_whatever_does_not_demand_a_policy_leaves_postfix_to_its_own_settings() {
                     requirement: requirement.audited(),
                     applied,
                     dane: None,
+                    basis: Basis::NOTHING,
                 },
             ] {
                 assert_eq!(reply(&answer, map), not_found());
@@ -227,32 +243,25 @@ fn a_deferral_says_why_in_one_line_of_ascii() {
 
 #[test]
 fn d10_who_is_expected_to_tell_of_sessions() {
-    use MapName::{Query, QueryWithTlsrpt};
+    use MapName::{Query, QueryWithTlsrpt, Sts};
+    use TellsPostfix::{DaneOnly, NothingFound, Policy, PolicyByName, ToWait};
     for (map, told, expected) in [
-        (Query, TellsPostfix::Policy, Some(Asker::TellingUnnamed)),
-        (Query, TellsPostfix::NothingFound, None),
-        (Query, TellsPostfix::ToWait, None),
-        (
-            QueryWithTlsrpt,
-            TellsPostfix::PolicyByName,
-            Some(Asker::Telling),
-        ),
-        (
-            QueryWithTlsrpt,
-            TellsPostfix::Policy,
-            Some(Asker::TellingUnnamed),
-        ),
-        (
-            QueryWithTlsrpt,
-            TellsPostfix::NothingFound,
-            Some(Asker::Telling),
-        ),
-        (QueryWithTlsrpt, TellsPostfix::ToWait, None),
+        (Query, Policy, Some(Said::Policy)),
+        (Query, DaneOnly, Some(Said::DaneOnly)),
+        (Query, NothingFound, None),
+        (Query, ToWait, None),
+        (QueryWithTlsrpt, PolicyByName, Some(Said::PolicyByName)),
+        (QueryWithTlsrpt, Policy, Some(Said::Policy)),
+        (QueryWithTlsrpt, DaneOnly, Some(Said::DaneOnly)),
+        (QueryWithTlsrpt, NothingFound, Some(Said::Nothing)),
+        (QueryWithTlsrpt, ToWait, None),
+        (Sts, Policy, None),
+        (Sts, NothingFound, None),
     ] {
         let text = String::new();
         assert_eq!(
             Reply { text, told }.asker(map),
-            expected,
+            expected.map(Asker::Telling),
             "{map:?} {told:?}"
         );
     }
@@ -432,4 +441,41 @@ fn g3_a_reply_is_never_longer_than_postfix_takes() {
         TellsPostfix::ToWait,
     ];
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn b36_an_answer_for_some_of_the_hosts_names_them_alone() {
+    let mut answer = answer(&["mx1.example.org", "*.example.net"], &LINES);
+    let hosts = ["10 mx1.example.org none", "20 mx2.example.net records"];
+    answer.dane = Some(crate::policy::dane::DomainDane::for_test(&hosts).into());
+    answer.basis.dane = crate::hook::basis::DaneRole::Decides;
+    let told = reply(&answer, MapName::QueryWithTlsrpt);
+    assert_eq!(told.told, TellsPostfix::PolicyByName);
+    let read = policy_in(&told);
+    assert_eq!(values(&read, "match"), ["mx1.example.org"]);
+    assert_eq!(values(&read, "mx_host_pattern"), ["mx1.example.org"]);
+    assert_eq!(values(&read, "policy_string"), LINES);
+    assert_eq!(
+        reply(&answer, MapName::Query).text,
+        "OK secure match=mx1.example.org servername=hostname"
+    );
+    // sendmail does DANE itself.
+    assert_eq!(
+        reply(&answer, MapName::Sts).text,
+        "OK secure match=mx1.example.org:.example.net servername=hostname"
+    );
+    let hosts = ["10 mx1.example.org records"];
+    answer.dane = Some(crate::policy::dane::DomainDane::for_test(&hosts).into());
+    for (map, expected) in [
+        (MapName::QueryWithTlsrpt, "OK dane-only"),
+        (MapName::Query, "OK dane-only"),
+        (
+            MapName::Sts,
+            "OK secure match=mx1.example.org:.example.net servername=hostname",
+        ),
+    ] {
+        assert_eq!(reply(&answer, map).text, expected);
+    }
+    let (level, attributes) = postfix_reads("dane-only").unwrap();
+    assert_eq!((level.as_str(), attributes.len()), ("dane-only", 0));
 }

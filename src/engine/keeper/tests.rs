@@ -24,7 +24,7 @@ use crate::{
         AppliedPolicy, Destination, Fingerprint, Mode, PolicyType, StsStanding, dane::TlsaRecord,
     },
     record::{SessionRecord, Source, Verdict, journal::JournalReader},
-    store::{Batch, FailureRecord, TallyKey, memory::MemoryStore},
+    store::{Batch, FailureRecord, Protected, TallyKey, TlsaHosts, memory::MemoryStore},
 };
 
 mod damaged_store;

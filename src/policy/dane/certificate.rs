@@ -186,6 +186,12 @@ impl<'a> Authority<'a> {
         })
     }
 
+    /// Whether it has this name and this key.
+    pub(super) fn has_key_of(&self, other: &TrustAnchor<'_>) -> bool {
+        self.anchor.subject == other.subject
+            && self.anchor.subject_public_key_info == other.subject_public_key_info
+    }
+
     /// The same, kept.
     pub(super) fn to_owned(&self) -> Authority<'static> {
         Authority {

@@ -8,12 +8,14 @@
 use std::{ptr, time::Duration};
 
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, VerifiedPath};
+use webpki::{
+    ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, VerifiedPath, anchor_from_trusted_cert,
+};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use super::{
     TlsaPolicy, TlsaRecord,
-    certificate::{Authority, CERTIFICATE_OCTETS_MAX, Dates, EXPIRED, NOT_YET_VALID, public_key},
+    certificate::{Authority, CERTIFICATE_OCTETS_MAX, Dates, EXPIRED, NOT_YET_VALID},
     names::carries_one,
     tlsa::Published,
     verdict::{Match, Matched, NAME_MISMATCH, NO_MATCH, Trouble, matching},
@@ -135,23 +137,38 @@ fn candidates<'a: 'c, 'c>(
                     });
                 }
             }
-            // A certificate with this key that was sent has dates to hold to.
             Published::Key => {
-                let key = Some(record.association.as_slice());
-                if !sent.iter().any(|(_, der)| public_key(der) == key) {
-                    candidates.extend(issuers.iter().filter_map(|name| {
-                        Some(Candidate {
-                            record,
-                            matched: Matched::PublishedKey,
-                            authority: Authority::from_key(&record.association, name)?,
-                        })
-                    }));
-                }
+                let named = issuers
+                    .iter()
+                    .filter_map(|name| Authority::from_key(&record.association, name));
+                let nameless = named.filter(|authority| !has_certificate(authority, policy, sent));
+                candidates.extend(nameless.map(|authority| Candidate {
+                    record,
+                    matched: Matched::PublishedKey,
+                    authority,
+                }));
             }
         }
     }
     candidates.truncate(AUTHORITIES_MAX);
     candidates
+}
+
+/// Whether a key goes by its name in a certificate that was sent or is published.
+// OURS: it is then held to the dates and constraints of that certificate, as it is by OpenSSL.
+fn has_certificate(
+    key: &Authority<'_>,
+    policy: &TlsaPolicy,
+    sent: &[(usize, CertificateDer<'_>)],
+) -> bool {
+    let published = policy.set.published().any(|(_, of)| match of {
+        Published::Authority(authority) => authority.has_key_of(&key.anchor),
+        Published::Key => false,
+    });
+    published
+        || sent.iter().any(|(_, der)| {
+            anchor_from_trusted_cert(der).is_ok_and(|anchor| key.has_key_of(&anchor))
+        })
 }
 
 /// All that a path is looked for in.

@@ -79,3 +79,56 @@ impl DomainDane {
         !hosts.is_empty() && hosts.iter().all(|ranked| ranked.dane.decides().is_some())
     }
 }
+
+#[cfg(test)]
+impl DomainDane {
+    /// Of `example.org` with hosts told in lines: `10 mx1.example.org records`. A host has `records`, of
+    /// which one can be used, or `unusable` ones, or `none`; its addresses are `unsigned`; its TLSA lookup
+    /// is `bogus`; or its addresses are `lost`. With `, unsigned MX` the records that name it are not
+    /// signed.
+    pub(crate) fn for_test(hosts: &[&str]) -> Self {
+        use super::{
+            DaneFinding, LookupTrouble, MxSecurity, NoDane, TlsaPolicy, TlsaRecord, TlsaSet,
+        };
+        let ranked = |line: &&str| {
+            let (line, mx) = match line.strip_suffix(", unsigned MX") {
+                Some(line) => (line, MxSecurity::Insecure),
+                None => (*line, MxSecurity::Secure),
+            };
+            let words: Vec<&str> = line.split(' ').collect();
+            let host: MxHost = words[1].parse().unwrap();
+            let records = |matching| {
+                let record = TlsaRecord {
+                    usage: 3,
+                    selector: 1,
+                    matching,
+                    association: vec![0xAB; 32],
+                };
+                let policy = TlsaPolicy::new(host.clone(), TlsaSet::new(vec![record]), &[]);
+                DaneFinding::Records(policy.into())
+            };
+            let finding = match words[2] {
+                "records" => records(1),
+                "unusable" => records(9),
+                "none" => DaneFinding::Nothing(NoDane::NoRecords),
+                "unsigned" => DaneFinding::Nothing(NoDane::InsecureAddresses),
+                "bogus" => DaneFinding::Unreachable(LookupTrouble::Tlsa {
+                    base: host.clone(),
+                    code: "tlsa-bogus",
+                    reason: "a bad signature".to_owned(),
+                }),
+                "lost" => DaneFinding::Unreachable(LookupTrouble::Addresses("timeout".to_owned())),
+                other => panic!("{other}"),
+            };
+            RankedHost {
+                preference: words[0].parse().unwrap(),
+                dane: HostDane { host, mx, finding },
+            }
+        };
+        Self {
+            domain: "example.org".parse().unwrap(),
+            hosts: MailHosts::Known(hosts.iter().map(ranked).collect()),
+            until: Timestamp(i64::MAX),
+        }
+    }
+}

@@ -57,7 +57,8 @@ pub struct Case {
     pub delivered: Delivery,
     /// The mail host that must have the message; none where it is deferred.
     pub mx: Option<String>,
-    /// How many TLS sessions the sender must count, good and bad.
+    /// How many TLS sessions the sender must count, good and bad; one that was held to TLSA records and to a
+    /// policy is two.
     pub sessions: u64,
     /// What its report must say in the one element of its `policies`, or in the first; none where it
     /// asks for no reports, or where there was no session.

@@ -169,6 +169,7 @@ impl Wish {
 #[derive(Clone, Debug)]
 pub struct Certified {
     parameters: CertificateParams,
+    common_name: String,
     der: Vec<u8>,
     key: CertificateKey,
 }
@@ -183,6 +184,7 @@ impl Certified {
         let der = parameters.self_signed(&*key.0)?.der().to_vec();
         Ok(Self {
             parameters,
+            common_name: wish.common_name.clone(),
             der,
             key: key.clone(),
         })
@@ -198,6 +200,7 @@ impl Certified {
         let der = parameters.signed_by(&*key.0, &issuer)?.der().to_vec();
         Ok(Self {
             parameters,
+            common_name: wish.common_name.clone(),
             der,
             key: key.clone(),
         })
@@ -207,6 +210,12 @@ impl Certified {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The common name of its subject.
+    #[must_use]
+    pub fn common_name(&self) -> &str {
+        &self.common_name
     }
 
     /// Its key.

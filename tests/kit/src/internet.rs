@@ -17,8 +17,8 @@ use crate::{
     mx::MxHosts,
     policy_host::{PolicyHost, PolicyHosts},
     publish::{
-        INBOX_HOST, SERVICE_ADDRESS, document, mail_hosts, policy_host, publish_id, publish_inbox,
-        publish_mail, publish_policy, tlsa_records,
+        INBOX_HOST, SERVICE_ADDRESS, document, mail_hosts, policy_host, publish_addresses,
+        publish_id, publish_inbox, publish_mail, publish_policy, tlsa_records,
     },
 };
 
@@ -110,9 +110,7 @@ impl Internet {
         let dns = DnsServer::start_at(service_address(setup.ports.dns)).await?;
         let policy_hosts = PolicyHosts::start_at(service_address(setup.ports.https)).await?;
         let mail_hosts = mail_hosts(&authority, &blueprints, setup.ipv6)?;
-        for host in &mail_hosts {
-            dns.set_addresses(&host.name, &[host.address]);
-        }
+        publish_addresses(&dns, &blueprints, &mail_hosts);
         let records = tlsa_records(&blueprints, &mail_hosts);
         let mx_hosts = MxHosts::start(setup.ports.smtp, mail_hosts).await?;
         for blueprint in &blueprints {

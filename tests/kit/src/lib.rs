@@ -13,6 +13,7 @@
 
 // Who can be trusted.
 mod authority;
+mod chain_hosts;
 mod chains;
 pub mod dkim;
 mod keys;
@@ -42,6 +43,7 @@ mod shared;
 
 pub use authority::{Authority, AuthorityError, Flaw, Leaf};
 pub use cases::{Case, Cases, Delivery, Expected, ExpectedFailure};
+pub use chain_hosts::ChainHosts;
 pub use chains::{CertificateKey, Certified, Purpose, Validity, Wish};
 pub use dns::{DnsFault, DnsServer, Question};
 pub use inbox::{Inbox, ReportMail, ReportMailError};

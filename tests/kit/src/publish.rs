@@ -81,6 +81,24 @@ fn certificate(
     }
 }
 
+/// Puts the addresses of mail hosts into the DNS: at their own names, or at those that they are aliases of.
+pub(crate) fn publish_addresses(dns: &DnsServer, blueprints: &[Blueprint], hosts: &[MxHost]) {
+    let planned = || {
+        blueprints
+            .iter()
+            .flat_map(|blueprint| &blueprint.mail_hosts)
+    };
+    for host in hosts {
+        let alias_of = planned()
+            .find(|plan| plan.name == host.name)
+            .and_then(|plan| plan.alias_of);
+        if let Some(target) = alias_of {
+            dns.set_cname(&host.name, target);
+        }
+        dns.set_addresses(alias_of.unwrap_or(&host.name), &[host.address]);
+    }
+}
+
 /// The TLSA records that go with the mail hosts.
 pub(crate) fn tlsa_records(blueprints: &[Blueprint], hosts: &[MxHost]) -> TlsaOf {
     let planned = blueprints
@@ -115,6 +133,9 @@ pub(crate) fn publish_mail(
         dns.sign(blueprint.domain);
     }
     for host in &blueprint.mail_hosts {
+        if blueprint.dnssec == Dnssec::HostsSigned {
+            dns.sign(host.base());
+        }
         publish_host(dns, host, records, smtp_port);
     }
     if blueprint.rua == Rua::Asks {
@@ -135,7 +156,7 @@ fn publish_host(dns: &DnsServer, host: &MailHost, records: &TlsaOf, smtp_port: u
     // RFC 7672 s2.2: the name has the port in it. A sender that is told another port by its test may
     // still ask for the one of the real world.
     for port in BTreeSet::from([SMTP_PORT, smtp_port]) {
-        let name = format!("_{port}._tcp.{}", host.name);
+        let name = format!("_{port}._tcp.{}", host.base());
         let records = records.get(host.name).map(Vec::as_slice);
         dns.set_tlsa(&name, records.unwrap_or_default());
         if host.tlsa == TlsaPlan::LookupFails {

@@ -16,8 +16,13 @@ use std::{
     time::Duration,
 };
 
-use sealpost::clock::{Clock as _, SystemClock, Timestamp, UtcDay};
-use sealpost_kit::{Internet, Message, Ports};
+use sealpost::{
+    clock::{Clock as _, SystemClock, Timestamp, UtcDay},
+    config::StoreConfig,
+    policy::AppliedPolicy,
+    store::{Batch, Counted, SledStore, Store as _, TallyKey},
+};
+use sealpost_kit::{Cases, Internet, Message, Setup};
 use toml::{Table, Value, value::Array};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
@@ -40,6 +45,16 @@ pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("{what}: not within {} s", PATIENCE.as_secs());
 }
 
+/// A row that an earlier daemon left.
+pub(super) struct Before<'a> {
+    pub(super) day: UtcDay,
+    /// The recipient domain.
+    pub(super) domain: &'a str,
+    pub(super) policy: AppliedPolicy,
+    pub(super) counted: Counted,
+    pub(super) sessions: u64,
+}
+
 /// The host. What it runs on stays when its daemon ends; [`Daemon`] is that.
 pub(super) struct Host {
     pub(super) internet: Internet,
@@ -52,12 +67,21 @@ pub(super) struct Host {
 impl Host {
     /// A host at noon.
     pub(super) fn new() -> Self {
+        Self::among(Cases::Demo)
+    }
+
+    /// The same with other recipient domains.
+    pub(super) fn among(cases: Cases) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let internet = runtime.block_on(Internet::start(Ports::default())).unwrap();
+        let setup = Setup {
+            cases,
+            ..Setup::default()
+        };
+        let internet = runtime.block_on(Internet::start_with(setup)).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let mut host = Self {
             config: Table::new(),
@@ -158,6 +182,27 @@ impl Host {
         let next = self.file("clock.next");
         fs::write(&next, (now + seconds).to_string()).unwrap();
         fs::rename(next, self.file("clock")).unwrap();
+    }
+
+    /// What an earlier daemon left in the store.
+    pub(super) fn counted_before<'a>(&self, rows: impl Iterator<Item = Before<'a>>) {
+        let config = StoreConfig {
+            path: self.file("store"),
+            free_space_min_mib: 0,
+            ..StoreConfig::default()
+        };
+        let mut batch = Batch::default();
+        for row in rows {
+            let key = TallyKey {
+                day: row.day,
+                domain: row.domain.parse().unwrap(),
+                policy: row.policy.fingerprint(),
+                counted: row.counted,
+            };
+            batch.policies.insert(key.policy, row.policy);
+            batch.totals.insert(key, row.sessions);
+        }
+        SledStore::open(&config).unwrap().commit(&batch).unwrap();
     }
 
     /// The command line of the daemon.

@@ -3,15 +3,16 @@
 use sealpost::{
     clock::{BoxFuture, UtcDay},
     ctl::{
-        control::{Control, Replied, SessionsQuestion},
+        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::Refusal,
         wire::{
-            AppliedView, CheckResult, CounterView, DayTotals, Deliveries, DeliveryStateView,
-            DeliveryView, DetailView, DocumentFinding, DomainSessions, FailureMembers, FailureView,
-            Finding, MxFinding, MxVerdict, OutcomeView, OverrideView, Policies, PolicySessions,
-            PolicyView, Purged, RecordFinding, RefreshOutcome, Refreshed, ReportView, ReportsSent,
-            RuaFinding, SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState,
-            StoreStatus, UndeliveredView,
+            AppliedView, CheckResult, CounterView, DaneState, DayTotals, Deliveries,
+            DeliveryStateView, DeliveryView, DetailView, DocumentFinding, DomainSessions,
+            FailureMembers, FailureView, Finding, HostDaneView, LiveView, MxFinding, MxVerdict,
+            OutcomeView, OverrideView, Policies, PolicySessions, PolicyView, ProtectedSessions,
+            Purged, RecordFinding, RefreshOutcome, Refreshed, ReportView, ReportsSent, RuaFinding,
+            Security, SecurityOfDay, SecurityOfDomain, SendOutcome, SendView, Sessions,
+            SocketmapReply, Status, StoreState, StoreStatus, TlsaView, UndeliveredView,
         },
     },
     policy::PolicyDomain,
@@ -132,6 +133,37 @@ impl Control for Scripted {
         }))
     }
 
+    fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
+        let none = question.day == Some(UtcDay(20_777));
+        let protected = |sessions, dane, clear| ProtectedSessions {
+            sessions,
+            dane,
+            clear,
+            ..ProtectedSessions::default()
+        };
+        let further = u64::from(question.domains_max.is_some());
+        ready(Ok(Security {
+            since: day_or(question.since.or(question.day), "2026-11-24"),
+            until: day_or(question.day, "2026-11-24"),
+            days: vec![SecurityOfDay {
+                day: text("2026-11-24"),
+                protected: protected(3_001, 3_000, 1),
+            }],
+            not_noted: none.then(|| text("2026-11-20")).into_iter().collect(),
+            total: if none {
+                ProtectedSessions::default()
+            } else {
+                protected(3_001, 3_000, 1)
+            },
+            domains: vec![SecurityOfDomain {
+                domain: text(HOSTILE),
+                protected: protected(3_000, 3_000, 0),
+            }],
+            further_domains: if none { 0 } else { further },
+            further: protected(1, 0, 1),
+        }))
+    }
+
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {
         let failures = question.failures.then(|| {
             vec![FailureView {
@@ -201,7 +233,7 @@ impl Control for Scripted {
         }))
     }
 
-    fn check(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<CheckResult>> {
+    fn check(&self, domain: PolicyDomain, _depth: Depth) -> BoxFuture<'_, Replied<CheckResult>> {
         ready(Ok(checked(&domain)))
     }
 
@@ -285,6 +317,13 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
             reason: Some(text("HTTP status 404")),
         },
         kept: Some(kept()),
+        dane: DaneState {
+            validation: text("resolver"),
+            reason: None,
+            mx_records: text("failed"),
+            mx_reason: Some(text(HOSTILE)),
+            until: Some(text("2026-11-24T12:05:00Z")),
+        },
         mx: MxFinding {
             state: Finding::Valid,
             reason: None,
@@ -294,6 +333,9 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
                 level: text("refuse"),
                 audit: false,
                 reason: text("outside the policy"),
+                decided_by: text("sts"),
+                dane: Some(host_dane()),
+                live: Some(live()),
             }],
         },
         socketmap: vec![SocketmapReply {
@@ -312,5 +354,29 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
             deliverable: false,
             text: text("No host may be used."),
         },
+    }
+}
+
+fn host_dane() -> HostDaneView {
+    HostDaneView {
+        finding: text("records"),
+        reason: text(HOSTILE),
+        base_domain: Some(text(HOSTILE)),
+        reference_names: vec![text(HOSTILE), text(HOSTILE)],
+        records: vec![TlsaView {
+            record: text(HOSTILE),
+            usability: text("unusable"),
+            reason: Some(text(HOSTILE)),
+        }],
+    }
+}
+
+fn live() -> LiveView {
+    LiveView {
+        address: Some(text("192.0.2.25")),
+        tls: text(HOSTILE),
+        dane_matches: Some(false),
+        dane: Some(text(HOSTILE)),
+        sts: vec![text(HOSTILE)],
     }
 }

@@ -115,7 +115,7 @@ fn a_store_of_a_later_release_stops_the_start_and_is_left_alone() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78), "{said}");
     let expected = format!(
-        "sealpost: the store at {} has format 99; this release reads up to 1",
+        "sealpost: the store at {} has format 99; this release reads up to 2",
         host.file("store").display()
     );
     assert!(said.contains(&expected), "{said}");

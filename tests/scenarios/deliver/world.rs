@@ -28,10 +28,13 @@ use sealpost::{
     },
     observe::Counters,
     policy::{
-        AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, RuaRecord,
+        AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType, RuaRecord,
         rua_record::RuaDiscovery,
     },
-    store::{Batch, Counted, FailureRecord, Store, StoreError, TallyKey, memory::MemoryStore},
+    store::{
+        Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts,
+        memory::MemoryStore,
+    },
 };
 use sealpost_kit::{Authority, DnsServer, MxBehaviour, MxHost, MxHosts};
 use tokio::{sync::watch, task::JoinHandle};
@@ -160,6 +163,14 @@ impl Store for TrialStore {
         self.alive()?.tallies(day, domain)
     }
 
+    fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
+        self.alive()?.protected(day)
+    }
+
+    fn tlsa_hosts(&self, day: UtcDay) -> Result<TlsaHosts, StoreError> {
+        self.alive()?.tlsa_hosts(day)
+    }
+
     fn seal(&self, day: UtcDay) -> Result<(), StoreError> {
         self.sealed.lock().unwrap().push(day);
         let sealed = self.alive()?.seal(day);
@@ -279,7 +290,7 @@ impl RuaSource for DnsRua {
     }
 }
 
-/// Reports that say only whose they are.
+/// Reports that say only whose they are, and of an MX host's whose sessions are in them.
 struct PlainReports {
     store: Arc<TrialStore>,
 }
@@ -287,6 +298,7 @@ struct PlainReports {
 struct PlainReport {
     id: String,
     domain: PolicyDomain,
+    recipients: Vec<PolicyDomain>,
 }
 
 impl ReportSource for PlainReports {
@@ -294,14 +306,20 @@ impl ReportSource for PlainReports {
         &self,
         domain: &PolicyDomain,
         day: UtcDay,
+        recipients: &[PolicyDomain],
     ) -> Result<Option<Box<dyn FinishedReport>>, ComposeError> {
-        if self.store.tallies(day, domain)?.is_empty() {
+        if !self.is_owed(domain, day)? && recipients.is_empty() {
             return Ok(None);
         }
         Ok(Some(Box::new(PlainReport {
             id: format!("{day}.{domain}@sender.test"),
             domain: domain.clone(),
+            recipients: recipients.to_vec(),
         })))
+    }
+
+    fn is_owed(&self, domain: &PolicyDomain, day: UtcDay) -> Result<bool, ComposeError> {
+        Ok(!self.store.tallies(day, domain)?.is_empty())
     }
 }
 
@@ -312,9 +330,16 @@ impl FinishedReport for PlainReport {
 
     fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
         Ok(format!(
-            "To: <{to}>\r\nTLS-Report-Domain: {}\r\nReport-ID: <{}>\r\n\
+            "To: <{to}>\r\nTLS-Report-Domain: {}\r\nReport-ID: <{}>\r\nRecipients: {}\r\n\
              Message-ID: <{}.{attempt}.{to}>\r\n\r\n.a line with a dot\r\n..\r\n",
-            self.domain, self.id, date.0
+            self.domain,
+            self.id,
+            self.recipients
+                .iter()
+                .map(PolicyDomain::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
+            date.0
         )
         .into_bytes())
     }
@@ -386,11 +411,24 @@ impl World {
 
     /// One session with a domain on a day.
     pub(crate) fn session(&self, domain: &str, day: UtcDay) {
-        let domain: PolicyDomain = domain.parse().unwrap();
-        let policy = AppliedPolicy::no_policy_found(domain.clone());
+        let policy = AppliedPolicy::no_policy_found(domain.parse().unwrap());
+        self.session_under(policy, domain, day);
+    }
+
+    /// One session with a domain on [`DAY`], held to the TLSA records of one of its MX hosts.
+    pub(crate) fn dane_session(&self, domain: &str, host: &str) {
+        let policy = AppliedPolicy {
+            policy_type: PolicyType::Tlsa,
+            policy_string: vec!["3 1 1 AB".to_owned()],
+            ..AppliedPolicy::no_policy_found(host.parse().unwrap())
+        };
+        self.session_under(policy, domain, DAY);
+    }
+
+    fn session_under(&self, policy: AppliedPolicy, domain: &str, day: UtcDay) {
         let key = TallyKey {
             day,
-            domain,
+            domain: domain.parse().unwrap(),
             policy: policy.fingerprint(),
             counted: Counted::Successes,
         };

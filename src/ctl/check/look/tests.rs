@@ -4,9 +4,12 @@ use super::*;
 use crate::{
     clock::BoxFuture,
     config::OverrideMode,
+    engine::dane::NoDaneSource,
     net::https::FetchError,
     policy::{Mode, dane::TlsaRecord},
 };
+
+mod dane;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const ENFORCE: &str = "version: STSv1\nmode: enforce\nmx: *.example.org\nmax_age: 86400\n";
@@ -116,11 +119,25 @@ fn override_to(mode: OverrideMode) -> Override {
 }
 
 fn checked(world: &World, kept: Option<KeptPolicy>, overrides: &[Override]) -> CheckResult {
-    let config = Config::default();
+    let off = NoDaneSource("dane.validation is off");
+    checked_by(world, kept, overrides, &Config::default(), &off)
+}
+
+fn checked_by(
+    world: &World,
+    kept: Option<KeptPolicy>,
+    overrides: &[Override],
+    config: &Config,
+    dane: &dyn DaneSource,
+) -> CheckResult {
     let means = Means {
+        dane,
+        validation: Ok(By::Resolver),
+        dane_only: DaneOnly::Told,
+        look: None,
         dns: world,
         policy_host: world,
-        config: &config,
+        config,
         overrides,
         now: NOW,
         kept,

@@ -1,7 +1,11 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::*;
-use crate::ctl::setup::postfix::SmtpService;
+use crate::{
+    config::{DnssecValidation, TellsDane},
+    ctl::setup::postfix::SmtpService,
+    net::validation::SystemResolvers,
+};
 
 fn postfix(version: &str, parameters: &[(&str, &str)]) -> Postfix {
     let mut all: BTreeMap<String, String> = [
@@ -56,7 +60,8 @@ fn machine() -> Machine {
         trusted_file_is_there: true,
         trusted_directory_is_in_chroot: true,
         mail_log: Some("/var/log/mail.log".into()),
-        local_resolver: true,
+        resolv_conf: "/etc/resolv.conf".into(),
+        resolvers: SystemResolvers::Mark,
         datagrams_queued_max: Some(512),
     }
 }
@@ -88,7 +93,8 @@ fn a_fresh_postfix_that_tells_its_sessions() {
         set(&plan),
         [
             "smtp_tls_policy_maps=socketmap:unix:sealpost/socketmap.sock:QUERYwithTLSRPT",
-            "smtp_tls_security_level=may",
+            "smtp_tls_security_level=dane",
+            "smtp_dns_support_level=dnssec",
             "smtp_tlsrpt_enable=yes",
             "smtp_tlsrpt_socket_name=sealpost/tlsrpt.sock",
             "smtp_tlsrpt_skip_reused_handshakes=no",
@@ -121,7 +127,8 @@ fn f12_a_postfix_before_3_10_is_asked_for_its_log_and_a_transport_for_reports() 
         set(&plan),
         [
             "smtp_tls_policy_maps=socketmap:unix:sealpost/socketmap.sock:QUERY",
-            "smtp_tls_security_level=may",
+            "smtp_tls_security_level=dane",
+            "smtp_dns_support_level=dnssec",
             "smtp_tls_loglevel=1",
             "sealpost-report/unix=sealpost-report unix - - y - - smtp -o smtp_tls_policy_maps= -o \
              smtp_tls_security_level=may",
@@ -234,8 +241,65 @@ fn an_empty_level_is_set_to_what_it_means() {
         ),
         (&[("smtp_tls_security_level", "none")][..], "may"),
     ] {
-        let plan = plan(&postfix("3.10.13", parameters), &config(), &machine()).unwrap();
+        let without_dane = Machine {
+            resolvers: SystemResolvers::DoNotMark,
+            ..machine()
+        };
+        let plan = plan(&postfix("3.10.13", parameters), &config(), &without_dane).unwrap();
         assert_eq!(set(&plan)[1], format!("smtp_tls_security_level={level}"));
+    }
+}
+
+#[test]
+fn c1_dane_is_for_a_postfix_that_is_told_which_answers_are_signed() {
+    let dnssec = "smtp_dns_support_level=dnssec";
+    let (dane, may) = (
+        "smtp_tls_security_level=dane",
+        "smtp_tls_security_level=may",
+    );
+    let (mark, dumb) = (SystemResolvers::Mark, SystemResolvers::DoNotMark);
+    for (level, resolvers, tells, expected, trap) in [
+        ("", &mark, TellsDane::Auto, &[dane, dnssec][..], ""),
+        ("may", &mark, TellsDane::Auto, &[dane, dnssec], ""),
+        ("may", &mark, TellsDane::Always, &[dane, dnssec], ""),
+        ("encrypt", &mark, TellsDane::Auto, &[dnssec], ""),
+        ("dane", &mark, TellsDane::Auto, &[dnssec], ""),
+        ("", &mark, TellsDane::Never, &[may], ""),
+        ("", &dumb, TellsDane::Auto, &[may], "cannot do DANE"),
+        ("may", &dumb, TellsDane::Auto, &[], "cannot do DANE"),
+        ("may", &dumb, TellsDane::Always, &[], "with DANE waits"),
+        ("may", &dumb, TellsDane::Never, &[], ""),
+        ("dane", &dumb, TellsDane::Never, &[dnssec], "cannot do DANE"),
+    ] {
+        let mut config = config();
+        config.socketmap.dane_only = tells;
+        let machine = Machine {
+            resolvers: resolvers.clone(),
+            ..machine()
+        };
+        let there = postfix("3.10.13", &[("smtp_tls_security_level", level)]);
+        let plan = plan(&there, &config, &machine).unwrap();
+        let mut set = set(&plan);
+        set.retain(|one| one.contains("level"));
+        assert_eq!(set, expected, "{level} {resolvers:?} {tells:?}");
+        let text = traps(&plan);
+        assert!(text.contains(trap), "{text}");
+        assert_eq!(text.is_empty(), trap.is_empty(), "{text}");
+    }
+    let mut off = config();
+    off.dane.validation = DnssecValidation::Off;
+    let plan_off = plan(&postfix("3.10.13", &[]), &off, &machine()).unwrap();
+    assert!(set(&plan_off).contains(&may.to_owned()));
+    // Before 3.4.11 Postfix did not ask glibc to pass on what its resolver says.
+    for (version, needs) in [
+        ("3.4.10", true),
+        ("3.4.11", false),
+        ("3.5.0", true),
+        ("3.5.1", false),
+        ("3.7.11", false),
+    ] {
+        let plan = plan(&postfix(version, &[]), &config(), &machine()).unwrap();
+        assert_eq!(traps(&plan).contains("trust-ad"), needs, "{version}");
     }
 }
 
@@ -302,7 +366,7 @@ fn traps_are_named() {
     config.socketmap.path = "/run/sealpost/socketmap.sock".into();
     let machine = Machine {
         roots: None,
-        local_resolver: false,
+        resolvers: SystemResolvers::NotHere("192.0.2.53".parse().unwrap()),
         datagrams_queued_max: Some(10),
         ..machine()
     };

@@ -31,14 +31,6 @@ impl Planner<'_> {
                 "smtp_dns_support_level is disabled: Postfix looks up no MX and tells of no session",
             );
         }
-        let level = self.postfix.value("smtp_tls_security_level");
-        if level.starts_with("dane") && !machine.local_resolver {
-            self.trap(
-                "smtp_tls_security_level is dane, and no resolver of /etc/resolv.conf is on this \
-                 host: what a resolver says of DNSSEC over the network can be forged; run a \
-                 validating one here",
-            );
-        }
         let told = self.version >= Version::TELLS;
         if told && machine.datagrams_queued_max.is_some_and(|most| most < 512) {
             self.trap(

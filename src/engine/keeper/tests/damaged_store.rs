@@ -35,6 +35,12 @@ impl Store for DamagedStore {
     fn tallies(&self, _: UtcDay, _: &PolicyDomain) -> Result<Vec<(TallyKey, u64)>, StoreError> {
         Err(damaged())
     }
+    fn protected(&self, _: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
+        Err(damaged())
+    }
+    fn tlsa_hosts(&self, _: UtcDay) -> Result<TlsaHosts, StoreError> {
+        Err(damaged())
+    }
     fn seal(&self, _: UtcDay) -> Result<(), StoreError> {
         Err(damaged())
     }

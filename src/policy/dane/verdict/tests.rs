@@ -299,6 +299,8 @@ fn c12_below_the_authority_dates_hold() {
         }
         let sent = [&chain.leaf, &chain.middle];
         check(&[chain.root.tlsa(2, 0, 0)], &[HOST], &sent, expected);
+        let both = [chain.root.tlsa(2, 0, 0), chain.root.tlsa(2, 1, 0)];
+        check(&both, &[HOST], &sent, expected);
         // A bare key that comes without a certificate has no dates.
         check(
             &[chain.root.tlsa(2, 1, 0)],

@@ -80,6 +80,8 @@ pub(crate) enum Publishes {
 pub(crate) enum Dnssec {
     Unsigned,
     Signed,
+    /// It is not, but those of its mail hosts are.
+    HostsSigned,
 }
 
 /// A mail host of a domain.
@@ -90,6 +92,15 @@ pub(crate) struct MailHost {
     pub(crate) behaviour: MxBehaviour,
     pub(crate) tlsa: TlsaPlan,
     pub(crate) place: Place,
+    /// The name that its own is an alias of, where it is one. There it has its TLSA records.
+    pub(crate) alias_of: Option<&'static str>,
+}
+
+impl MailHost {
+    /// RFC 7672 s2.2.3: the name below which its TLSA records are.
+    pub(crate) fn base(&self) -> &'static str {
+        self.alias_of.unwrap_or(self.name)
+    }
 }
 
 /// What TLSA records a mail host has.
@@ -203,7 +214,7 @@ impl Blueprint {
         let expected: Vec<Expected> = outcome
             .sessions
             .iter()
-            .map(|sessions| sessions.expected(&self.publishes, records))
+            .map(|sessions| sessions.expected(self, records))
             .collect();
         let sessions = expected.iter().map(|one| one.success + one.failure).sum();
         let mut expected = expected.into_iter();
@@ -237,18 +248,23 @@ impl Blueprint {
 }
 
 impl Sessions {
-    fn expected(&self, publishes: &Publishes, records: &TlsaOf) -> Expected {
+    fn expected(&self, blueprint: &Blueprint, records: &TlsaOf) -> Expected {
+        let publishes = &blueprint.publishes;
+        let base = |name| {
+            let mut hosts = blueprint.mail_hosts.iter();
+            hosts.find(|host| host.name == name).map(MailHost::base)
+        };
         let (policy_type, policy_domain, policy_string) = match self.under {
             Under::Published => match publishes.policy_type() {
                 "sts" => ("sts", None, publishes.document()),
                 other => (other, None, Vec::new()),
             },
-            Under::TlsaNotHad(host) => ("tlsa", Some(host), Vec::new()),
+            Under::TlsaNotHad(host) => ("tlsa", base(host), Vec::new()),
             Under::Tlsa(host) => {
                 let records = records.get(host).into_iter().flatten();
                 let mut lines: Vec<String> = records.map(Tlsa::to_string).collect();
                 lines.sort();
-                ("tlsa", Some(host), lines)
+                ("tlsa", base(host), lines)
             }
         };
         let failures: Vec<ExpectedFailure> = self.failures.iter().map(Failed::expected).collect();

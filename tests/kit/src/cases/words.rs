@@ -13,6 +13,7 @@ pub(super) const fn good(name: &'static str) -> MailHost {
         behaviour: MxBehaviour::Correct,
         tlsa: TlsaPlan::Absent,
         place: Place::Loopback,
+        alias_of: None,
     }
 }
 
@@ -36,6 +37,11 @@ pub(super) const fn with_tlsa(name: &'static str, tlsa: TlsaPlan) -> MailHost {
         tlsa,
         ..flawed(name, Flaw::SelfSigned)
     }
+}
+
+/// A host with a certificate that every MTA-STS policy is content with, and TLSA records.
+pub(super) const fn good_with_tlsa(name: &'static str, tlsa: TlsaPlan) -> MailHost {
+    MailHost { tlsa, ..good(name) }
 }
 
 /// A failed session with a mail host.
@@ -114,6 +120,12 @@ impl Outcome {
         if let Some(sessions) = self.sessions.first_mut() {
             sessions.failures.push(failure);
         }
+        self
+    }
+
+    /// It was counted under one more policy.
+    pub(super) fn and(mut self, sessions: Sessions) -> Self {
+        self.sessions.push(sessions);
         self
     }
 

@@ -1,0 +1,246 @@
+//! What an MX host's own report tells: whose sessions, and to whom.
+//!
+//! By RFC 8460 s1.1 the policy domain of DANE is the TLSA base domain, so the results of TLSA records
+//! belong to the record at `_smtp._tls.` and the MX host's name. Recipients' postmasters want them too,
+//! and have them in their own reports. So whoever runs an MX host and asks for reports is told of all
+//! its recipient domains together, except of those whose own report goes to the same address (A2;
+//! docs/decisions/0011-dane.md).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+
+use super::{
+    agenda::Errand,
+    courier::Courier,
+    ledger::on_disk,
+    listing::Note,
+    schedule::Schedule,
+    sources::{ComposeError, RuaSource},
+};
+use crate::{
+    clock::UtcDay,
+    policy::{Destination, PolicyDomain, RuaRecord},
+    store::{Store, StoreError, TlsaHosts},
+};
+
+/// How many records are looked up at once for one MX host's report.
+const LOOKUPS_MAX: usize = 16;
+
+/// How long all these lookups may take together.
+// OURS: an MX host may take mail for ten thousand domains, and the name servers of some may be slow.
+// What is not known by then counts as not told: told twice is better than told to nobody.
+const LOOKUPS_LIMIT: Duration = Duration::from_secs(60);
+
+/// Whose sessions go into one name's report, besides its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// The recipient domains whose mail went to the host under its TLSA records. Empty for a name that
+    /// is the MX host of nobody else.
+    pub recipients: Vec<PolicyDomain>,
+    /// Those of them that each destination is told of by their own reports.
+    told: BTreeMap<PolicyDomain, Vec<Destination>>,
+}
+
+impl Shares {
+    /// Whose sessions the report to this destination tells.
+    #[must_use]
+    pub fn of(&self, destination: &Destination) -> Vec<PolicyDomain> {
+        let is_told = |recipient: &PolicyDomain| {
+            let told = self.told.get(recipient);
+            told.is_some_and(|told| told.iter().any(|one| is_same(one, destination)))
+        };
+        let untold = self.recipients.iter().filter(|one| !is_told(one));
+        untold.cloned().collect()
+    }
+}
+
+/// Whether two destinations are one mailbox or one URI.
+// OURS: the domain of a mailbox is normalised where the record is read. Letter case of the local part
+// may mean something by RFC 5321 s2.4, and does not at any host we know of.
+fn is_same(one: &Destination, other: &Destination) -> bool {
+    match (one, other) {
+        (Destination::Mail(one), Destination::Mail(other)) => one.eq_ignore_ascii_case(other),
+        _ => one == other,
+    }
+}
+
+/// The MX hosts of the days whose reports are on their way.
+#[derive(Debug, Default)]
+pub(super) struct Hosts(Mutex<BTreeMap<UtcDay, Arc<TlsaHosts>>>);
+
+impl Hosts {
+    /// Looks through a day, and keeps what is found.
+    pub(super) async fn look(&self, store: &Arc<dyn Store>, day: UtcDay) -> Result<(), StoreError> {
+        let found = on_disk(store, move |store| store.tlsa_hosts(day)).await?;
+        self.with(|days| days.insert(day, Arc::new(found)));
+        Ok(())
+    }
+
+    /// What is kept of a day; where nothing is, what is found now.
+    pub(super) async fn of(
+        &self,
+        store: &Arc<dyn Store>,
+        day: UtcDay,
+    ) -> Result<Arc<TlsaHosts>, StoreError> {
+        if let Some(kept) = self.with(|days| days.get(&day).cloned()) {
+            return Ok(kept);
+        }
+        let found = on_disk(store, move |store| store.tlsa_hosts(day)).await?;
+        Ok(Arc::new(found))
+    }
+
+    /// Lets go of a day.
+    pub(super) fn forget(&self, day: UtcDay) {
+        self.with(|days| days.remove(&day));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<UtcDay, Arc<TlsaHosts>>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Courier {
+    /// Whose sessions go into the report of a name for a day, besides its own. `record` is what the name
+    /// itself publishes: without one nobody is told, and nobody is asked.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn shares(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+        record: Option<&RuaRecord>,
+    ) -> Result<Shares, ComposeError> {
+        let hosts = self.hosts.of(&self.store, day).await?;
+        // A domain that is its own MX host has its own sessions in its report already. A domain that gets
+        // no report by configuration is told of to nobody.
+        let is_another = |one: &PolicyDomain| one != domain && !self.settings.never.contains(one);
+        let recipients: Vec<PolicyDomain> = hosts
+            .recipients(domain)
+            .iter()
+            .filter(|one| is_another(one))
+            .cloned()
+            .collect();
+        let told = if recipients.is_empty() || record.is_none() {
+            BTreeMap::new()
+        } else {
+            self.told(day, &recipients).await?
+        };
+        Ok(Shares { recipients, told })
+    }
+
+    /// Where the own report of each domain goes, or will go.
+    async fn told(
+        &self,
+        day: UtcDay,
+        domains: &[PolicyDomain],
+    ) -> Result<BTreeMap<PolicyDomain, Vec<Destination>>, ComposeError> {
+        self.ledger.load(day).await?;
+        let mut told = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for domain in domains {
+            let errand = Errand {
+                day,
+                domain: domain.clone(),
+            };
+            let states = self.ledger.states(&errand);
+            if !states.is_empty() {
+                let arrives = states.into_iter().filter(|(_, state)| !state.is_given_up());
+                told.insert(domain.clone(), arrives.map(|(to, _)| to).collect());
+            } else if self.may_yet_be_told(&errand) {
+                unknown.push(domain.clone());
+            }
+        }
+        for (domain, destinations) in lookups(&self.rua, unknown).await {
+            let (reports, asked) = (Arc::clone(&self.reports), domain.clone());
+            let owes = tokio::task::spawn_blocking(move || reports.is_owed(&asked, day)).await;
+            if owes.map_err(|trouble| ComposeError::Report(trouble.to_string()))?? {
+                told.insert(domain, destinations);
+            }
+        }
+        Ok(told)
+    }
+
+    /// Whether a domain without a delivery may still have one, as far as is known.
+    fn may_yet_be_told(&self, errand: &Errand) -> bool {
+        Schedule::is_current(errand.day, self.clock.now())
+            && match self.notes.of(errand) {
+                None | Some(Note::HeldUp { .. } | Note::LeftOut(_)) => true,
+                Some(Note::Never | Note::NoRecord | Note::TooOld) => false,
+                Some(Note::NothingToReport | Note::ToldAlready) => false,
+            }
+    }
+}
+
+/// The mailboxes that domains ask for reports at, as far as that can be found out in time.
+// `https` destinations get nothing in this release, so nothing is told there.
+async fn lookups(
+    rua: &Arc<dyn RuaSource>,
+    domains: Vec<PolicyDomain>,
+) -> Vec<(PolicyDomain, Vec<Destination>)> {
+    let mut found = Vec::new();
+    let mut left = domains.into_iter();
+    let mut running = JoinSet::new();
+    let mut look = |running: &mut JoinSet<_>| {
+        let domain = left.next()?;
+        let rua = Arc::clone(rua);
+        running.spawn(async move {
+            let record = rua.rua(&domain).await.ok().flatten();
+            (domain, record)
+        });
+        Some(())
+    };
+    let all = async {
+        for _ in 0..LOOKUPS_MAX {
+            look(&mut running);
+        }
+        while let Some(ended) = running.join_next().await {
+            look(&mut running);
+            if let Ok((domain, Some(record))) = ended {
+                let mut mail = record.destinations;
+                mail.retain(|destination| matches!(destination, Destination::Mail(_)));
+                found.push((domain, mail));
+            }
+        }
+    };
+    if tokio::time::timeout(LOOKUPS_LIMIT, all).await.is_err() {
+        tracing::info!(
+            "not every recipient domain of an MX host could be asked where it reports to"
+        );
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a2_a_destination_is_not_told_twice_however_it_is_written() {
+        let mail = |mailbox: &str| Destination::Mail(mailbox.to_owned());
+        let domain = |name: &str| -> PolicyDomain { name.parse().unwrap() };
+        let (a, b) = (domain("a.example"), domain("b.example"));
+        let shares = Shares {
+            recipients: vec![a.clone(), b.clone()],
+            told: BTreeMap::from([(
+                a.clone(),
+                vec![mail("x@a.example"), mail("TLS@host.example")],
+            )]),
+        };
+        for (destination, expected) in [
+            (mail("tls@host.example"), vec![b.clone()]),
+            (mail("tls@other.example"), vec![a.clone(), b.clone()]),
+            (
+                Destination::Https("https://host.example/".to_owned()),
+                vec![a, b],
+            ),
+        ] {
+            assert_eq!(shares.of(&destination), expected, "{destination}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What becomes of a session that an MTA tells by the name of its answer.
+
+use std::sync::Arc;
+
+use sealpost_plugin_api::Session;
+
+use super::{Engine, answers::Given, unnamed::Unnamed};
+use crate::{
+    config::OverrideMode,
+    hook::{decide, hold},
+    policy::{MxHost, PolicyDomain, PolicyType, Standing, StsStanding, dane::HostDane},
+    record::{
+        Verdict,
+        evaluate::{HeldTo, evaluate},
+    },
+};
+
+impl Engine {
+    /// Counts a session under each policy that applied to it.
+    pub(super) fn take_session(&self, session: &Session<'_>) {
+        // RFC 8461 s3.4: mail to an address literal belongs to no policy domain and no report.
+        let Ok(domain) = session.domain.parse::<PolicyDomain>() else {
+            self.counters.sessions.count();
+            self.counters.sessions_not_counted.count();
+            return;
+        };
+        let given = self.held_to(domain, session);
+        let standing = &given.standing;
+        let known = self.known(standing);
+        let dane = match self.unnamed(session, &given) {
+            Unnamed::OfTlsa(told) => return self.take_told(&told, 1),
+            Unnamed::HeldTo(dane) => dane.map(|dane| &**dane),
+        };
+        self.counters.sessions.count();
+        let records = evaluate(
+            session,
+            &HeldTo {
+                standing,
+                dane: &hold::hold(&known, dane),
+                demanded: hold::demanded(&known, dane),
+                roots: &self.roots,
+            },
+            self.clock.now(),
+        );
+        if records.is_empty() {
+            self.counters.sessions_not_counted.count();
+        }
+        let policy_holds = matches!(standing.sts, StsStanding::InForce { .. });
+        for record in records {
+            let of_policy = record.policy.policy_type == PolicyType::Sts;
+            if policy_holds && of_policy && matches!(record.verdict, Verdict::Failure(_)) {
+                self.doubts.raise(&standing.domain);
+            }
+            self.journal.push(record);
+        }
+    }
+
+    /// What a session was held to: what its answer named; of an MTA that does not name it, what it was last
+    /// answered with; else what holds now.
+    fn held_to(&self, domain: PolicyDomain, session: &Session<'_>) -> Given {
+        if self.override_for(&domain) == Some(OverrideMode::Off) {
+            return Given::of(Standing::without_policy(domain));
+        }
+        let named = session
+            .policy
+            .and_then(|name| self.answers.find(&domain, name));
+        let host: Option<MxHost> = session.mx.and_then(|mx| mx.parse().ok());
+        // An answer about another host of the domain says nothing of this one.
+        let about_it = |dane: &Arc<HostDane>| host.as_ref().is_none_or(|host| dane.host == *host);
+        let named = named.map(|named| Given {
+            dane: named.dane.filter(about_it),
+            ..named
+        });
+        let mut given = match named {
+            // An answer about the host itself let it in.
+            Some(named) if named.dane.is_some() || !self.refuses(&named.standing, session) => named,
+            // The answer for the domain would have turned this MX away. If there was a session all the
+            // same, the later answer for the MX let it in: the domain had moved (RFC 8461 s5.1), or DANE
+            // decides on it.
+            Some(named) => self
+                .policies
+                .known(&domain)
+                .filter(|newest| !self.refuses(newest, session))
+                .map_or(named, Given::of),
+            None => {
+                let last = self.last_answers.last(&domain);
+                let standing = last
+                    .map(|last| last.standing.clone())
+                    .or_else(|| self.policies.known(&domain));
+                Given::of(standing.unwrap_or_else(|| Standing::without_policy(domain.clone())))
+            }
+        };
+        if given.dane.is_none() {
+            given.dane = host.and_then(|host| self.dane.known(&domain, &host));
+        }
+        given
+    }
+
+    /// Whether the MX host of this session would be turned away by the policy.
+    fn refuses(&self, standing: &Standing, session: &Session<'_>) -> bool {
+        let host = session.mx.map(str::parse::<MxHost>);
+        let named = host.as_ref().map(|host| host.as_ref().map_err(|_| ""));
+        let overridden = self.override_for(&standing.domain);
+        let decision = decide::decide(standing, named, overridden);
+        decision.refused.is_some()
+    }
+}

@@ -1,0 +1,493 @@
+//! What the engine makes of DANE beside a policy.
+
+use sealpost_kit::Authority;
+use sealpost_plugin_api::{ResultType, Verification};
+
+use super::*;
+use crate::{
+    hook::joint::Enforcement,
+    policy::{
+        MxHost,
+        dane::{
+            DaneFinding, DomainDane, HostDane, LookupTrouble, MailHosts, MxSecurity, NoDane,
+            RankedHost, TlsaPolicy, TlsaRecord, TlsaSet,
+        },
+    },
+    record::protection::Protection,
+};
+
+const DOMAIN: &str = "example.org";
+
+/// What DANE says, host by host, and what of it is there at once.
+#[derive(Default)]
+struct FakeDane {
+    hosts: Mutex<Vec<HostDane>>,
+    /// What is told without a lookup.
+    fresh: Mutex<Option<Arc<DomainDane>>>,
+    /// Lookups do not end.
+    never: AtomicBool,
+    lookups: AtomicUsize,
+}
+
+impl FakeDane {
+    fn whole(&self) -> Arc<DomainDane> {
+        let hosts = self.hosts.lock().unwrap().clone();
+        let ranked = hosts.into_iter().map(|dane| RankedHost {
+            preference: 10,
+            dane,
+        });
+        Arc::new(DomainDane {
+            domain: DOMAIN.parse().unwrap(),
+            hosts: MailHosts::Known(ranked.collect()),
+            until: Timestamp(i64::MAX),
+        })
+    }
+
+    fn say(&self, hosts: &[HostDane]) {
+        *self.hosts.lock().unwrap() = hosts.to_vec();
+    }
+
+    async fn wait(&self) {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        if self.never.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl DaneSource for FakeDane {
+    fn domain<'a>(&'a self, _domain: &'a PolicyDomain) -> BoxFuture<'a, Arc<DomainDane>> {
+        Box::pin(async move {
+            self.wait().await;
+            self.whole()
+        })
+    }
+
+    fn host<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+        host: &'a MxHost,
+        _port: Option<u16>,
+    ) -> BoxFuture<'a, Arc<HostDane>> {
+        Box::pin(async move {
+            self.wait().await;
+            let nothing = || {
+                Arc::new(HostDane::nothing(
+                    host.clone(),
+                    MxSecurity::Insecure,
+                    NoDane::NoRecords,
+                ))
+            };
+            self.known(domain, host).unwrap_or_else(nothing)
+        })
+    }
+
+    fn fresh(&self, _domain: &str, _now: Timestamp) -> Option<Arc<DomainDane>> {
+        self.fresh.lock().unwrap().clone()
+    }
+
+    fn known(&self, _domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>> {
+        let hosts = self.hosts.lock().unwrap();
+        let found = hosts.iter().find(|dane| dane.host == *host);
+        found.cloned().map(Arc::new)
+    }
+}
+
+fn with_dane(standing: Option<Standing>, never: bool) -> (Bench, Arc<FakeDane>) {
+    let bench = engine(standing, Overrides::default(), never);
+    let dane = Arc::new(FakeDane::default());
+    let engine = bench.engine.with_dane(Arc::clone(&dane) as _);
+    (Bench { engine, ..bench }, dane)
+}
+
+fn records(host: &str, digest: [u8; 32]) -> HostDane {
+    let host: MxHost = host.parse().unwrap();
+    let record = TlsaRecord {
+        usage: 3,
+        selector: 1,
+        matching: 1,
+        association: digest.to_vec(),
+    };
+    let policy = TlsaPolicy::new(host.clone(), TlsaSet::new(vec![record]), &[]);
+    HostDane {
+        host,
+        mx: MxSecurity::Secure,
+        finding: DaneFinding::Records(Arc::new(policy)),
+    }
+}
+
+fn bogus(host: &str) -> HostDane {
+    let base: MxHost = host.parse().unwrap();
+    HostDane {
+        host: base.clone(),
+        mx: MxSecurity::Secure,
+        finding: DaneFinding::Unreachable(LookupTrouble::Tlsa {
+            base,
+            code: "tlsa-bogus",
+            reason: "why".to_owned(),
+        }),
+    }
+}
+
+/// Every record that was counted: `policy type, policy domain: verdict, protection`.
+fn counted(bench: &Bench) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Ok(record) = bench.records.try_recv() {
+        all.push(format!(
+            "{} {}: {}, {}",
+            record.policy.policy_type.name(),
+            record.policy.policy_domain,
+            record.verdict.in_words(),
+            record.protection.map_or("-", Protection::name),
+        ));
+    }
+    all
+}
+
+#[tokio::test]
+async fn b36_a_host_is_answered_by_both_rules_and_a_refusal_is_counted_once_under_its_own() {
+    let enforce = standing(Mode::Enforce, "mx1.example.org");
+    let (bench, dane) = with_dane(Some(enforce), false);
+    dane.say(&[
+        records("mx2.example.org", [1; 32]),
+        bogus("mx3.example.org"),
+    ]);
+    for (mx, expected) in [
+        ("mx1.example.org", "verify"),
+        ("mx2.example.org", "dane"),
+        ("mx3.example.org", "refuse"),
+        ("mx4.example.org", "refuse"),
+    ] {
+        let answer = ask(&bench, DOMAIN, Some(mx)).await;
+        let found = match answer.level {
+            Level::Verify { .. } => "verify",
+            Level::Dane { tlsa, .. } => {
+                assert_eq!(tlsa.len(), 1);
+                "dane"
+            }
+            Level::RefuseMx => "refuse",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, expected, "{mx}");
+    }
+    let refused = [
+        "tlsa mx3.example.org: dnssec-invalid tlsa-bogus mx3.example.org, refused",
+        "sts example.org: validation-failure sts-mx-mismatch mx4.example.org, refused",
+    ];
+    assert_eq!(counted(&bench), refused);
+    // B30: only before the policy refuses is it looked for anew.
+    assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn d10_a_session_is_counted_under_the_records_of_its_answer_and_those_of_no_other_host() {
+    let testing = standing(Mode::Testing, "mx1.example.org");
+    let (bench, dane) = with_dane(Some(testing), false);
+    let authority = Authority::new().unwrap();
+    let leaf = authority.issue(&["mx1.example.org"]).unwrap();
+    dane.say(&[records("mx1.example.org", leaf.public_key_sha256())]);
+    let whole = ask(&bench, DOMAIN, None).await;
+    let answer = ask(&bench, DOMAIN, Some("mx1.example.org")).await;
+    // The host has another key now, and says so.
+    dane.say(&[records("mx1.example.org", [9; 32])]);
+    let again = ask(&bench, DOMAIN, Some("mx1.example.org")).await;
+    assert_ne!(answer.policy, again.policy);
+    let facts = Facts::new(StartTls::Established).with_leaf_der(leaf.der());
+    let session = Session::new(DOMAIN, Outcome::Facts(facts)).with_mx("mx1.example.org");
+    bench.engine.session(&session.under_policy(&answer.policy));
+    bench.engine.session(&session.under_policy(&again.policy));
+    bench.engine.session(&session.under_policy(&whole.policy));
+    bench.engine.session(&session);
+    let old = "tlsa mx1.example.org: success, dane";
+    let new = "tlsa mx1.example.org: validation-failure dane-no-match mx1.example.org, refused";
+    let sts = "sts example.org: success, -";
+    assert_eq!(counted(&bench), [old, sts, new, sts, new, sts, new, sts]);
+    // The answer about one host says nothing of another.
+    let other = session.with_mx("mx9.example.org");
+    bench.engine.session(&other.under_policy(&answer.policy));
+    let mismatch = "sts example.org: validation-failure sts-mx-mismatch mx9.example.org, tls";
+    let found = counted(&bench);
+    assert!(
+        found[0].starts_with("sts ") && found.len() == 1,
+        "{found:?} {mismatch}"
+    );
+}
+
+#[tokio::test]
+async fn c18_without_dane_nobody_waits_for_it_and_nothing_is_counted_under_it() {
+    let (bench, dane) = with_dane(
+        Some(Standing::without_policy(DOMAIN.parse().unwrap())),
+        false,
+    );
+    dane.say(&[bogus("mx1.example.org")]);
+    dane.never.store(true, Ordering::Relaxed);
+    let overrides = [Override {
+        domain: DOMAIN.parse().unwrap(),
+        mode: OverrideMode::WithoutDane,
+        until: None,
+    }];
+    bench.engine.reload(EngineSettings {
+        overrides: overrides.into_iter().collect(),
+        when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings::default(),
+    });
+    for mx in [None, Some("mx1.example.org")] {
+        assert_eq!(ask(&bench, DOMAIN, mx).await.level, Level::May);
+    }
+    let session = Session::new(DOMAIN, Outcome::Success).with_mx("mx1.example.org");
+    bench.engine.session(&session);
+    assert_eq!(
+        counted(&bench),
+        ["no-policy-found example.org: success, tls"]
+    );
+    assert_eq!(dane.lookups.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn g10_what_dane_says_too_late() {
+    let domain = || DOMAIN.parse().unwrap();
+    for (standing, setting, whole, unheard, heard) in [
+        (
+            Standing::without_policy(domain()),
+            WhenUnknown::Defer,
+            "defer",
+            "defer",
+            "dane",
+        ),
+        (
+            Standing::without_policy(domain()),
+            WhenUnknown::May,
+            "may",
+            "may",
+            "dane",
+        ),
+        (
+            standing(Mode::Enforce, "*.example.org"),
+            WhenUnknown::Defer,
+            "verify",
+            "defer",
+            "dane",
+        ),
+        (
+            standing(Mode::Enforce, "*.example.org"),
+            WhenUnknown::May,
+            "verify",
+            "verify",
+            "dane",
+        ),
+    ] {
+        let (bench, dane) = with_dane(Some(standing), false);
+        dane.say(&[records("mx1.example.org", [1; 32])]);
+        dane.never.store(true, Ordering::Relaxed);
+        bench.engine.reload(EngineSettings {
+            overrides: Overrides::default(),
+            when_unknown: setting,
+            dane: DaneSettings::default(),
+        });
+        for (mx, expected) in [
+            (None, whole),
+            (Some("mx1.example.org"), heard),
+            (Some("mx2.example.org"), unheard),
+        ] {
+            let found = match ask(&bench, DOMAIN, mx).await.level {
+                Level::May => "may",
+                Level::Verify { .. } => "verify",
+                Level::Dane { .. } => "dane",
+                Level::Defer => "defer",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, expected, "{mx:?} {setting:?}");
+        }
+        assert_eq!(counted(&bench), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn g10_c3_where_the_policy_is_not_known_dane_decides_what_it_can_alone() {
+    for (setting, whole, signed, failed, plain) in [
+        (WhenUnknown::Defer, "defer", "dane", "refuse", "defer"),
+        (WhenUnknown::May, "dane", "dane", "refuse", "may"),
+    ] {
+        let (bench, dane) = with_dane(None, true);
+        dane.say(&[
+            records("mx1.example.org", [1; 32]),
+            bogus("mx2.example.org"),
+        ]);
+        bench.engine.reload(EngineSettings {
+            overrides: Overrides::default(),
+            when_unknown: setting,
+            dane: DaneSettings::default(),
+        });
+        for (mx, expected) in [
+            (None, whole),
+            (Some("mx1.example.org"), signed),
+            (Some("mx2.example.org"), failed),
+            (Some("mx3.example.org"), plain),
+        ] {
+            let found = match ask(&bench, DOMAIN, mx).await.level {
+                Level::May => "may",
+                Level::RefuseMx => "refuse",
+                Level::Dane { .. } => "dane",
+                Level::Defer => "defer",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(found, expected, "{mx:?} {setting:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_at_once_needs_both_fresh_and_changes_with_either() {
+    let testing = standing(Mode::Testing, "mx1.example.org");
+    let (bench, dane) = with_dane(Some(testing.clone()), false);
+    *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(testing)));
+    let query = Query::new(DOMAIN).with_deadline(Duration::from_millis(20));
+    assert_eq!(
+        bench.engine.policy_at_once(&query),
+        None,
+        "DANE is not fresh"
+    );
+    dane.say(&[records("mx1.example.org", [1; 32])]);
+    *dane.fresh.lock().unwrap() = Some(dane.whole());
+    let first = bench.engine.policy_at_once(&query).unwrap();
+    assert!(matches!(first.requirement.level, Level::Dane { .. }));
+    assert_eq!(first.dane, Some(dane.whole()));
+    let again = bench.engine.policy_at_once(&query).unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    // What the operator or the domain changes is in the next answer.
+    bench.engine.reload(EngineSettings {
+        overrides: Overrides::default(),
+        when_unknown: WhenUnknown::Defer,
+        dane: DaneSettings {
+            enforcement: Enforcement::Audited,
+            ..DaneSettings::default()
+        },
+    });
+    let audited = bench.engine.policy_at_once(&query).unwrap();
+    assert_eq!(audited.requirement.level, Level::May);
+    assert!(audited.requirement.audit);
+    dane.say(&[]);
+    *dane.fresh.lock().unwrap() = Some(dane.whole());
+    let changed = bench.engine.policy_at_once(&query).unwrap();
+    assert_eq!(changed.dane, Some(dane.whole()));
+}
+
+#[tokio::test]
+async fn d11_a_chain_is_judged_by_what_was_answered_about_its_host() {
+    let authority = Authority::new().unwrap();
+    let leaf = authority.issue(&["mx1.example.org"]).unwrap();
+    let other = Authority::new()
+        .unwrap()
+        .issue(&["mx1.example.org"])
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.ca_der()).unwrap();
+    let enforce = standing(Mode::Enforce, "*.example.org");
+    let (bench, dane) = with_dane(Some(enforce), false);
+    let engine = bench.engine.with_roots(Arc::new(roots));
+    let bench = Bench { engine, ..bench };
+    dane.say(&[
+        records("mx1.example.org", leaf.public_key_sha256()),
+        HostDane::nothing(
+            "mx2.example.org".parse().unwrap(),
+            MxSecurity::Secure,
+            NoDane::NoRecords,
+        ),
+    ]);
+    let verify = |mx: &str, policy: &str, chain: &[&[u8]]| match bench
+        .engine
+        .verify(&Presented::new(DOMAIN, mx, policy, chain))
+    {
+        Verified::Passed(_) => "passed".to_owned(),
+        Verified::Failed { result, reason } => format!("{result} {reason}"),
+        Verified::Unknown(_) => "unknown".to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let whole = ask(&bench, DOMAIN, None).await.policy;
+    let first = ask(&bench, DOMAIN, Some("mx1.example.org")).await.policy;
+    let second = ask(&bench, DOMAIN, Some("mx2.example.org")).await.policy;
+    for (mx, policy, chain, expected) in [
+        ("mx1.example.org", &first, &[leaf.der()][..], "passed"),
+        (
+            "mx1.example.org",
+            &first,
+            &[other.der()],
+            "validation-failure dane-no-match",
+        ),
+        ("mx1.example.org", &first, &[], "unknown"),
+        // Whoever asked about the domain only is held to what is known of the host.
+        (
+            "mx1.example.org",
+            &whole,
+            &[other.der()],
+            "validation-failure dane-no-match",
+        ),
+        // By the policy: this certificate is not for that host.
+        (
+            "mx2.example.org",
+            &second,
+            &[leaf.der()],
+            "certificate-host-mismatch certificate-host-mismatch",
+        ),
+        ("mx2.example.org", &"0".repeat(32), &[leaf.der()], "unknown"),
+        ("not a host", &first, &[leaf.der()], "unknown"),
+        (
+            "mx.elsewhere.example",
+            &second,
+            &[leaf.der()],
+            "validation-failure sts-mx-mismatch",
+        ),
+    ] {
+        assert_eq!(verify(mx, policy, chain), expected, "{mx}");
+    }
+}
+
+#[tokio::test]
+async fn d11_without_an_answer_about_the_host_nothing_is_passed_that_dane_may_forbid() {
+    let (bench, dane) = with_dane(
+        Some(Standing::without_policy(DOMAIN.parse().unwrap())),
+        false,
+    );
+    let authority = Authority::new().unwrap();
+    let leaf = authority.issue(&["mx1.example.org"]).unwrap();
+    let chain = [leaf.der()];
+    let verify = |policy: &str| {
+        let presented = Presented::new(DOMAIN, "mx1.example.org", policy, &chain);
+        bench.engine.verify(&presented)
+    };
+    let whole = ask(&bench, DOMAIN, None).await.policy;
+    assert!(matches!(verify(&whole), Verified::Unknown(_)));
+    dane.say(&[records("mx1.example.org", [1; 32])]);
+    assert!(matches!(
+        verify(&whole),
+        Verified::Failed {
+            result: ResultType::ValidationFailure,
+            ..
+        }
+    ));
+    dane.say(&[HostDane::nothing(
+        "mx1.example.org".parse().unwrap(),
+        MxSecurity::Secure,
+        NoDane::NoRecords,
+    )]);
+    assert!(matches!(verify(&whole), Verified::Passed(_)));
+    // Where there is no DANE at all, the answer about the domain is enough.
+    let bench = engine(
+        Some(Standing::without_policy(DOMAIN.parse().unwrap())),
+        Overrides::default(),
+        false,
+    );
+    let whole = ask(&bench, DOMAIN, None).await.policy;
+    let presented = Presented::new(DOMAIN, "mx1.example.org", &whole, &chain);
+    assert!(matches!(
+        bench.engine.verify(&presented),
+        Verified::Passed(_)
+    ));
+    let told = Facts::new(StartTls::Established).with_verification(Verification::Failed);
+    let session = Session::new(DOMAIN, Outcome::Facts(told)).with_mx("mx1.example.org");
+    bench.engine.session(&session);
+    assert_eq!(
+        counted(&bench),
+        ["no-policy-found example.org: success, tls"]
+    );
+}
