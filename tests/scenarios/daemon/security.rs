@@ -21,7 +21,10 @@ fn by_domain(shown: &Value) -> BTreeMap<String, Vec<u64>> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story, from the sessions to the table")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story, from the sessions to the table"
+)]
 fn an_operator_sees_what_protected_the_mail_of_a_day_and_of_many() {
     let host = Host::new();
     let (today, yesterday) = (host.day, host.day.previous());
