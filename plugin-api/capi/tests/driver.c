@@ -180,7 +180,7 @@ static void misuse(void)
     expect("policy without query", api->policy(plugin, NULL, &policy, &view), 1);
     expect("policy without place", api->policy(plugin, &query, NULL, &view), 1);
     expect("policy without view", api->policy(plugin, &query, &policy, NULL), 1);
-    query.struct_size = sizeof query - 1;
+    query.struct_size = offsetof(sealpost_query, port) - 1;
     expect("policy with short query", api->policy(plugin, &query, &policy, &view), 2);
     query.struct_size = sizeof query;
     view.struct_size = 4;
@@ -272,9 +272,9 @@ static void misuse_verify(void)
     expect("verify touched nothing",
            memcmp(&verdict, &untouched, sizeof verdict) != 0 || strcmp(reason, "before") != 0, 0);
     presented.chain_der = further;
-    expect("verify without daemon", api->verify(plugin, &presented, &verdict), 0);
+    expect("verify of what nobody was asked about", api->verify(plugin, &presented, &verdict), 0);
     expect("vouches for nothing", (int)verdict.verdict, 0);
-    expect("says so, cut to size", strcmp(reason, "cannot "), 0);
+    expect("says why, cut to size", (int)strlen(reason), 7);
     verdict.reason = NULL;
     expect("verify without room", api->verify(plugin, &presented, &verdict), 0);
 }

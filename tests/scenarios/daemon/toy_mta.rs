@@ -40,7 +40,7 @@ const DANE_ALONE: &[Row] = &[
         "dane-nostarttls.test",
         "deferred",
         "",
-        &["tlsa 0 1 starttls-not-supported"],
+        &["tlsa 0 1 starttls-not-supported starttls-not-offered"],
     ),
     (
         "dane-twomx.test",

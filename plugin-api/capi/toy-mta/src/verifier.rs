@@ -75,7 +75,7 @@ impl Check {
 
 impl Roots {
     pub(crate) fn read(file: &Path) -> Result<Self, Box<dyn std::error::Error>> {
-        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let named = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
         let pem = fs::read(file).map_err(|error: io::Error| named(&error))?;
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
