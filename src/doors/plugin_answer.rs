@@ -121,6 +121,26 @@ mod tests {
                 .audited(),
             "may\tpolicy=aa\taudit=yes\treason=testing",
         );
+        check(Requirement::new(Level::Encrypt, ""), "encrypt\taudit=no");
+        check(
+            Requirement::new(Level::RefuseMx, "not\tin the\npolicy\\"),
+            "refuse\taudit=no\treason=not\\tin the\\npolicy\\\\",
+        );
+        check(
+            Requirement::new(Level::Defer, "wait"),
+            "defer\taudit=no\treason=wait",
+        );
+        assert_eq!(
+            error_answer(&LineError::TOO_LONG),
+            "ERROR\tline: longer than 65536 bytes"
+        );
+    }
+
+    #[test]
+    fn c20_answers_by_dane_have_their_records_and_names() {
+        let check = |requirement: Requirement, expected: &str| {
+            assert_eq!(answer(&requirement), expected);
+        };
         check(
             Requirement::new(
                 Level::Dane {
@@ -157,19 +177,6 @@ mod tests {
                 "signed",
             ),
             "dane\taudit=no\treason=signed",
-        );
-        check(Requirement::new(Level::Encrypt, ""), "encrypt\taudit=no");
-        check(
-            Requirement::new(Level::RefuseMx, "not\tin the\npolicy\\"),
-            "refuse\taudit=no\treason=not\\tin the\\npolicy\\\\",
-        );
-        check(
-            Requirement::new(Level::Defer, "wait"),
-            "defer\taudit=no\treason=wait",
-        );
-        assert_eq!(
-            error_answer(&LineError::TOO_LONG),
-            "ERROR\tline: longer than 65536 bytes"
         );
     }
 

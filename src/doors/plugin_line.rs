@@ -668,27 +668,6 @@ mod tests {
             "verified=true",
             "verified: not passed, failed, yes, no, 1 or 0",
         );
-        session("dane=maybe", "dane: not passed, failed, yes, no, 1 or 0");
-        session("chain=MIIB", "chain: goes with `cert` only");
-        session(
-            "cert=MIIB\tchain=MIIB\tchain=%",
-            "chain (number 2): not a certificate in base64 or PEM",
-        );
-        session(
-            "cert=MIIB\tchain=none\tchain=%",
-            "chain (number 2): not a certificate in base64 or PEM",
-        );
-        session("cert=MIIB\tcert=MIIB", "cert: given twice");
-        let many = "\tchain=MIIB".repeat(16);
-        session(
-            &format!("cert=MIIB{many}"),
-            "chain: more than 15 certificates",
-        );
-        session("cert=%%%", "cert: not a certificate in base64 or PEM");
-        session(
-            "cert=-----BEGIN CERTIFICATE-----\\nMIIB",
-            "cert: not a certificate in base64 or PEM",
-        );
         session(
             "receiving-ip=mx1\toutcome=success",
             "receiving-ip: not an IP address",
@@ -723,6 +702,34 @@ mod tests {
                 "outcome: give one of outcome, result, and what was seen (starttls, verified, dane, cert, chain, error)",
             );
         }
+    }
+
+    #[test]
+    fn chains_that_are_wrong_are_answered_with_the_field_and_its_number() {
+        let session = |rest: &str, expected: &str| {
+            refused(format!("SESSION\texample.org\t{rest}").as_bytes(), expected);
+        };
+        session("dane=maybe", "dane: not passed, failed, yes, no, 1 or 0");
+        session("chain=MIIB", "chain: goes with `cert` only");
+        session(
+            "cert=MIIB\tchain=MIIB\tchain=%",
+            "chain (number 2): not a certificate in base64 or PEM",
+        );
+        session(
+            "cert=MIIB\tchain=none\tchain=%",
+            "chain (number 2): not a certificate in base64 or PEM",
+        );
+        session("cert=MIIB\tcert=MIIB", "cert: given twice");
+        let many = "\tchain=MIIB".repeat(16);
+        session(
+            &format!("cert=MIIB{many}"),
+            "chain: more than 15 certificates",
+        );
+        session("cert=%%%", "cert: not a certificate in base64 or PEM");
+        session(
+            "cert=-----BEGIN CERTIFICATE-----\\nMIIB",
+            "cert: not a certificate in base64 or PEM",
+        );
     }
 
     #[test]

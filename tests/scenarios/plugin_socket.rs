@@ -242,24 +242,6 @@ async fn every_request_has_its_answer_and_bad_ones_do_not_end_the_connection() {
              reason=verify.example\n",
         ),
         (
-            "MX\tdane.example\tmx1.example.org\tport=2525",
-            "dane\ttlsa=3:1:1:abababababababababababababababababababababababababababababababab\t\
-             name=mx1.example.org\tnames=mx1.example.org,example.org\taudit=no\t\
-             reason=dane.example\n",
-        ),
-        (
-            "VERIFY\tdane.example\tmx1.example.org\tpolicy=good\tcert=YQ==\tcert=Yg==",
-            "passed\treason=3 1 1\n",
-        ),
-        (
-            "VERIFY\tdane.example\tmx1.example.org\tpolicy=bad\tcert=YQ==",
-            "failed\tresult=validation-failure\treason=dane-no-match\n",
-        ),
-        (
-            "VERIFY\tdane.example\tmx1.example.org",
-            "unknown\treason=that answer is not remembered: ask about the host\n",
-        ),
-        (
             "MX\trefuse.example\tmx9",
             "refuse\taudit=no\treason=refuse.example\n",
         ),
@@ -291,12 +273,70 @@ async fn every_request_has_its_answer_and_bad_ones_do_not_end_the_connection() {
             "audit.example None 20s",
             "verify.example None 700ms",
             "verify.example Some(\"mx1.example.org\") 20s",
-            "dane.example Some(\"mx1.example.org\") 20s port 2525",
             "refuse.example Some(\"mx9\") 20s",
             "defer.example None 20s",
         ]
     );
     assert_eq!(door.hook.sessions.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn c20_a_client_asks_about_a_host_with_tlsa_records_and_shows_its_chain() {
+    let directory = TempDir::new().unwrap();
+    let door = Door::open(&directory);
+    let mut client = door.client().await;
+    for (request, expected) in [
+        (
+            "MX\tdane.example\tmx1.example.org\tport=2525",
+            "dane\ttlsa=3:1:1:abababababababababababababababababababababababababababababababab\t\
+             name=mx1.example.org\tnames=mx1.example.org,example.org\taudit=no\t\
+             reason=dane.example\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org\tpolicy=good\tcert=YQ==\tcert=Yg==",
+            "passed\treason=3 1 1\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org\tpolicy=bad\tcert=YQ==",
+            "failed\tresult=validation-failure\treason=dane-no-match\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org",
+            "unknown\treason=that answer is not remembered: ask about the host\n",
+        ),
+    ] {
+        client.send(&format!("{request}\n")).await;
+        assert_eq!(client.answer().await, expected, "{request:?}");
+    }
+    assert_eq!(
+        *door.hook.queries.lock().unwrap(),
+        ["dane.example Some(\"mx1.example.org\") 20s port 2525"]
+    );
+    assert_eq!(
+        *door.hook.presented.lock().unwrap(),
+        [
+            "dane.example mx1.example.org good: a b",
+            "dane.example mx1.example.org bad: a",
+            "dane.example mx1.example.org : ",
+        ]
+    );
+    assert_eq!(door.counters.plugin_lines_malformed.value(), 0);
+}
+
+/// A chain as large as those of real mail hosts, in one line.
+#[tokio::test]
+async fn c20_five_certificates_of_2500_octets_fit_into_a_line() {
+    let directory = TempDir::new().unwrap();
+    let door = Door::open(&directory);
+    let mut client = door.client().await;
+    let certificate = "QUFB".repeat(834);
+    let chain = format!("\tcert={certificate}").repeat(5);
+    let question = "VERIFY\tdane.example\tmx1.example.org\tpolicy=good";
+    client.send(&format!("{question}{chain}\n")).await;
+    assert_eq!(client.answer().await, "passed\treason=3 1 1\n");
+    let presented = door.hook.presented.lock().unwrap().remove(0);
+    let certificate = "A".repeat(2_502);
+    assert!(presented.ends_with(&vec![certificate; 5].join(" ")));
 }
 
 #[tokio::test]

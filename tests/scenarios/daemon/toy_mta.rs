@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use sealpost_kit::Cases;
+use sealpost_kit::{Cases, Tlsa};
 use serde_json::Value;
 
 use super::{
@@ -76,6 +76,13 @@ const BOTH: &[Row] = &[
         "mx.both-unlisted.test",
         &["sts 0 1 validation-failure sts-mx-mismatch", "tlsa 1 0"],
     ),
+    // Here it is an authority, published whole, that vouches for the first: see the test.
+    (
+        "dane-better.test",
+        "tls-verified",
+        "mx1.dane-better.test",
+        &["sts 1 0", "tlsa 1 0"],
+    ),
     // Each host is held to its own rule: where the first fails, the second takes it.
     (
         "dane-better-bad.test",
@@ -94,6 +101,15 @@ const BOTH: &[Row] = &[
 #[test]
 fn c12_c20_a_host_without_dane_of_its_own_delivers_by_the_daemons_verdict() {
     let host = Host::among(Cases::Postfix);
+    let authority = Tlsa {
+        usage: 2,
+        selector: 0,
+        matching: 0,
+        data: host.internet.authority.ca_der().to_vec(),
+    };
+    let port = host.internet.mx_hosts.port();
+    let name = format!("_{port}._tcp.mx1.dane-better.test");
+    host.internet.dns.set_tlsa(&name, &[authority]);
     let daemon = host.start();
     for rows in [DANE_ALONE, BOTH] {
         let domains: Vec<&str> = rows.iter().map(|(domain, ..)| *domain).collect();
