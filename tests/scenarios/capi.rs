@@ -238,20 +238,9 @@ async fn c20_a_c_host_has_a_chain_judged_and_tells_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_host_works_as_its_text_says() {
-    static PLACE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let directory = TempDir::new().unwrap();
     let door = Door::open(&directory);
-    let config = config(&door);
-    let output = tokio::task::spawn_blocking(move || {
-        Command::new(host("examples/host.c", &PLACE))
-            .arg(library())
-            .arg(config)
-            .args(["verify.example", "mx1.example.org"])
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
+    let output = example(config(&door), "verify.example").await;
     let patterns =
         "  an MX host must match mx1.example.org\n  an MX host must match *.example.net\n";
     assert_eq!(
@@ -264,6 +253,40 @@ async fn the_example_host_works_as_its_text_says() {
     );
     assert!(output.status.success());
     assert_eq!(door.hook.sessions.lock().unwrap().len(), 1);
+}
+
+/// Runs `examples/host.c` for a domain.
+async fn example(config: String, domain: &'static str) -> std::process::Output {
+    static PLACE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    tokio::task::spawn_blocking(move || {
+        Command::new(host("examples/host.c", &PLACE))
+            .arg(library())
+            .arg(config)
+            .args([domain, "mx1.example.org"])
+            .output()
+            .unwrap()
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c20_the_example_host_delivers_by_dane_only_what_passed() {
+    let directory = TempDir::new().unwrap();
+    let door = Door::open(&directory);
+    let output = example(config(&door), "dane.example").await;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "dane.example: dane, because: dane.example\n\
+         dane.example through mx1.example.org: dane, because: dane.example\n  \
+         DANE: not passed, because: that answer is not remembered: ask about the host\n  \
+         nothing is delivered through mx1.example.org\n\
+         session told: code 0\n"
+    );
+    assert!(output.status.success());
+    let told = door.hook.sessions.lock().unwrap().join("");
+    assert!(told.contains("dane: Unknown"), "{told}");
+    assert!(told.contains("chain_der: Some([])"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -393,8 +393,8 @@ typedef const sealpost_api *(*sealpost_plugin_entry_fn)(uint32_t, uint32_t);
  *     A daemon that is down is such a reason too (unless SETTINGS say unreachable=may), because
  *     Exim goes on after an expansion that fails there.
  *
- *     A host on which DANE decides may be connected to: hosts_require_dane must then hold it to
- *     that, by sealpost_exim_mx_level.
+ *     A host on which DANE decides may be connected to: the transport must then hold it to that,
+ *     by sealpost_exim_mx_level (docs/install/exim.md has the whole of it).
  *
  * sealpost_exim_mx_level {DOMAIN} {MX HOST} [{SETTINGS}]
  *     Always OK, with the daemon's line about this MX host, as ${readsocket} would give it: its

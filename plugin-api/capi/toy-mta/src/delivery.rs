@@ -13,7 +13,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
-    library::{Level, Library, Requirement, SessionFacts, StartTls, Verification},
+    library::{Level, Library, NotPassed, Requirement, SessionFacts, StartTls, Verification},
     lookup::Resolver,
     smtp::Smtp,
     verifier::{Judge, Roots, Seen, Strictness},
@@ -142,7 +142,7 @@ struct BySealpost {
 }
 
 impl Judge for BySealpost {
-    fn judge(&self, chain_der: &[&[u8]]) -> Result<String, String> {
+    fn judge(&self, chain_der: &[&[u8]]) -> Result<String, NotPassed> {
         self.library
             .verify(&self.domain, &self.mx, &self.policy, chain_der)
     }
@@ -193,8 +193,16 @@ impl Connection<'_> {
         }
         let (handshake, seen) = self.handshake(greeted.smtp.into_inner()).await?;
         facts.chain_der = &seen.chain_der;
-        facts.verification = said(seen.verdict.as_ref());
-        facts.dane = said(seen.dane.as_ref());
+        facts.verification = match &seen.verdict {
+            None => Verification::Unknown,
+            Some(Ok(())) => Verification::Passed,
+            Some(Err(_)) => Verification::Failed,
+        };
+        facts.dane = match &seen.dane {
+            None | Some(Err(NotPassed::Unknown(_))) => Verification::Unknown,
+            Some(Ok(_)) => Verification::Passed,
+            Some(Err(NotPassed::Failed(_))) => Verification::Failed,
+        };
         let complaint = complaint(handshake.as_ref().err(), &seen);
         facts.error = complaint.as_deref();
         match handshake {
@@ -323,18 +331,13 @@ impl Connection<'_> {
     }
 }
 
-fn said<T>(verdict: Option<&Result<T, String>>) -> Verification {
-    match verdict {
-        None => Verification::Unknown,
-        Some(Ok(_)) => Verification::Passed,
-        Some(Err(_)) => Verification::Failed,
-    }
-}
-
 /// What is wrong, in words. Where DANE vouches for a certificate, what the roots say of it is no matter.
 fn complaint(broken_off: Option<&io::Error>, seen: &Seen) -> Option<String> {
     match (&seen.dane, broken_off, &seen.verdict) {
-        (Some(Err(reason)), _, _) => Some(format!("DANE: {reason}")),
+        (Some(Err(NotPassed::Failed(reason))), _, _) => Some(format!("DANE: {reason}")),
+        (Some(Err(NotPassed::Unknown(reason))), _, _) => {
+            Some(format!("DANE: cannot be judged: {reason}"))
+        }
         (_, Some(error), _) => Some(error.to_string()),
         (None, None, Some(Err(words))) => Some(words.clone()),
         _ => None,

@@ -66,6 +66,15 @@ pub(crate) struct SessionFacts<'a> {
     pub(crate) error: Option<&'a str>,
 }
 
+/// Why certificates were not found to satisfy what is demanded. Nothing is delivered either way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotPassed {
+    /// They do not.
+    Failed(String),
+    /// Nobody could say.
+    Unknown(String),
+}
+
 /// How far STARTTLS went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartTls {
@@ -173,7 +182,7 @@ impl Library {
         mx: &str,
         policy: &str,
         chain_der: &[&[u8]],
-    ) -> Result<String, String> {
+    ) -> Result<String, NotPassed> {
         let chain: Vec<abi::Str<'_>> = chain_der.iter().map(|der| abi::Str::lend(der)).collect();
         let presented = abi::Presented {
             struct_size: abi::struct_size::<abi::Presented<'_>>(),
@@ -198,15 +207,16 @@ impl Library {
         let code =
             unsafe { (self.api.verify)(self.plugin, &raw const presented, &raw mut verdict) };
         if code != abi::OK {
-            return Err(format!("the policy library failed with code {code}"));
+            let words = format!("the policy library failed with code {code}");
+            return Err(NotPassed::Unknown(words));
         }
         // SAFETY: the library ends the text by NUL, and it was all NUL before.
         let words = unsafe { CStr::from_ptr(reason.as_ptr()) };
         let words = words.to_string_lossy().into_owned();
         match verdict.verdict {
             abi::VERDICT_PASSED => Ok(words),
-            abi::VERDICT_FAILED => Err(words),
-            _ => Err(format!("cannot be judged: {words}")),
+            abi::VERDICT_FAILED => Err(NotPassed::Failed(words)),
+            _ => Err(NotPassed::Unknown(words)),
         }
     }
 

@@ -17,6 +17,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 
+use crate::library::NotPassed;
+
 /// The certificates to trust mail hosts by.
 pub(crate) struct Roots {
     verifier: Arc<WebPkiServerVerifier>,
@@ -26,7 +28,7 @@ pub(crate) struct Roots {
 /// Whoever knows the TLSA records.
 pub(crate) trait Judge: Send + Sync {
     /// What the certificates satisfy, the server's own first; or why they do not.
-    fn judge(&self, chain_der: &[&[u8]]) -> Result<String, String>;
+    fn judge(&self, chain_der: &[&[u8]]) -> Result<String, NotPassed>;
 }
 
 /// Is a certificate that does not verify the end of the session?
@@ -58,7 +60,7 @@ pub(crate) struct Seen {
     /// What the check against the roots said.
     pub(crate) verdict: Option<Result<(), String>>,
     /// What the judge said, where there is one.
-    pub(crate) dane: Option<Result<String, String>>,
+    pub(crate) dane: Option<Result<String, NotPassed>>,
 }
 
 /// One handshake's setting, and where what it sees is left.
@@ -232,10 +234,10 @@ mod tests {
     struct Only(Vec<u8>);
 
     impl Judge for Only {
-        fn judge(&self, chain_der: &[&[u8]]) -> Result<String, String> {
+        fn judge(&self, chain_der: &[&[u8]]) -> Result<String, NotPassed> {
             match chain_der {
                 [leaf, ..] if *leaf == self.0 => Ok("3 0 0".to_owned()),
-                _ => Err("dane-no-match".to_owned()),
+                _ => Err(NotPassed::Failed("dane-no-match".to_owned())),
             }
         }
     }
