@@ -35,7 +35,11 @@ fn deliver<'a>(hook: &dyn Hook, domain: &str, hosts: &[&'a str]) -> Result<&'a s
         // Just before the connection: the policy may exclude this host.
         let requirement = hook.policy(&Query::new(domain).with_mx(mx));
         let seen = match requirement.level {
-            Level::May | Level::Encrypt | Level::Verify { .. } | Level::Dane { .. } => connect(mx),
+            Level::May | Level::Encrypt | Level::Verify { .. } => connect(mx),
+            Level::Dane { .. } => {
+                let seen = connect(mx);
+                seen.with_dane(by_dane(hook, domain, mx, &requirement, &seen))
+            }
             // The refusal is a failed session that the hook has counted itself.
             _ => {
                 last_reason = requirement.reason;
@@ -59,11 +63,30 @@ fn may_deliver(requirement: &Requirement, seen: &Facts<'_>) -> bool {
     match requirement.level {
         Level::May => true,
         Level::Encrypt => encrypted,
+        Level::Dane { .. } => encrypted && seen.dane == Verification::Passed,
         _ => encrypted && seen.verification == Verification::Passed,
     }
 }
 
-/// Stands for the SMTP and TLS of a real MTA.
+/// Has the certificates judged that were seen. Only `Passed` lets mail through.
+fn by_dane(
+    hook: &dyn Hook,
+    domain: &str,
+    mx: &str,
+    requirement: &Requirement,
+    seen: &Facts<'_>,
+) -> Verification {
+    let mut chain: Vec<&[u8]> = seen.leaf_der.into_iter().collect();
+    chain.extend(seen.chain_der.into_iter().flatten());
+    let presented = Presented::new(domain, mx, &requirement.policy, &chain);
+    match hook.verify(&presented) {
+        Verified::Passed(_) => Verification::Passed,
+        Verified::Failed { .. } => Verification::Failed,
+        _ => Verification::Unknown,
+    }
+}
+
+/// Stands for the SMTP and TLS of a real MTA, which hands over the certificates as well.
 fn connect(mx: &str) -> Facts<'static> {
     if mx == "mx1.example.org" {
         Facts::new(StartTls::Established).with_verification(Verification::Passed)

@@ -165,7 +165,8 @@ async fn a_c_host_asks_and_tells() {
             "policy verify.example code=0 level=2 by=0 audit=0 policy=5f0c name=mx1.example.org \
              mx=mx1.example.org mx=*.example.net reason=verify.example",
             "policy dane.example code=0 level=3 by=0 audit=0 policy= name= tlsa=3:1:1:32 \
-             reason=dane.example",
+names=mx1.example.org \
+             names=example.org reason=dane.example",
             &*answered("refuse.example", 4),
             &*answered("defer.example", 5),
             "session a.example code=0",
@@ -181,28 +182,65 @@ async fn a_c_host_asks_and_tells() {
              mx_helo: Some(\"mx one\"), receiving_ip: Some(192.0.2.25), \
              sending_ip: Some(2001:db8::25), at_unix_seconds: Some(1790000000), \
              outcome: Facts(Facts { starttls: Established, verification: Failed, \
-             leaf_der: Some([48, 130, 0, 255]), error: Some(\"it failed \\\\\") }) }",
+             dane: Unknown, leaf_der: Some([48, 130, 0, 255]), chain_der: None, error: Some(\"it failed \\\\\") }) }",
         ]
     );
     assert_eq!(door.counters.plugin_lines_malformed.value(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_host_works_as_its_text_says() {
-    static PLACE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+async fn c20_a_c_host_has_a_chain_judged_and_tells_of_it() {
     let directory = TempDir::new().unwrap();
     let door = Door::open(&directory);
-    let config = config(&door);
-    let output = tokio::task::spawn_blocking(move || {
-        Command::new(host("examples/host.c", &PLACE))
-            .arg(library())
-            .arg(config)
-            .args(["verify.example", "mx1.example.org"])
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
+    let steps = [
+        "verify:good",
+        "verify:bad",
+        "verify:forgotten",
+        "chain:dane.example",
+        "as-1.0",
+    ];
+    assert_eq!(
+        Driver::start(&config(&door), &steps).finish().await,
+        [
+            "verify good code=0 verdict=1 result=0 reason=3 1 1",
+            // The host's buffer has 32 bytes.
+            "verify bad code=0 verdict=2 result=5 reason=dane-no-match",
+            "verify forgotten code=0 verdict=0 result=0 reason=that answer is not remembered:",
+            "chain dane.example code=0",
+            "no chain dane.example code=0",
+            "1.0 policy code=0 level=3 tlsa=1 behind=77 size=0",
+            "1.0 session code=0",
+        ]
+    );
+    let shown = "dane.example mx1.example.org";
+    let chain = "leaf further root";
+    assert_eq!(
+        *door.hook.presented.lock().unwrap(),
+        ["good", "bad", "forgotten"].map(|policy| format!("{shown} {policy}: {chain}"))
+    );
+    let sessions = door.hook.sessions.lock().unwrap();
+    let leaf = "[108, 101, 97, 102]";
+    let facts = [
+        "starttls: Established, verification: Unknown, dane: Passed, leaf_der: Some(LEAF), \
+         chain_der: Some([[102, 117, 114, 116, 104, 101, 114], [114, 111, 111, 116]])",
+        "starttls: Established, verification: Unknown, dane: Passed, leaf_der: Some(LEAF), \
+         chain_der: Some([])",
+        "starttls: Unknown, verification: Unknown, dane: Unknown, leaf_der: Some(LEAF), \
+         chain_der: None",
+    ];
+    assert_eq!(sessions.len(), facts.len());
+    for (session, facts) in sessions.iter().zip(facts) {
+        let facts = facts.replace("LEAF", leaf);
+        assert!(session.contains(&facts), "{session}");
+    }
+    assert_eq!(door.counters.plugin_lines_malformed.value(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_host_works_as_its_text_says() {
+    let directory = TempDir::new().unwrap();
+    let door = Door::open(&directory);
+    let output = example(config(&door), "verify.example").await;
     let patterns =
         "  an MX host must match mx1.example.org\n  an MX host must match *.example.net\n";
     assert_eq!(
@@ -215,6 +253,40 @@ async fn the_example_host_works_as_its_text_says() {
     );
     assert!(output.status.success());
     assert_eq!(door.hook.sessions.lock().unwrap().len(), 1);
+}
+
+/// Runs `examples/host.c` for a domain.
+async fn example(config: String, domain: &'static str) -> std::process::Output {
+    static PLACE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    tokio::task::spawn_blocking(move || {
+        Command::new(host("examples/host.c", &PLACE))
+            .arg(library())
+            .arg(config)
+            .args([domain, "mx1.example.org"])
+            .output()
+            .unwrap()
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c20_the_example_host_delivers_by_dane_only_what_passed() {
+    let directory = TempDir::new().unwrap();
+    let door = Door::open(&directory);
+    let output = example(config(&door), "dane.example").await;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "dane.example: dane, because: dane.example\n\
+         dane.example through mx1.example.org: dane, because: dane.example\n  \
+         DANE: not passed, because: that answer is not remembered: ask about the host\n  \
+         nothing is delivered through mx1.example.org\n\
+         session told: code 0\n"
+    );
+    assert!(output.status.success());
+    let told = door.hook.sessions.lock().unwrap().join("");
+    assert!(told.contains("dane: Unknown"), "{told}");
+    assert!(told.contains("chain_der: Some([])"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,6 +467,9 @@ async fn valgrind_finds_nothing() {
             "mx:verify.example",
             "ask:dane.example",
             "facts:a.example",
+            "chain:a.example",
+            "verify:good",
+            "as-1.0",
             "fork",
         ]);
     let lines = Driver::spawn(command).finish().await;
@@ -402,5 +477,5 @@ async fn valgrind_finds_nothing() {
         lines.iter().all(|line| !line.contains("WRONG")),
         "{lines:?}"
     );
-    assert_eq!(door.hook.sessions.lock().unwrap().len(), 1);
+    assert_eq!(door.hook.sessions.lock().unwrap().len(), 4);
 }

@@ -32,6 +32,7 @@ mod scripted;
 mod security;
 mod socketmap;
 mod sockets;
+mod toy_mta;
 mod trouble;
 
 /// A daemon's control socket and the configuration that names it.

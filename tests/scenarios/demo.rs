@@ -12,7 +12,7 @@ use super::consumers;
 
 /// Builds what the demo needs beside the program, in the profile and the target folder that this
 /// test was built into.
-fn build() -> PathBuf {
+pub(super) fn build_parts() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_sealpost"));
     let directory = program.parent().unwrap();
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
@@ -41,7 +41,7 @@ fn build() -> PathBuf {
 fn every_case_of_the_demo_agrees_with_its_truth() {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("demo");
-    let output = Command::new(build())
+    let output = Command::new(build_parts())
         .args(["demo", "--json", "--directory"])
         .arg(&directory)
         .output()

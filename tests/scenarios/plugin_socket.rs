@@ -16,7 +16,9 @@ use sealpost::{
     observe::Counters,
     record::told::Told,
 };
-use sealpost_plugin_api::{Level, Query, Requirement, Session, Tlsa};
+use sealpost_plugin_api::{
+    Level, Presented, Query, Requirement, ResultType, Session, Tlsa, Verified,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -30,6 +32,8 @@ use tokio::{
 pub(super) struct FakeHook {
     pub(super) queries: Mutex<Vec<String>>,
     pub(super) sessions: Mutex<Vec<String>>,
+    /// Domain, host, policy and certificates, as text.
+    pub(super) presented: Mutex<Vec<String>>,
     /// One more for each question that has arrived.
     asked: Semaphore,
     /// Lets go of one question about `held.example`.
@@ -41,6 +45,7 @@ impl FakeHook {
         Self {
             queries: Mutex::default(),
             sessions: Mutex::default(),
+            presented: Mutex::default(),
             asked: Semaphore::new(0),
             release: Semaphore::new(0),
         }
@@ -50,7 +55,10 @@ impl FakeHook {
 impl AsyncHook for FakeHook {
     fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
         Box::pin(async move {
-            let asked = format!("{} {:?} {:?}", query.domain, query.mx, query.deadline);
+            let mut asked = format!("{} {:?} {:?}", query.domain, query.mx, query.deadline);
+            if let Some(port) = query.port {
+                asked.push_str(&format!(" port {port}"));
+            }
             self.queries.lock().unwrap().push(asked);
             self.asked.add_permits(1);
             let level = match query.domain {
@@ -66,7 +74,7 @@ impl AsyncHook for FakeHook {
                         data: vec![0xab; 32],
                     }],
                     name: query.mx.map(str::to_owned),
-                    names: Vec::new(),
+                    names: vec!["mx1.example.org".to_owned(), "example.org".to_owned()],
                 },
                 "refuse.example" => Level::RefuseMx,
                 "defer.example" => Level::Defer,
@@ -92,6 +100,27 @@ impl AsyncHook for FakeHook {
 
     fn answered(&self, _answer: &Arc<Answer>, _asker: Asker) {
         panic!("whoever speaks here tells of its sessions");
+    }
+
+    /// By the policy it was asked with.
+    fn verify(&self, presented: &Presented<'_>) -> Verified {
+        let chain = presented.chain_der.iter();
+        let chain: Vec<_> = chain.map(|der| String::from_utf8_lossy(der)).collect();
+        self.presented.lock().unwrap().push(format!(
+            "{} {} {}: {}",
+            presented.domain,
+            presented.mx,
+            presented.policy,
+            chain.join(" ")
+        ));
+        match presented.policy {
+            "good" => Verified::Passed("3 1 1".to_owned()),
+            "bad" => Verified::Failed {
+                result: ResultType::ValidationFailure,
+                reason: "dane-no-match".to_owned(),
+            },
+            _ => Verified::Unknown("that answer is not remembered: ask about the host".to_owned()),
+        }
     }
 
     fn session(&self, session: &Session<'_>) {
@@ -227,7 +256,7 @@ async fn every_request_has_its_answer_and_bad_ones_do_not_end_the_connection() {
         ),
         (
             "",
-            "ERROR\trequest: not one of PING, POLICY, MX, SESSION, QUIT\n",
+            "ERROR\trequest: not one of PING, POLICY, MX, VERIFY, SESSION, QUIT\n",
         ),
         ("POLICY", "ERROR\tdomain: missing\n"),
         ("PING\r", &*pong),
@@ -249,6 +278,65 @@ async fn every_request_has_its_answer_and_bad_ones_do_not_end_the_connection() {
         ]
     );
     assert_eq!(door.hook.sessions.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn c20_a_client_asks_about_a_host_with_tlsa_records_and_shows_its_chain() {
+    let directory = TempDir::new().unwrap();
+    let door = Door::open(&directory);
+    let mut client = door.client().await;
+    for (request, expected) in [
+        (
+            "MX\tdane.example\tmx1.example.org\tport=2525",
+            "dane\ttlsa=3:1:1:abababababababababababababababababababababababababababababababab\t\
+             name=mx1.example.org\tnames=mx1.example.org,example.org\taudit=no\t\
+             reason=dane.example\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org\tpolicy=good\tcert=YQ==\tcert=Yg==",
+            "passed\treason=3 1 1\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org\tpolicy=bad\tcert=YQ==",
+            "failed\tresult=validation-failure\treason=dane-no-match\n",
+        ),
+        (
+            "VERIFY\tdane.example\tmx1.example.org",
+            "unknown\treason=that answer is not remembered: ask about the host\n",
+        ),
+    ] {
+        client.send(&format!("{request}\n")).await;
+        assert_eq!(client.answer().await, expected, "{request:?}");
+    }
+    assert_eq!(
+        *door.hook.queries.lock().unwrap(),
+        ["dane.example Some(\"mx1.example.org\") 20s port 2525"]
+    );
+    assert_eq!(
+        *door.hook.presented.lock().unwrap(),
+        [
+            "dane.example mx1.example.org good: a b",
+            "dane.example mx1.example.org bad: a",
+            "dane.example mx1.example.org : ",
+        ]
+    );
+    assert_eq!(door.counters.plugin_lines_malformed.value(), 0);
+}
+
+/// A chain as large as those of real mail hosts, in one line.
+#[tokio::test]
+async fn c20_five_certificates_of_2500_octets_fit_into_a_line() {
+    let directory = TempDir::new().unwrap();
+    let door = Door::open(&directory);
+    let mut client = door.client().await;
+    let certificate = "QUFB".repeat(834);
+    let chain = format!("\tcert={certificate}").repeat(5);
+    let question = "VERIFY\tdane.example\tmx1.example.org\tpolicy=good";
+    client.send(&format!("{question}{chain}\n")).await;
+    assert_eq!(client.answer().await, "passed\treason=3 1 1\n");
+    let presented = door.hook.presented.lock().unwrap().remove(0);
+    let certificate = "A".repeat(2_502);
+    assert!(presented.ends_with(&vec![certificate; 5].join(" ")));
 }
 
 #[tokio::test]

@@ -69,6 +69,31 @@ static uint32_t ask(const sealpost_api *api, sealpost_plugin *plugin, const char
     return level;
 }
 
+/* Do the certificates that the server showed, its own first, match the TLSA records? For hosts
+ * whose TLS library does no DANE. Anything but SEALPOST_VERDICT_PASSED means: no. */
+static uint32_t judge(const sealpost_api *api, sealpost_plugin *plugin, const char *domain,
+                   const char *mx, const char *token, const sealpost_str *chain, size_t count)
+{
+    char reason[256] = "";
+    sealpost_presented presented = {0};
+    presented.struct_size = sizeof presented;
+    presented.domain = text(domain);
+    presented.mx = text(mx);
+    presented.policy = text(token);
+    presented.chain_der = chain;
+    presented.chain_count = count;
+    sealpost_verdict verdict = {0};
+    verdict.struct_size = sizeof verdict;
+    verdict.reason = reason;
+    verdict.reason_size = sizeof reason;
+    int32_t code = api->verify(plugin, &presented, &verdict);
+    if (code != SEALPOST_OK)
+        verdict.verdict = SEALPOST_VERDICT_UNKNOWN;
+    printf("  DANE: %s, because: %s\n",
+           verdict.verdict == SEALPOST_VERDICT_PASSED ? "passed" : "not passed", reason);
+    return verdict.verdict;
+}
+
 static int deliver(const sealpost_api *api, sealpost_plugin *plugin, const char *domain,
                    const char *mx)
 {
@@ -77,10 +102,25 @@ static int deliver(const sealpost_api *api, sealpost_plugin *plugin, const char 
     if (level == SEALPOST_LEVEL_REFUSE_MX || level == SEALPOST_LEVEL_DEFER)
         return 0; /* the next MX host, or later; there was no session to tell of */
 
-    /* Here the host connects, and finds that TLS went well. */
+    /* Here the host connects, finds that TLS went well, and has the server's certificates. */
+    sealpost_str chain[] = {text("the server's certificate, DER")};
     sealpost_session session = {0};
     session.struct_size = sizeof session;
-    session.outcome = SEALPOST_OUTCOME_SUCCESS;
+    if (level == SEALPOST_LEVEL_DANE) {
+        /* The daemon sorts out how it went; `chain_der`, not NULL, says that there is no more. */
+        uint32_t verdict = judge(api, plugin, domain, mx, token, chain, 1);
+        session.outcome = SEALPOST_OUTCOME_FACTS;
+        session.starttls = SEALPOST_STARTTLS_ESTABLISHED;
+        session.dane = verdict == SEALPOST_VERDICT_PASSED   ? SEALPOST_VERIFICATION_PASSED
+                       : verdict == SEALPOST_VERDICT_FAILED ? SEALPOST_VERIFICATION_FAILED
+                                                            : SEALPOST_VERIFICATION_UNKNOWN;
+        session.leaf_der = chain[0];
+        session.chain_der = chain + 1;
+        session.chain_count = 0;
+        if (verdict != SEALPOST_VERDICT_PASSED)
+            printf("  nothing is delivered through %s\n", mx);
+    } else
+        session.outcome = SEALPOST_OUTCOME_SUCCESS;
     session.domain = text(domain);
     session.policy = text(token);
     session.mx = text(mx);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,8 @@ static void ask(const char *domain, const char *mx)
     for (size_t i = 0; i < view.tlsa_count; i++)
         printf(" tlsa=%u:%u:%u:%zu", view.tlsa[i].usage, view.tlsa[i].selector,
                view.tlsa[i].matching, view.tlsa[i].data.len);
+    for (size_t i = 0; i < view.name_count; i++)
+        printf(" names=%.*s", (int)view.names[i].len, view.names[i].ptr);
     printf(" reason=%.*s\n", (int)view.reason.len, view.reason.len ? view.reason.ptr : "");
     fflush(stdout);
     if (code == SEALPOST_OK)
@@ -93,6 +96,71 @@ static void tell_facts(const char *domain)
     fflush(stdout);
 }
 
+/* Two certificates that are none, one after the other; the server sent a leaf before them. */
+static const sealpost_str further[] = {{"further", 7}, {"root", 4}};
+
+static void tell_chain(const char *domain)
+{
+    sealpost_session session = session_of(domain);
+    session.outcome = SEALPOST_OUTCOME_FACTS;
+    session.starttls = SEALPOST_STARTTLS_ESTABLISHED;
+    session.dane = SEALPOST_VERIFICATION_PASSED;
+    session.leaf_der = text("leaf");
+    session.chain_der = further;
+    session.chain_count = 2;
+    printf("chain %s code=%d\n", domain, (int)api->session(plugin, &session));
+    session.chain_count = 0;
+    printf("no chain %s code=%d\n", domain, (int)api->session(plugin, &session));
+    fflush(stdout);
+}
+
+static void judge(const char *policy)
+{
+    sealpost_str chain[] = {text("leaf"), further[0], further[1]};
+    char reason[32] = "";
+    sealpost_presented presented = {0};
+    presented.struct_size = sizeof presented;
+    presented.domain = text("dane.example");
+    presented.mx = text("mx1.example.org");
+    presented.policy = text(policy);
+    presented.chain_der = chain;
+    presented.chain_count = 3;
+    sealpost_verdict verdict = {0};
+    verdict.struct_size = sizeof verdict;
+    verdict.reason = reason;
+    verdict.reason_size = sizeof reason;
+    int code = api->verify(plugin, &presented, &verdict);
+    printf("verify %s code=%d verdict=%u result=%u reason=%s\n", policy, code, verdict.verdict,
+           verdict.result, reason);
+    fflush(stdout);
+}
+
+/* A host that was compiled with version 1.0 of the header: shorter structures, of which nothing
+ * behind the end is read or written. */
+static void as_1_0(void)
+{
+    sealpost_query query = query_of("dane.example", "mx1.example.org");
+    query.struct_size = offsetof(sealpost_query, port);
+    query.port = 0xffffffff;
+    sealpost_policy *policy = NULL;
+    sealpost_policy_view view = {0};
+    view.struct_size = offsetof(sealpost_policy_view, names);
+    view.name_count = 77;
+    int code = api->policy(plugin, &query, &policy, &view);
+    printf("1.0 policy code=%d level=%u tlsa=%zu behind=%zu size=%u\n", code, view.level,
+           view.tlsa_count, view.name_count,
+           view.struct_size - (unsigned)offsetof(sealpost_policy_view, names));
+    api->policy_free(plugin, policy);
+    sealpost_session session = session_of("old.example");
+    session.struct_size = offsetof(sealpost_session, chain_der);
+    session.outcome = SEALPOST_OUTCOME_FACTS;
+    session.leaf_der = text("leaf");
+    session.chain_count = 77;
+    session.dane = 99;
+    printf("1.0 session code=%d\n", (int)api->session(plugin, &session));
+    fflush(stdout);
+}
+
 static void expect(const char *what, int seen, int wanted)
 {
     printf("%s %s: %d\n", seen == wanted ? "ok" : "WRONG", what, seen);
@@ -112,7 +180,7 @@ static void misuse(void)
     expect("policy without query", api->policy(plugin, NULL, &policy, &view), 1);
     expect("policy without place", api->policy(plugin, &query, NULL, &view), 1);
     expect("policy without view", api->policy(plugin, &query, &policy, NULL), 1);
-    query.struct_size = sizeof query - 1;
+    query.struct_size = offsetof(sealpost_query, port) - 1;
     expect("policy with short query", api->policy(plugin, &query, &policy, &view), 2);
     query.struct_size = sizeof query;
     view.struct_size = 4;
@@ -148,10 +216,67 @@ static void misuse(void)
     session.leaf_der.len = 5;
     expect("session with NULL certificate", api->session(plugin, &session), 1);
 
+    session.leaf_der.len = 0;
+    session.chain_count = 1;
+    expect("session with NULL chain", api->session(plugin, &session), 1);
+    session.chain_der = further;
+    session.chain_count = (size_t)-1;
+    expect("session with endless chain", api->session(plugin, &session), 4);
+    session.chain_der = NULL;
+    session.chain_count = 0;
+    session.dane = 99;
+    expect("session with odd dane", api->session(plugin, &session), 4);
+    query.port = 65536;
+    query.mx.len = 0;
+    expect("policy with odd port", api->policy(plugin, &query, &policy, &view), 4);
+
     expect("forked without plugin", api->forked(NULL), 1);
     api->policy_free(plugin, NULL);
     api->policy_free(NULL, NULL);
     api->close(NULL);
+}
+
+static void misuse_verify(void)
+{
+    sealpost_presented presented = {0};
+    sealpost_verdict verdict, untouched;
+    char reason[8] = "before";
+    memset(&verdict, 0x5a, sizeof verdict);
+    verdict.struct_size = sizeof verdict;
+    verdict.reason = reason;
+    verdict.reason_size = sizeof reason;
+    untouched = verdict;
+    presented.struct_size = sizeof presented;
+    expect("verify without domain", api->verify(plugin, &presented, &verdict), 4);
+    presented.domain = text("example.org");
+    expect("verify without mx", api->verify(plugin, &presented, &verdict), 4);
+    presented.mx = text("mx1.example.org");
+    expect("verify without plugin", api->verify(NULL, &presented, &verdict), 1);
+    expect("verify without chain's place", api->verify(plugin, NULL, &verdict), 1);
+    expect("verify without verdict", api->verify(plugin, &presented, NULL), 1);
+    presented.struct_size = sizeof presented - 1;
+    expect("verify with short question", api->verify(plugin, &presented, &verdict), 2);
+    presented.struct_size = sizeof presented;
+    verdict.struct_size = 8;
+    expect("verify with short verdict", api->verify(plugin, &presented, &verdict), 2);
+    verdict.struct_size = sizeof verdict;
+    presented.chain_count = 2;
+    expect("verify with NULL chain", api->verify(plugin, &presented, &verdict), 1);
+    presented.chain_der = further;
+    presented.chain_count = (size_t)-1;
+    expect("verify with endless chain", api->verify(plugin, &presented, &verdict), 4);
+    sealpost_str wrong = {NULL, 3};
+    presented.chain_der = &wrong;
+    presented.chain_count = 1;
+    expect("verify with NULL certificate", api->verify(plugin, &presented, &verdict), 1);
+    expect("verify touched nothing",
+           memcmp(&verdict, &untouched, sizeof verdict) != 0 || strcmp(reason, "before") != 0, 0);
+    presented.chain_der = further;
+    expect("verify of what nobody was asked about", api->verify(plugin, &presented, &verdict), 0);
+    expect("vouches for nothing", (int)verdict.verdict, 0);
+    expect("says why, cut to size", (int)strlen(reason), 7);
+    verdict.reason = NULL;
+    expect("verify without room", api->verify(plugin, &presented, &verdict), 0);
 }
 
 static void misuse_open(sealpost_plugin_entry_fn entry)
@@ -275,6 +400,7 @@ int main(int argc, char **argv)
     sealpost_host host = {0};
     host.struct_size = sizeof host;
     host.abi_major = SEALPOST_ABI_MAJOR;
+    host.abi_minor = SEALPOST_ABI_MINOR;
     host.config = text(argv[2]);
     if (api->open(&host, &plugin) != SEALPOST_OK)
         return 78;
@@ -294,7 +420,13 @@ int main(int argc, char **argv)
         else if (!strcmp(step, "facts"))
             tell_facts(domain);
         else if (!strcmp(step, "misuse"))
-            misuse(), misuse_open(entry);
+            misuse(), misuse_verify(), misuse_open(entry);
+        else if (!strcmp(step, "chain"))
+            tell_chain(domain);
+        else if (!strcmp(step, "verify"))
+            judge(domain);
+        else if (!strcmp(step, "as-1.0"))
+            as_1_0();
         else if (!strcmp(step, "threads"))
             threads();
         else if (!strcmp(step, "fork"))

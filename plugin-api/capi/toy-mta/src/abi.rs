@@ -1,4 +1,4 @@
-//! `sealpost.h`, version 1.0, as Rust writes it: what a host that is not compiled from C declares for
+//! `sealpost.h`, version 1.1, as Rust writes it: what a host that is not compiled from C declares for
 //! itself. Only what this host uses of the constants is here; the structures are whole.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 
 pub(crate) const ABI_MAJOR: u32 = 1;
-pub(crate) const ABI_MINOR: u32 = 0;
+pub(crate) const ABI_MINOR: u32 = 1;
 
 pub(crate) const OK: i32 = 0;
 
@@ -29,6 +29,9 @@ pub(crate) const STARTTLS_ESTABLISHED: u32 = 4;
 pub(crate) const VERIFICATION_UNKNOWN: u32 = 0;
 pub(crate) const VERIFICATION_PASSED: u32 = 1;
 pub(crate) const VERIFICATION_FAILED: u32 = 2;
+
+pub(crate) const VERDICT_PASSED: u32 = 1;
+pub(crate) const VERDICT_FAILED: u32 = 2;
 
 /// `sealpost_str`: octets that are lent for `'a`.
 #[repr(C)]
@@ -78,6 +81,8 @@ pub(crate) struct Query<'a> {
     pub(crate) deadline_ms: u32,
     pub(crate) domain: Str<'a>,
     pub(crate) mx: Str<'a>,
+    pub(crate) port: u32,
+    pub(crate) reserved: u32,
 }
 
 /// `sealpost_policy_view`.
@@ -89,12 +94,37 @@ pub(crate) struct PolicyView<'a> {
     pub(crate) answered_by: u32,
     pub(crate) mx_patterns: *const Str<'a>,
     pub(crate) mx_pattern_count: usize,
-    /// `sealpost_tlsa`, which this host has no use for.
+    /// `sealpost_tlsa`, which this host has no use for: `verify` knows them.
     pub(crate) tlsa: *const c_void,
     pub(crate) tlsa_count: usize,
     pub(crate) name: Str<'a>,
     pub(crate) policy: Str<'a>,
     pub(crate) reason: Str<'a>,
+    pub(crate) names: *const Str<'a>,
+    pub(crate) name_count: usize,
+}
+
+/// `sealpost_presented`.
+#[repr(C)]
+pub(crate) struct Presented<'a> {
+    pub(crate) struct_size: u32,
+    pub(crate) deadline_ms: u32,
+    pub(crate) domain: Str<'a>,
+    pub(crate) mx: Str<'a>,
+    pub(crate) policy: Str<'a>,
+    pub(crate) chain_der: *const Str<'a>,
+    pub(crate) chain_count: usize,
+}
+
+/// `sealpost_verdict`.
+#[repr(C)]
+pub(crate) struct Verdict {
+    pub(crate) struct_size: u32,
+    pub(crate) verdict: u32,
+    pub(crate) result: u32,
+    pub(crate) reserved: u32,
+    pub(crate) reason: *mut c_char,
+    pub(crate) reason_size: usize,
 }
 
 /// `sealpost_session`.
@@ -115,6 +145,10 @@ pub(crate) struct Session<'a> {
     pub(crate) sending_ip: Str<'a>,
     pub(crate) text: Str<'a>,
     pub(crate) leaf_der: Str<'a>,
+    pub(crate) chain_der: *const Str<'a>,
+    pub(crate) chain_count: usize,
+    pub(crate) dane: u32,
+    pub(crate) reserved_2: u32,
 }
 
 /// `sealpost_plugin`: the library's, and only pointed to.
@@ -147,6 +181,7 @@ pub(crate) struct Api {
     pub(crate) session: unsafe extern "C" fn(*mut Plugin, *const Session<'_>) -> i32,
     pub(crate) forked: unsafe extern "C" fn(*mut Plugin) -> i32,
     pub(crate) close: unsafe extern "C" fn(*mut Plugin),
+    pub(crate) verify: unsafe extern "C" fn(*mut Plugin, *const Presented<'_>, *mut Verdict) -> i32,
 }
 
 /// `sealpost_plugin_entry_fn`.

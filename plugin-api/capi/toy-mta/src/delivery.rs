@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,10 +13,10 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
-    library::{Level, Library, Requirement, SessionFacts, StartTls, Verification},
+    library::{Level, Library, NotPassed, Requirement, SessionFacts, StartTls, Verification},
     lookup::Resolver,
     smtp::Smtp,
-    verifier::{Roots, Seen, Strictness},
+    verifier::{Judge, Roots, Seen, Strictness},
 };
 
 /// How long one mail host may take for one message.
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All that is needed to send.
 pub(crate) struct Sender {
-    pub(crate) library: Library,
+    pub(crate) library: Arc<Library>,
     pub(crate) resolver: Resolver,
     pub(crate) roots: Roots,
     pub(crate) smtp_port: u16,
@@ -75,9 +76,12 @@ impl Sender {
         recipient: &str,
     ) -> Result<(&'static str, String), String> {
         // Before the MX lookup: may anything be delivered at all now?
-        let whole = self.library.policy(domain, None)?;
-        if whole.level == Level::Defer {
-            return Err(whole.reason);
+        let whole = self.library.policy(domain, None, self.smtp_port)?;
+        match whole.level {
+            Level::Defer => return Err(whole.reason),
+            Level::Unknown => return Err("a requirement that this MTA cannot meet".to_owned()),
+            // What DANE demands belongs to a mail host.
+            Level::May | Level::Encrypt | Level::Verify | Level::Dane | Level::RefuseMx => {}
         }
         let mut reasons = Vec::new();
         for mx in self.resolver.mail_hosts(domain).await? {
@@ -90,12 +94,12 @@ impl Sender {
     }
 
     async fn try_mail_host(&self, domain: &str, mx: &str, recipient: &str) -> Attempt {
-        let requirement = self.library.policy(domain, Some(mx))?;
+        let requirement = self.library.policy(domain, Some(mx), self.smtp_port)?;
         match requirement.level {
-            Level::May | Level::Encrypt | Level::Verify => {}
+            Level::May | Level::Encrypt | Level::Verify | Level::Dane => {}
             // The refusal of an MX has been counted by Sealpost when it gave it.
             Level::RefuseMx | Level::Defer => return Err(requirement.reason),
-            Level::Dane | Level::Unknown => {
+            Level::Unknown => {
                 return Err("a requirement that this MTA cannot meet".to_owned());
             }
         }
@@ -129,6 +133,21 @@ struct Connection<'a> {
     server: SocketAddr,
 }
 
+/// What Sealpost says of the certificates of one mail host.
+struct BySealpost {
+    library: Arc<Library>,
+    domain: String,
+    mx: String,
+    policy: String,
+}
+
+impl Judge for BySealpost {
+    fn judge(&self, chain_der: &[&[u8]]) -> Result<String, NotPassed> {
+        self.library
+            .verify(&self.domain, &self.mx, &self.policy, chain_der)
+    }
+}
+
 /// A conversation that got past EHLO.
 struct Greeted {
     smtp: Smtp<TcpStream>,
@@ -150,7 +169,8 @@ impl Connection<'_> {
             sending_ip: greeted.sending_ip,
             start_tls: StartTls::NotOffered,
             verification: Verification::Unknown,
-            leaf_der: None,
+            dane: Verification::Unknown,
+            chain_der: &[],
             error: None,
         };
         if !greeted.offers_start_tls {
@@ -172,17 +192,18 @@ impl Connection<'_> {
             return self.deliver_in_the_clear(greeted.smtp, &words).await;
         }
         let (handshake, seen) = self.handshake(greeted.smtp.into_inner()).await?;
-        facts.leaf_der = seen.leaf_der.as_deref();
+        facts.chain_der = &seen.chain_der;
         facts.verification = match &seen.verdict {
             None => Verification::Unknown,
             Some(Ok(())) => Verification::Passed,
             Some(Err(_)) => Verification::Failed,
         };
-        let complaint = match (&handshake, &seen.verdict) {
-            (Err(error), _) => Some(error.to_string()),
-            (Ok(_), Some(Err(words))) => Some(words.clone()),
-            (Ok(_), _) => None,
+        facts.dane = match &seen.dane {
+            None | Some(Err(NotPassed::Unknown(_))) => Verification::Unknown,
+            Some(Ok(_)) => Verification::Passed,
+            Some(Err(NotPassed::Failed(_))) => Verification::Failed,
         };
+        let complaint = complaint(handshake.as_ref().err(), &seen);
         facts.error = complaint.as_deref();
         match handshake {
             Ok(stream) => {
@@ -191,10 +212,10 @@ impl Connection<'_> {
                 self.tell(&facts);
                 self.deliver_over_tls(stream).await
             }
-            Err(error) => {
+            Err(_) => {
                 facts.start_tls = StartTls::HandshakeFailed;
                 self.tell(&facts);
-                self.may_go_in_the_clear(&error.to_string())?;
+                self.may_go_in_the_clear(complaint.as_deref().unwrap_or_default())?;
                 // Another connection, but not another TLS session to tell of.
                 let again = self.greet().await?;
                 self.transact(again.smtp, "plain").await
@@ -239,12 +260,18 @@ impl Connection<'_> {
         &self,
         stream: TcpStream,
     ) -> Result<(io::Result<TlsStream<TcpStream>>, Seen), String> {
-        let strictness = if self.requirement.level == Level::Verify {
-            Strictness::Enforce
-        } else {
-            Strictness::Observe
+        let strictness = match self.requirement.level {
+            Level::Verify => Strictness::Enforce,
+            Level::Dane => Strictness::Dane(Arc::new(BySealpost {
+                library: Arc::clone(&self.sender.library),
+                domain: self.domain.to_owned(),
+                mx: self.mx.to_owned(),
+                policy: self.requirement.policy.clone(),
+            })),
+            _ => Strictness::Observe,
         };
-        // RFC 8461 s7.1: the name sent and verified is the MX host's.
+        // RFC 8461 s7.1: the name sent and verified is the MX host's. RFC 7672 s8.1: the name sent is
+        // the TLSA base domain.
         let name = self.requirement.name.as_deref().unwrap_or(self.mx);
         let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
         let check = self
@@ -252,7 +279,7 @@ impl Connection<'_> {
             .roots
             .check(strictness)
             .map_err(|error| error.to_string())?;
-        let connector = TlsConnector::from(std::sync::Arc::clone(&check.config));
+        let connector = TlsConnector::from(Arc::clone(&check.config));
         let handshake = connector.connect(name, stream).await;
         Ok((handshake, check.seen()))
     }
@@ -266,10 +293,9 @@ impl Connection<'_> {
         if !reply.is_positive() {
             return Err(reply.words());
         }
-        let delivered = if self.requirement.level == Level::Verify {
-            "tls-verified"
-        } else {
-            "tls"
+        let delivered = match self.requirement.level {
+            Level::Verify | Level::Dane => "tls-verified",
+            _ => "tls",
         };
         self.transact(smtp, delivered).await
     }
@@ -302,5 +328,18 @@ impl Connection<'_> {
     fn ehlo(&self) -> String {
         let domain = self.sender.from.rsplit_once('@');
         format!("EHLO {}", domain.map_or("localhost", |(_, domain)| domain))
+    }
+}
+
+/// What is wrong, in words. Where DANE vouches for a certificate, what the roots say of it is no matter.
+fn complaint(broken_off: Option<&io::Error>, seen: &Seen) -> Option<String> {
+    match (&seen.dane, broken_off, &seen.verdict) {
+        (Some(Err(NotPassed::Failed(reason))), _, _) => Some(format!("DANE: {reason}")),
+        (Some(Err(NotPassed::Unknown(reason))), _, _) => {
+            Some(format!("DANE: cannot be judged: {reason}"))
+        }
+        (_, Some(error), _) => Some(error.to_string()),
+        (None, None, Some(Err(words))) => Some(words.clone()),
+        _ => None,
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::abi;
 
-/// The longest reason that `open` can give.
+/// The longest reason that `open` or `verify` can give.
 const ERROR_BYTES: usize = 512;
 
 /// The library, opened for one daemon.
@@ -19,6 +19,11 @@ pub(crate) struct Library {
     /// Keeps the code in memory; dropped last.
     _code: libloading::Library,
 }
+
+// SAFETY: by the header a plugin may be used from several threads at once; the table is constant.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
 
 /// What must be done for a domain or one of its mail hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +60,19 @@ pub(crate) struct SessionFacts<'a> {
     pub(crate) sending_ip: Option<IpAddr>,
     pub(crate) start_tls: StartTls,
     pub(crate) verification: Verification,
-    pub(crate) leaf_der: Option<&'a [u8]>,
+    pub(crate) dane: Verification,
+    /// The server's certificates, its own first; empty where the handshake did not come so far.
+    pub(crate) chain_der: &'a [Vec<u8>],
     pub(crate) error: Option<&'a str>,
+}
+
+/// Why certificates were not found to satisfy what is demanded. Nothing is delivered either way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotPassed {
+    /// They do not.
+    Failed(String),
+    /// Nobody could say.
+    Unknown(String),
 }
 
 /// How far STARTTLS went.
@@ -76,6 +92,16 @@ pub(crate) enum Verification {
     Failed,
 }
 
+impl Verification {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Unknown => abi::VERIFICATION_UNKNOWN,
+            Self::Passed => abi::VERIFICATION_PASSED,
+            Self::Failed => abi::VERIFICATION_FAILED,
+        }
+    }
+}
+
 impl Library {
     /// Loads the library and opens it for the daemon that listens on `socket`.
     pub(crate) fn load(library: &Path, socket: &Path) -> Result<Self, String> {
@@ -92,7 +118,9 @@ impl Library {
         let api: Option<&'static abi::Api> = unsafe { api.as_ref() };
         let api = api.ok_or_else(|| named(&"it does not speak version 1 of sealpost.h"))?;
         if api.struct_size < abi::struct_size::<abi::Api>() {
-            return Err(named(&"its table of functions is too short"));
+            return Err(named(
+                &"it speaks version 1.0 of sealpost.h, and DANE came with 1.1",
+            ));
         }
         let plugin = open(api, socket).map_err(|error| named(&error))?;
         Ok(Self {
@@ -103,12 +131,20 @@ impl Library {
     }
 
     /// What TLS does the domain, or this mail host of it, demand? An error means: deliver nothing.
-    pub(crate) fn policy(&self, domain: &str, mx: Option<&str>) -> Result<Requirement, String> {
+    /// The port is the one that will be connected to.
+    pub(crate) fn policy(
+        &self,
+        domain: &str,
+        mx: Option<&str>,
+        port: u16,
+    ) -> Result<Requirement, String> {
         let query = abi::Query {
             struct_size: abi::struct_size::<abi::Query<'_>>(),
             deadline_ms: 0,
             domain: abi::Str::lend(domain.as_bytes()),
             mx: abi::Str::lend(mx.unwrap_or_default().as_bytes()),
+            port: port.into(),
+            reserved: 0,
         };
         let mut policy = ptr::null_mut();
         let mut view = empty_view();
@@ -135,10 +171,65 @@ impl Library {
         Ok(requirement)
     }
 
+    /// Do these certificates, the server's own first, satisfy what `policy` said of the mail host?
+    /// Gives what they satisfy.
+    ///
+    /// # Errors
+    /// Why not, or why it cannot be told, which is no better.
+    pub(crate) fn verify(
+        &self,
+        domain: &str,
+        mx: &str,
+        policy: &str,
+        chain_der: &[&[u8]],
+    ) -> Result<String, NotPassed> {
+        let chain: Vec<abi::Str<'_>> = chain_der.iter().map(|der| abi::Str::lend(der)).collect();
+        let presented = abi::Presented {
+            struct_size: abi::struct_size::<abi::Presented<'_>>(),
+            deadline_ms: 0,
+            domain: abi::Str::lend(domain.as_bytes()),
+            mx: abi::Str::lend(mx.as_bytes()),
+            policy: abi::Str::lend(policy.as_bytes()),
+            chain_der: chain.as_ptr(),
+            chain_count: chain.len(),
+        };
+        let mut reason: [c_char; ERROR_BYTES] = [0; ERROR_BYTES];
+        let mut verdict = abi::Verdict {
+            struct_size: abi::struct_size::<abi::Verdict>(),
+            verdict: 0,
+            result: 0,
+            reserved: 0,
+            reason: reason.as_mut_ptr(),
+            reason_size: ERROR_BYTES,
+        };
+        // SAFETY: the plugin is open; both structures and all they point to live through the call, and
+        // the buffer has the size it claims.
+        let code =
+            unsafe { (self.api.verify)(self.plugin, &raw const presented, &raw mut verdict) };
+        if code != abi::OK {
+            let words = format!("the policy library failed with code {code}");
+            return Err(NotPassed::Unknown(words));
+        }
+        // SAFETY: the library ends the text by NUL, and it was all NUL before.
+        let words = unsafe { CStr::from_ptr(reason.as_ptr()) };
+        let words = words.to_string_lossy().into_owned();
+        match verdict.verdict {
+            abi::VERDICT_PASSED => Ok(words),
+            abi::VERDICT_FAILED => Err(NotPassed::Failed(words)),
+            _ => Err(NotPassed::Unknown(words)),
+        }
+    }
+
     /// Tells how one session went. An error is for the log; delivery goes on.
     pub(crate) fn session(&self, facts: &SessionFacts<'_>) -> Result<(), String> {
         let receiving_ip = facts.receiving_ip.to_string();
         let sending_ip = facts.sending_ip.map(|address| address.to_string());
+        let (leaf_der, further) = match facts.chain_der {
+            [] => (&[][..], None),
+            [leaf, further @ ..] => (leaf.as_slice(), Some(further)),
+        };
+        let further: Option<Vec<abi::Str<'_>>> =
+            further.map(|chain| chain.iter().map(|der| abi::Str::lend(der)).collect());
         let session = abi::Session {
             struct_size: abi::struct_size::<abi::Session<'_>>(),
             outcome: abi::OUTCOME_FACTS,
@@ -149,11 +240,7 @@ impl Library {
                 StartTls::HandshakeFailed => abi::STARTTLS_HANDSHAKE_FAILED,
                 StartTls::Established => abi::STARTTLS_ESTABLISHED,
             },
-            verification: match facts.verification {
-                Verification::Unknown => abi::VERIFICATION_UNKNOWN,
-                Verification::Passed => abi::VERIFICATION_PASSED,
-                Verification::Failed => abi::VERIFICATION_FAILED,
-            },
+            verification: facts.verification.number(),
             reserved: 0,
             at_unix_seconds: 0,
             domain: abi::Str::lend(facts.domain.as_bytes()),
@@ -163,7 +250,12 @@ impl Library {
             receiving_ip: abi::Str::lend(receiving_ip.as_bytes()),
             sending_ip: abi::Str::lend(sending_ip.as_deref().unwrap_or_default().as_bytes()),
             text: abi::Str::lend(facts.error.unwrap_or_default().as_bytes()),
-            leaf_der: abi::Str::lend(facts.leaf_der.unwrap_or_default()),
+            leaf_der: abi::Str::lend(leaf_der),
+            // Not null where the chain is known to have no more than the leaf.
+            chain_der: further.as_ref().map_or(ptr::null(), |chain| chain.as_ptr()),
+            chain_count: further.as_ref().map_or(0, Vec::len),
+            dane: facts.dane.number(),
+            reserved_2: 0,
         };
         // SAFETY: the plugin is open, and the session and all it points to live through the call.
         let code = unsafe { (self.api.session)(self.plugin, &raw const session) };
@@ -219,6 +311,8 @@ fn empty_view() -> abi::PolicyView<'static> {
         name: abi::Str::ABSENT,
         policy: abi::Str::ABSENT,
         reason: abi::Str::ABSENT,
+        names: ptr::null(),
+        name_count: 0,
     }
 }
 

@@ -9,8 +9,8 @@
 //! `{"domain":...,"delivered":"tls-verified"|"tls"|"plain"|"deferred","mx":...,"reason":...}`.
 //!
 //! It shows an MTA author the whole of what a host does with the library, and nothing more: it has no
-//! queue, tries each mail host once, and speaks no DANE. [`library`] is the seam; [`delivery`] is what
-//! is done with the answers.
+//! queue and tries each mail host once. Under DANE it has the certificates judged by Sealpost in the midst
+//! of the handshake. [`library`] is the seam; [`delivery`] is what is done with the answers.
 
 mod abi;
 mod delivery;
@@ -24,6 +24,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use crate::{delivery::Sender, library::Library, lookup::Resolver, verifier::Roots};
@@ -43,7 +44,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse(std::env::args().skip(1))?;
     let sender = Sender {
-        library: Library::load(&options.library, &options.socket)?,
+        library: Arc::new(Library::load(&options.library, &options.socket)?),
         resolver: Resolver::new(options.dns)?,
         roots: Roots::read(&options.ca)?,
         smtp_port: options.smtp_port,

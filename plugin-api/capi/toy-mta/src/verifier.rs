@@ -1,13 +1,14 @@
-//! The check of a mail host's certificate, which looks at it in any case and enforces it on demand.
+//! The check of a mail host's certificate, which looks at it in any case and enforces on demand: what
+//! the roots say of it, or what a judge says of it by TLSA records.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -16,28 +17,50 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 
+use crate::library::NotPassed;
+
 /// The certificates to trust mail hosts by.
 pub(crate) struct Roots {
     verifier: Arc<WebPkiServerVerifier>,
     provider: Arc<CryptoProvider>,
 }
 
+/// Whoever knows the TLSA records.
+pub(crate) trait Judge: Send + Sync {
+    /// What the certificates satisfy, the server's own first; or why they do not.
+    fn judge(&self, chain_der: &[&[u8]]) -> Result<String, NotPassed>;
+}
+
 /// Is a certificate that does not verify the end of the session?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Strictness {
     /// It is (MTA-STS `enforce`).
     Enforce,
+    /// It is where this judge says so (DANE); the roots play no part.
+    Dane(Arc<dyn Judge>),
     /// It is not, and is only noted.
     Observe,
+}
+
+impl fmt::Debug for Strictness {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Enforce => "Enforce",
+            Self::Dane(_) => "Dane",
+            Self::Observe => "Observe",
+        })
+    }
 }
 
 /// What was seen of the server's certificate during a handshake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// The server's own certificate, DER.
-    pub(crate) leaf_der: Option<Vec<u8>>,
-    /// What the check said; nothing where the handshake did not come so far.
+    /// The server's certificates, DER, its own first; none where the handshake did not come so far.
+    pub(crate) chain_der: Vec<Vec<u8>>,
+    /// What the check against the roots said.
     pub(crate) verdict: Option<Result<(), String>>,
+    /// What the judge said, where there is one.
+    pub(crate) dane: Option<Result<String, NotPassed>>,
 }
 
 /// One handshake's setting, and where what it sees is left.
@@ -54,7 +77,7 @@ impl Check {
 
 impl Roots {
     pub(crate) fn read(file: &Path) -> Result<Self, Box<dyn std::error::Error>> {
-        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let named = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
         let pem = fs::read(file).map_err(|error: io::Error| named(&error))?;
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -111,13 +134,27 @@ impl ServerCertVerifier for NotingVerifier {
             ocsp_response,
             now,
         );
+        let chain: Vec<&[u8]> = std::iter::once(end_entity)
+            .chain(intermediates)
+            .map(AsRef::as_ref)
+            .collect();
+        let dane = match &self.strictness {
+            Strictness::Dane(judge) => Some(judge.judge(&chain)),
+            Strictness::Enforce | Strictness::Observe => None,
+        };
         let mut seen = hold(&self.seen);
-        seen.leaf_der = Some(end_entity.to_vec());
+        seen.chain_der = chain.iter().map(|der| der.to_vec()).collect();
         let noted = verdict.as_ref().map(|_| ()).map_err(ToString::to_string);
         seen.verdict = Some(noted);
-        match self.strictness {
-            Strictness::Enforce => verdict,
-            Strictness::Observe => Ok(ServerCertVerified::assertion()),
+        seen.dane.clone_from(&dane);
+        match (&self.strictness, dane) {
+            (Strictness::Enforce, _) => verdict,
+            (Strictness::Dane(_), Some(Ok(_))) | (Strictness::Observe, _) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            (Strictness::Dane(_), _) => Err(Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            )),
         }
     }
 
@@ -186,10 +223,43 @@ mod tests {
             (Strictness::Enforce, &bad, false, false),
             (Strictness::Observe, &bad, true, false),
         ] {
-            let (is_up, seen) = handshake(&roots, strictness, leaf).await;
+            let (is_up, seen) = handshake(&roots, strictness.clone(), leaf).await;
             assert_eq!(is_up, connected, "{strictness:?}");
-            assert_eq!(seen.leaf_der.as_deref(), Some(leaf.der()));
+            assert_eq!(seen.chain_der[0], leaf.der());
             assert_eq!(seen.verdict.unwrap().is_ok(), passed, "{strictness:?}");
+            assert_eq!(seen.dane, None);
+        }
+    }
+
+    struct Only(Vec<u8>);
+
+    impl Judge for Only {
+        fn judge(&self, chain_der: &[&[u8]]) -> Result<String, NotPassed> {
+            match chain_der {
+                [leaf, ..] if *leaf == self.0 => Ok("3 0 0".to_owned()),
+                _ => Err(NotPassed::Failed("dane-no-match".to_owned())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn c12_under_dane_the_judge_decides_and_the_roots_do_not() {
+        let (ours, strangers) = (Authority::new().unwrap(), Authority::new().unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        fs::write(&file, ours.ca_pem()).unwrap();
+        let roots = Roots::read(&file).unwrap();
+        let trusted = ours.issue(&["mx.a.test"]).unwrap();
+        let stranger = strangers.issue(&["elsewhere.test"]).unwrap();
+        for (leaf, record_of, connected, passed) in [
+            (&stranger, &stranger, true, false),
+            (&trusted, &stranger, false, true),
+        ] {
+            let judge = Strictness::Dane(Arc::new(Only(record_of.der().to_vec())));
+            let (is_up, seen) = handshake(&roots, judge, leaf).await;
+            assert_eq!(is_up, connected);
+            assert_eq!(seen.dane.unwrap().is_ok(), connected);
+            assert_eq!(seen.verdict.unwrap().is_ok(), passed);
         }
     }
 
