@@ -31,10 +31,11 @@ impl Hook for InProcess {
         let (answer, answered) = mpsc::sync_channel(1);
         let hook = Arc::clone(&self.hook);
         let (domain, mx) = (query.domain.to_owned(), query.mx.map(str::to_owned));
-        let deadline = query.deadline;
+        let (port, deadline) = (query.port, query.deadline);
         self.runtime.spawn(async move {
             let mut owned = Query::new(&domain).with_deadline(deadline);
             owned.mx = mx.as_deref();
+            owned.port = port;
             // The host may have stopped waiting; then nobody reads this.
             let given = hook.policy(owned).await;
             let _heard = answer.send(given.requirement.clone()).is_ok();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealpost_plugin_api::{Level, Requirement, Tlsa};
+use sealpost_plugin_api::{Level, Requirement, Tlsa, Verified};
 
 use super::plugin_escape::escape;
 
@@ -17,14 +17,14 @@ pub fn pong() -> String {
 #[must_use]
 pub fn answer(requirement: &Requirement) -> String {
     let none: &[String] = &[];
-    let (level, mx_patterns, tlsa, name) = match &requirement.level {
-        Level::May => ("may", none, &[][..], &None),
-        Level::Encrypt => ("encrypt", none, &[][..], &None),
-        Level::Verify { mx_patterns, name } => ("verify", &mx_patterns[..], &[][..], name),
-        Level::Dane { tlsa, name, .. } => ("dane", none, &tlsa[..], name),
-        Level::RefuseMx => ("refuse", none, &[][..], &None),
+    let (level, mx_patterns, tlsa, name, names) = match &requirement.level {
+        Level::May => ("may", none, &[][..], &None, none),
+        Level::Encrypt => ("encrypt", none, &[][..], &None, none),
+        Level::Verify { mx_patterns, name } => ("verify", &mx_patterns[..], &[][..], name, none),
+        Level::Dane { tlsa, name, names } => ("dane", none, &tlsa[..], name, &names[..]),
+        Level::RefuseMx => ("refuse", none, &[][..], &None, none),
         // A level this door does not know is one the client cannot obey.
-        _ => ("defer", none, &[][..], &None),
+        _ => ("defer", none, &[][..], &None, none),
     };
     let mut line = level.to_owned();
     let mut member = |key: &str, value: &str| {
@@ -40,8 +40,29 @@ pub fn answer(requirement: &Requirement) -> String {
     let records: Vec<String> = tlsa.iter().map(tlsa_text).collect();
     member("tlsa", &records.join(","));
     member("name", name.as_deref().unwrap_or_default());
+    member("names", &names.join(","));
     member("audit", if requirement.audit { "yes" } else { "no" });
     member("reason", &requirement.reason);
+    line
+}
+
+/// The answer to `VERIFY`, without its line end.
+#[must_use]
+pub fn verdict(verified: &Verified) -> String {
+    let (word, result, reason) = match verified {
+        Verified::Passed(reason) => ("passed", None, reason.as_str()),
+        Verified::Failed { result, reason } => ("failed", Some(result), reason.as_str()),
+        Verified::Unknown(reason) => ("unknown", None, reason.as_str()),
+        // A verdict this door does not know is one that nothing may be delivered under.
+        _ => ("unknown", None, "a verdict that this door does not know"),
+    };
+    let mut line = word.to_owned();
+    if let Some(result) = result {
+        line.push_str("\tresult=");
+        line.push_str(result.name());
+    }
+    line.push_str("\treason=");
+    line.push_str(&escape(reason));
     line
 }
 
@@ -65,6 +86,8 @@ fn tlsa_text(record: &Tlsa) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sealpost_plugin_api::ResultType;
+
     use super::*;
     use crate::doors::plugin_line::LineError;
 
@@ -115,12 +138,25 @@ mod tests {
                             data: vec![0xff],
                         },
                     ],
+                    name: Some("mx1.example.org".to_owned()),
+                    names: vec!["mx1.example.org".to_owned(), "example.org".to_owned()],
+                },
+                "signed",
+            ),
+            "dane\ttlsa=3:1:1:ab01,2:0:2:ff\tname=mx1.example.org\t\
+             names=mx1.example.org,example.org\taudit=no\treason=signed",
+        );
+        // Of a domain as a whole.
+        check(
+            Requirement::new(
+                Level::Dane {
+                    tlsa: Vec::new(),
                     name: None,
                     names: Vec::new(),
                 },
                 "signed",
             ),
-            "dane\ttlsa=3:1:1:ab01,2:0:2:ff\taudit=no\treason=signed",
+            "dane\taudit=no\treason=signed",
         );
         check(Requirement::new(Level::Encrypt, ""), "encrypt\taudit=no");
         check(
@@ -134,6 +170,23 @@ mod tests {
         assert_eq!(
             error_answer(&LineError::TOO_LONG),
             "ERROR\tline: longer than 65536 bytes"
+        );
+    }
+
+    #[test]
+    fn verdicts_are_written() {
+        let check = |verified: Verified, expected: &str| assert_eq!(verdict(&verified), expected);
+        check(Verified::Passed("3 1 1".to_owned()), "passed\treason=3 1 1");
+        check(
+            Verified::Failed {
+                result: ResultType::ValidationFailure,
+                reason: "dane-no-match".to_owned(),
+            },
+            "failed\tresult=validation-failure\treason=dane-no-match",
+        );
+        check(
+            Verified::Unknown("no\tsuch\nanswer".to_owned()),
+            "unknown\treason=no\\tsuch\\nanswer",
         );
     }
 }

@@ -1,26 +1,21 @@
 //! The lines that clients write on the plugin socket, as values.
 //! `docs/plugin-socket.md` is their specification. Pure.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, btree_map::Entry},
-    net::IpAddr,
-    time::Duration,
+use std::{net::IpAddr, time::Duration};
+
+use sealpost_plugin_api::{
+    Facts, Outcome, Presented, Query, ResultType, Session, StartTls, Verification,
 };
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
-use sealpost_plugin_api::{Facts, Outcome, Query, ResultType, Session, StartTls, Verification};
+pub use super::plugin_fields::LineError;
+use super::plugin_fields::{Pairs, positional};
 
-use super::plugin_escape::{escape, unescape};
-
-/// The longest line that is taken, its end not counted: room for a certificate of 40 kB in base64.
+/// The longest line that is taken, its end not counted: room for certificates of 48 kB in base64. What
+/// mail hosts send has three to ten.
 pub const LINE_BYTES_MAX: usize = 65_536;
 
-/// The longest name, after its escapes are undone. DNS ends at 253; U-labels may be longer.
-const NAME_BYTES_MAX: usize = 1_024;
+/// The most certificates of one chain. A judge looks at no more.
+const CERTIFICATES_MAX: usize = 16;
 
 /// What one line asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +26,8 @@ pub enum Request {
     Quit,
     /// What TLS does the domain demand, or (with an MX host) may this host be used?
     Policy(Question),
+    /// Does what a server showed satisfy what was demanded?
+    Verify(Box<Shown>),
     /// How one session went.
     Session(Box<ToldSession>),
 }
@@ -42,6 +39,8 @@ pub struct Question {
     pub domain: String,
     /// The MX host about to be connected to.
     pub mx: Option<String>,
+    /// The port about to be connected to, where it is not that of mail hosts.
+    pub port: Option<u16>,
     /// How long the client is ready to wait.
     pub deadline: Option<Duration>,
 }
@@ -51,11 +50,36 @@ impl Question {
     #[must_use]
     pub fn query(&self, deadline_max: Duration) -> Query<'_> {
         let deadline = self.deadline.unwrap_or(deadline_max).min(deadline_max);
-        let query = Query::new(&self.domain).with_deadline(deadline);
-        match &self.mx {
-            Some(mx) => query.with_mx(mx),
-            None => query,
-        }
+        let mut query = Query::new(&self.domain).with_deadline(deadline);
+        query.mx = self.mx.as_deref();
+        query.port = self.port;
+        query
+    }
+}
+
+/// `VERIFY`: [`Presented`], owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The recipient domain as addressed.
+    pub domain: String,
+    /// The MX host.
+    pub mx: String,
+    /// The policy token of the answer about this MX host; empty where the client has none.
+    pub policy: String,
+    /// The server's certificates, DER, its own first.
+    pub chain_der: Vec<Vec<u8>>,
+}
+
+impl Shown {
+    /// Hands it on as the hook takes it.
+    pub fn hand_to<T>(&self, judge: impl FnOnce(&Presented<'_>) -> T) -> T {
+        let chain: Vec<&[u8]> = self.chain_der.iter().map(Vec::as_slice).collect();
+        judge(&Presented::new(
+            &self.domain,
+            &self.mx,
+            &self.policy,
+            &chain,
+        ))
     }
 }
 
@@ -98,67 +122,60 @@ pub enum Ending {
         starttls: StartTls,
         /// What its check of the certificate said.
         verification: Verification,
+        /// What its DANE check of the certificate said.
+        dane: Verification,
         /// The server's certificate, DER.
         leaf_der: Option<Vec<u8>>,
+        /// The further certificates that the server sent, DER; absent where that is not known.
+        chain_der: Option<Vec<Vec<u8>>>,
         /// The error's words.
         error: Option<String>,
     },
 }
 
 impl ToldSession {
-    /// The session as the hook takes it.
-    #[must_use]
-    pub fn session(&self) -> Session<'_> {
-        let outcome = match &self.ending {
-            Ending::Success => Outcome::Success,
-            Ending::Failure { result, reason } => Outcome::Failure {
-                result: *result,
-                reason: reason.as_deref(),
-            },
-            Ending::Facts {
-                starttls,
-                verification,
-                leaf_der,
-                error,
-            } => {
-                let mut facts = Facts::new(*starttls).with_verification(*verification);
-                facts.leaf_der = leaf_der.as_deref();
-                facts.error = error.as_deref();
-                Outcome::Facts(facts)
-            }
+    /// Hands the session on as the hook takes it.
+    pub fn hand_to<T>(&self, recorder: impl FnOnce(&Session<'_>) -> T) -> T {
+        let further: Option<Vec<&[u8]>> = match &self.ending {
+            Ending::Facts { chain_der, .. } => chain_der
+                .as_ref()
+                .map(|chain| chain.iter().map(Vec::as_slice).collect()),
+            Ending::Success | Ending::Failure { .. } => None,
         };
-        let mut session = Session::new(&self.domain, outcome);
+        let mut session = Session::new(&self.domain, self.ending.outcome(further.as_deref()));
         session.policy = self.policy.as_deref();
         session.mx = self.mx.as_deref();
         session.mx_helo = self.mx_helo.as_deref();
         session.receiving_ip = self.receiving_ip;
         session.sending_ip = self.sending_ip;
         session.at_unix_seconds = self.at_unix_seconds;
-        session
+        recorder(&session)
     }
 }
 
-/// Why a line was not understood; the client must change it. Shown as `field: problem`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct LineError {
-    /// Which field, printable.
-    field: Cow<'static, str>,
-    /// What is wrong with it.
-    problem: &'static str,
-}
-
-impl LineError {
-    /// The line has more than [`LINE_BYTES_MAX`] bytes.
-    pub const TOO_LONG: Self = Self {
-        field: Cow::Borrowed("line"),
-        problem: "longer than 65536 bytes",
-    };
-
-    const fn new(field: &'static str, problem: &'static str) -> Self {
-        Self {
-            field: Cow::Borrowed(field),
-            problem,
+impl Ending {
+    fn outcome<'a>(&'a self, further: Option<&'a [&'a [u8]]>) -> Outcome<'a> {
+        match self {
+            Self::Success => Outcome::Success,
+            Self::Failure { result, reason } => Outcome::Failure {
+                result: *result,
+                reason: reason.as_deref(),
+            },
+            Self::Facts {
+                starttls,
+                verification,
+                dane,
+                leaf_der,
+                chain_der: _,
+                error,
+            } => {
+                let facts = Facts::new(*starttls);
+                let mut facts = facts.with_verification(*verification).with_dane(*dane);
+                facts.leaf_der = leaf_der.as_deref();
+                facts.chain_der = further;
+                facts.error = error.as_deref();
+                Outcome::Facts(facts)
+            }
         }
     }
 }
@@ -174,20 +191,26 @@ pub fn parse(line: &[u8]) -> Result<Request, LineError> {
         b"QUIT" => Ok(Request::Quit),
         b"POLICY" => {
             let domain = positional("domain", fields.next())?;
-            question(domain, None, &Pairs::read(fields)?)
+            question(domain, None, &Pairs::read(fields, &[])?)
         }
         b"MX" => {
             let domain = positional("domain", fields.next())?;
             let mx = positional("mx", fields.next())?;
-            question(domain, Some(mx), &Pairs::read(fields)?)
+            question(domain, Some(mx), &Pairs::read(fields, &[])?)
         }
         b"SESSION" => {
             let domain = positional("domain", fields.next())?;
-            told_session(domain, &Pairs::read(fields)?).map(|told| Request::Session(Box::new(told)))
+            told_session(domain, &Pairs::read(fields, &["chain"])?)
+                .map(|told| Request::Session(Box::new(told)))
+        }
+        b"VERIFY" => {
+            let domain = positional("domain", fields.next())?;
+            let mx = positional("mx", fields.next())?;
+            shown(domain, mx, &Pairs::read(fields, &["cert"])?)
         }
         _ => Err(LineError::new(
             "request",
-            "not one of PING, POLICY, MX, SESSION, QUIT",
+            "not one of PING, POLICY, MX, VERIFY, SESSION, QUIT",
         )),
     }
 }
@@ -196,11 +219,28 @@ fn question(domain: String, mx: Option<String>, pairs: &Pairs<'_>) -> Result<Req
     let deadline = pairs.parsed("deadline-ms", "not a number of milliseconds", |text| {
         text.parse().ok().map(Duration::from_millis)
     })?;
+    let port = pairs.parsed("port", "not a port from 1 to 65535", |text| {
+        text.parse().ok().filter(|port| *port != 0)
+    })?;
     Ok(Request::Policy(Question {
         domain,
         mx,
+        port,
         deadline,
     }))
+}
+
+fn shown(domain: String, mx: String, pairs: &Pairs<'_>) -> Result<Request, LineError> {
+    let chain_der = pairs.certificates("cert")?;
+    if chain_der.len() > CERTIFICATES_MAX {
+        return Err(LineError::new("cert", "more than 16 certificates"));
+    }
+    Ok(Request::Verify(Box::new(Shown {
+        domain,
+        mx,
+        policy: pairs.name("policy")?.unwrap_or_default(),
+        chain_der,
+    })))
 }
 
 fn told_session(domain: String, pairs: &Pairs<'_>) -> Result<ToldSession, LineError> {
@@ -219,10 +259,10 @@ fn told_session(domain: String, pairs: &Pairs<'_>) -> Result<ToldSession, LineEr
     })
 }
 
+/// What an MTA may tell of what it saw.
+const FACTS: [&str; 6] = ["starttls", "verified", "dane", "cert", "chain", "error"];
+
 fn ending(pairs: &Pairs<'_>) -> Result<Ending, LineError> {
-    let facts_named = ["starttls", "verified", "cert", "error"]
-        .iter()
-        .any(|key| pairs.0.contains_key(key.as_bytes()));
     let success = pairs.parsed("outcome", "the only outcome is `success`", |text| {
         (text == "success").then_some(())
     })?;
@@ -231,38 +271,78 @@ fn ending(pairs: &Pairs<'_>) -> Result<Ending, LineError> {
             text.parse().ok()
         })?;
     let reason = pairs.text("reason");
+    let facts = facts(pairs)?;
+    if reason.is_some() && result.is_none() {
+        return Err(LineError::new("reason", "goes with `result` only"));
+    }
+    match (success, result, facts) {
+        (Some(()), None, None) => Ok(Ending::Success),
+        (None, Some(result), None) => Ok(Ending::Failure { result, reason }),
+        (None, None, Some(facts)) => Ok(facts),
+        (None, None, None) if pairs.names_any(&FACTS) => Ok(Ending::NOTHING_SEEN),
+        (None, None, None) => Err(LineError::new(
+            "outcome",
+            "missing: give outcome, result, or what was seen (starttls, verified, dane, cert, \
+             chain, error)",
+        )),
+        _ => Err(LineError::new(
+            "outcome",
+            "give one of outcome, result, and what was seen (starttls, verified, dane, cert, \
+             chain, error)",
+        )),
+    }
+}
+
+/// What the MTA saw; nothing where it has nothing to tell.
+fn facts(pairs: &Pairs<'_>) -> Result<Option<Ending>, LineError> {
+    const CHECKED: &str = "not passed, failed, yes, no, 1 or 0";
     let starttls = pairs.parsed(
         "starttls",
         "not one of not-offered, refused, handshake-failed, established",
         starttls_of,
     )?;
-    let verification = pairs.parsed("verified", "not yes, no, 1 or 0", verification_of)?;
-    let leaf_der = pairs.parsed("cert", "not a certificate in base64 or PEM", certificate)?;
-    let error = pairs.text("error");
+    let verification = pairs.parsed("verified", CHECKED, verification_of)?;
+    let dane = pairs.parsed("dane", CHECKED, verification_of)?;
+    // Of several certificates in PEM it is the first: a chain begins with the leaf.
+    let leaf_der = pairs.certificates("cert")?.into_iter().next();
+    let chain_der = further(pairs)?;
+    if chain_der.is_some() && leaf_der.is_none() {
+        return Err(LineError::new("chain", "goes with `cert` only"));
+    }
+    let seen = Ending::Facts {
+        starttls: starttls.unwrap_or_default(),
+        verification: verification.unwrap_or_default(),
+        dane: dane.unwrap_or_default(),
+        leaf_der,
+        chain_der,
+        error: pairs.text("error"),
+    };
+    Ok((seen != Ending::NOTHING_SEEN).then_some(seen))
+}
 
-    let facts =
-        starttls.is_some() || verification.is_some() || leaf_der.is_some() || error.is_some();
-    if reason.is_some() && result.is_none() {
-        return Err(LineError::new("reason", "goes with `result` only"));
+impl Ending {
+    /// An MTA that says it saw nothing.
+    const NOTHING_SEEN: Self = Self::Facts {
+        starttls: StartTls::Unknown,
+        verification: Verification::Unknown,
+        dane: Verification::Unknown,
+        leaf_der: None,
+        chain_der: None,
+        error: None,
+    };
+}
+
+/// The certificates after the server's own. `none` says that it sent no others, which is more than not
+/// to know.
+fn further(pairs: &Pairs<'_>) -> Result<Option<Vec<Vec<u8>>>, LineError> {
+    if pairs.is_only("chain", b"none") {
+        return Ok(Some(Vec::new()));
     }
-    match (success, result, facts) {
-        (Some(()), None, false) => Ok(Ending::Success),
-        (None, Some(result), false) => Ok(Ending::Failure { result, reason }),
-        (None, None, _) if facts_named => Ok(Ending::Facts {
-            starttls: starttls.unwrap_or_default(),
-            verification: verification.unwrap_or_default(),
-            leaf_der,
-            error,
-        }),
-        (None, None, _) => Err(LineError::new(
-            "outcome",
-            "missing: give outcome, result, or what was seen (starttls, verified, cert, error)",
-        )),
-        _ => Err(LineError::new(
-            "outcome",
-            "give one of outcome, result, and what was seen (starttls, verified, cert, error)",
-        )),
+    let chain = pairs.certificates("chain")?;
+    if chain.len() >= CERTIFICATES_MAX {
+        return Err(LineError::new("chain", "more than 15 certificates"));
     }
+    Ok((!chain.is_empty()).then_some(chain))
 }
 
 fn starttls_of(word: &str) -> Option<StartTls> {
@@ -275,128 +355,18 @@ fn starttls_of(word: &str) -> Option<StartTls> {
     }
 }
 
-/// `1` and `0` are what Exim's `$tls_out_certificate_verified` holds.
+/// `1` and `0` are what Exim's `$tls_out_certificate_verified` holds, `yes` its `$tls_out_dane`.
 fn verification_of(word: &str) -> Option<Verification> {
     match word {
-        "yes" | "1" => Some(Verification::Passed),
-        "no" | "0" => Some(Verification::Failed),
+        "passed" | "yes" | "1" => Some(Verification::Passed),
+        "failed" | "no" | "0" => Some(Verification::Failed),
         _ => None,
     }
 }
 
-/// DER out of base64, with or without PEM's armour, white space and padding. Of several
-/// certificates in PEM it is the first: a chain begins with the leaf.
-fn certificate(text: &str) -> Option<Vec<u8>> {
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let body = match text.split_once("-----BEGIN CERTIFICATE-----") {
-        Some((_, rest)) => rest.split_once("-----END CERTIFICATE-----")?.0,
-        None => text,
-    };
-    let body: String = body
-        .chars()
-        .filter(|character| !character.is_ascii_whitespace())
-        .collect();
-    ENGINE.decode(body).ok().filter(|der| !der.is_empty())
-}
-
-/// A name that must be there.
-fn positional(field: &'static str, raw: Option<&[u8]>) -> Result<String, LineError> {
-    match raw {
-        None | Some(b"") => Err(LineError::new(field, "missing")),
-        Some(raw) => checked_name(field, &unescape(raw)),
-    }
-}
-
-fn checked_name(field: &'static str, bytes: &[u8]) -> Result<String, LineError> {
-    if bytes.len() > NAME_BYTES_MAX {
-        return Err(LineError::new(field, "longer than 1024 bytes"));
-    }
-    let Ok(name) = std::str::from_utf8(bytes) else {
-        return Err(LineError::new(field, "not UTF-8"));
-    };
-    if name.chars().any(char::is_control) {
-        return Err(LineError::new(field, "has a control character in it"));
-    }
-    Ok(name.to_owned())
-}
-
-/// The `key=value` fields of a line, each key once, escapes still in.
-struct Pairs<'a>(BTreeMap<&'a [u8], &'a [u8]>);
-
-impl<'a> Pairs<'a> {
-    fn read(fields: impl Iterator<Item = &'a [u8]>) -> Result<Self, LineError> {
-        let mut pairs = BTreeMap::new();
-        for field in fields.filter(|field| !field.is_empty()) {
-            let Some(equals) = field.iter().position(|byte| *byte == b'=') else {
-                return Err(LineError {
-                    field: shown(field),
-                    problem: "a field without `=`",
-                });
-            };
-            let (key, value) = field.split_at(equals);
-            match pairs.entry(key) {
-                Entry::Vacant(place) => {
-                    place.insert(value.get(1..).unwrap_or_default());
-                }
-                Entry::Occupied(_) => {
-                    return Err(LineError {
-                        field: shown(key),
-                        problem: "given twice",
-                    });
-                }
-            }
-        }
-        Ok(Self(pairs))
-    }
-
-    /// The value without its escapes; `None` when it is left out or empty.
-    fn bytes(&self, key: &str) -> Option<Vec<u8>> {
-        let raw = self.0.get(key.as_bytes())?;
-        Some(unescape(raw)).filter(|value| !value.is_empty())
-    }
-
-    fn name(&self, key: &'static str) -> Result<Option<String>, LineError> {
-        self.bytes(key)
-            .map(|bytes| checked_name(key, &bytes))
-            .transpose()
-    }
-
-    /// Free text: from a stranger's server, so no control character gets through.
-    fn text(&self, key: &str) -> Option<String> {
-        let bytes = self.bytes(key)?;
-        let text = String::from_utf8_lossy(&bytes);
-        Some(text.replace(char::is_control, " "))
-    }
-
-    fn parsed<T>(
-        &self,
-        key: &'static str,
-        problem: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, LineError> {
-        let Some(bytes) = self.bytes(key) else {
-            return Ok(None);
-        };
-        std::str::from_utf8(&bytes)
-            .ok()
-            .and_then(parse)
-            .map(Some)
-            .ok_or(LineError::new(key, problem))
-    }
-}
-
-/// What a client wrote, fit to be shown: one short printable line.
-fn shown(field: &[u8]) -> Cow<'static, str> {
-    let text: String = String::from_utf8_lossy(field).chars().take(40).collect();
-    Cow::Owned(escape(&text))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::plugin_fields::NAME_BYTES_MAX, *};
 
     fn session(ending: Ending) -> ToldSession {
         ToldSession {
@@ -415,7 +385,9 @@ mod tests {
         Ending::Facts {
             starttls,
             verification,
+            dane: Verification::Unknown,
             leaf_der: None,
+            chain_der: None,
             error: None,
         }
     }
@@ -424,6 +396,7 @@ mod tests {
         Request::Policy(Question {
             domain: domain.to_owned(),
             mx: mx.map(str::to_owned),
+            port: None,
             deadline: deadline_ms.map(Duration::from_millis),
         })
     }
@@ -450,6 +423,15 @@ mod tests {
             policy("example.org", None, None),
         );
         check(
+            "MX\texample.org\tmx1.example.org\tport=2525",
+            Request::Policy(Question {
+                domain: "example.org".to_owned(),
+                mx: Some("mx1.example.org".to_owned()),
+                port: Some(2_525),
+                deadline: None,
+            }),
+        );
+        check(
             "POLICY\tb\\xC3\\xbccher.example",
             policy("bücher.example", None, None),
         );
@@ -465,6 +447,7 @@ mod tests {
             let question = Question {
                 domain: "example.org".to_owned(),
                 mx: None,
+                port: None,
                 deadline: asked.map(Duration::from_millis),
             };
             let query = question.query(Duration::from_secs(20));
@@ -520,6 +503,8 @@ mod tests {
             );
         }
         for (word, verification) in [
+            ("passed", Verification::Passed),
+            ("failed", Verification::Failed),
             ("yes", Verification::Passed),
             ("1", Verification::Passed),
             ("no", Verification::Failed),
@@ -544,11 +529,10 @@ mod tests {
             let Ok(Request::Session(told)) = parse(line.as_bytes()) else {
                 panic!("{value:?} was not understood");
             };
-            assert_eq!(
-                told.session().outcome,
-                Outcome::Facts(Facts::default().with_leaf_der(expected)),
-                "{value:?}"
-            );
+            told.hand_to(|session| {
+                let facts = Facts::default().with_leaf_der(expected);
+                assert_eq!(session.outcome, Outcome::Facts(facts), "{value:?}");
+            });
         };
         check("MIIB", b"0\x82\x01");
         check("MII=", b"0\x82");
@@ -561,6 +545,50 @@ mod tests {
         );
     }
 
+    #[test]
+    fn c20_chains_are_read_in_their_order() {
+        let (a, b, c) = (&[0x30, 1][..], &[0x30, 2][..], &[0x30, 3][..]);
+        let shown = |fields: &str, expected: &[&[u8]]| {
+            let line = format!("VERIFY\texample.org\tmx1.example.org\tpolicy=5f{fields}");
+            let Ok(Request::Verify(shown)) = parse(line.as_bytes()) else {
+                panic!("{line:?} was not understood");
+            };
+            shown.hand_to(|presented| {
+                let held = Presented::new("example.org", "mx1.example.org", "5f", expected);
+                assert_eq!(*presented, held, "{line:?}");
+            });
+        };
+        let pem = |base64: &str| {
+            format!("-----BEGIN CERTIFICATE-----\\n{base64}\\n-----END CERTIFICATE-----\\n")
+        };
+        let bundle = format!("\tcert={}{}", pem("MAE="), pem("MAI="));
+        shown("\tcert=MAE=\tcert=MAI=\tcert=MAM=", &[a, b, c]);
+        shown("\tcert=\tcert=MAI=", &[b]);
+        shown(&bundle, &[a, b]);
+        shown(&format!("{bundle}\tcert=MAM="), &[a, b, c]);
+        shown("", &[]);
+
+        let told = |fields: &str, leaf: &[u8], further: Option<&[&[u8]]>| {
+            let line = format!("SESSION\texample.org\tdane=passed{fields}");
+            let Ok(Request::Session(told)) = parse(line.as_bytes()) else {
+                panic!("{line:?} was not understood");
+            };
+            let mut facts = Facts::default().with_dane(Verification::Passed);
+            facts.leaf_der = Some(leaf).filter(|leaf| !leaf.is_empty());
+            facts.chain_der = further;
+            told.hand_to(|session| {
+                assert_eq!(session.outcome, Outcome::Facts(facts), "{line:?}");
+            });
+        };
+        told("", &[], None);
+        told("\tcert=MAE=", a, None);
+        told("\tcert=MAE=\tchain=", a, None);
+        told("\tcert=MAE=\tchain=none", a, Some(&[]));
+        told("\tcert=MAE=\tchain=MAI=\tchain=MAM=", a, Some(&[b, c]));
+        let bundle = format!("\tcert=MAE=\tchain={}{}", pem("MAI="), pem("MAM="));
+        told(&bundle, a, Some(&[b, c]));
+    }
+
     fn refused(line: &[u8], expected: &str) {
         let shown = String::from_utf8_lossy(line);
         let error = parse(line).expect_err(&shown);
@@ -570,14 +598,17 @@ mod tests {
     #[test]
     fn lines_that_are_wrong_are_answered_with_the_field() {
         let check = refused;
-        check(b"", "request: not one of PING, POLICY, MX, SESSION, QUIT");
+        check(
+            b"",
+            "request: not one of PING, POLICY, MX, VERIFY, SESSION, QUIT",
+        );
         check(
             b"ping",
-            "request: not one of PING, POLICY, MX, SESSION, QUIT",
+            "request: not one of PING, POLICY, MX, VERIFY, SESSION, QUIT",
         );
         check(
             b"GET / HTTP/1.1",
-            "request: not one of PING, POLICY, MX, SESSION, QUIT",
+            "request: not one of PING, POLICY, MX, VERIFY, SESSION, QUIT",
         );
         check(b"POLICY", "domain: missing");
         check(b"POLICY\t", "domain: missing");
@@ -603,6 +634,18 @@ mod tests {
             "deadline-ms: given twice",
         );
         check(b"POLICY\ta\tx=1\tx=2", "x: given twice");
+        check(b"MX\ta\tb\tport=0", "port: not a port from 1 to 65535");
+        check(b"POLICY\ta\tport=65536", "port: not a port from 1 to 65535");
+        check(b"VERIFY\ta", "mx: missing");
+        check(b"VERIFY\ta\tb\tpolicy=1\tpolicy=2", "policy: given twice");
+        check(
+            b"VERIFY\ta\tb\tcert=MIIB\tcert=%",
+            "cert (number 2): not a certificate in base64 or PEM",
+        );
+        check(
+            format!("VERIFY\ta\tb{}", "\tcert=MIIB".repeat(17)).as_bytes(),
+            "cert: more than 16 certificates",
+        );
         check(b"POLICY\ta\tmx.a", "mx.a: a field without `=`");
         check(b"POLICY\ta\t\x1b[1m", "\\x1b[1m: a field without `=`");
     }
@@ -621,7 +664,26 @@ mod tests {
             "starttls=maybe",
             "starttls: not one of not-offered, refused, handshake-failed, established",
         );
-        session("verified=true", "verified: not yes, no, 1 or 0");
+        session(
+            "verified=true",
+            "verified: not passed, failed, yes, no, 1 or 0",
+        );
+        session("dane=maybe", "dane: not passed, failed, yes, no, 1 or 0");
+        session("chain=MIIB", "chain: goes with `cert` only");
+        session(
+            "cert=MIIB\tchain=MIIB\tchain=%",
+            "chain (number 2): not a certificate in base64 or PEM",
+        );
+        session(
+            "cert=MIIB\tchain=none\tchain=%",
+            "chain (number 2): not a certificate in base64 or PEM",
+        );
+        session("cert=MIIB\tcert=MIIB", "cert: given twice");
+        let many = "\tchain=MIIB".repeat(16);
+        session(
+            &format!("cert=MIIB{many}"),
+            "chain: more than 15 certificates",
+        );
         session("cert=%%%", "cert: not a certificate in base64 or PEM");
         session(
             "cert=-----BEGIN CERTIFICATE-----\\nMIIB",
@@ -645,13 +707,11 @@ mod tests {
         );
         session(
             "",
-            "outcome: missing: give outcome, result, or what was seen (starttls, verified, cert, \
-             error)",
+            "outcome: missing: give outcome, result, or what was seen (starttls, verified, dane, cert, chain, error)",
         );
         session(
             "outcom=success",
-            "outcome: missing: give outcome, result, or what was seen (starttls, verified, cert, \
-             error)",
+            "outcome: missing: give outcome, result, or what was seen (starttls, verified, dane, cert, chain, error)",
         );
         for mixed in [
             "outcome=success\tresult=validation-failure",
@@ -660,8 +720,7 @@ mod tests {
         ] {
             session(
                 mixed,
-                "outcome: give one of outcome, result, and what was seen (starttls, verified, \
-                 cert, error)",
+                "outcome: give one of outcome, result, and what was seen (starttls, verified, dane, cert, chain, error)",
             );
         }
     }
@@ -674,21 +733,23 @@ mod tests {
         };
         assert_eq!(told.mx_helo.as_deref(), Some("a b"));
         let error = "454 4.7.0  [2J no \u{fffd}";
-        assert_eq!(
-            told.session().outcome,
-            Outcome::Facts(Facts::default().with_error(error))
-        );
+        told.hand_to(|session| {
+            let facts = Facts::default().with_error(error);
+            assert_eq!(session.outcome, Outcome::Facts(facts));
+        });
     }
 
     #[test]
     fn g3_no_line_makes_a_panic_or_a_name_out_of_bounds() {
-        let samples: [&[u8]; 5] = [
+        let samples: [&[u8]; 7] = [
             b"PING",
             b"POLICY\tb\\xC3\\xbccher.example\tdeadline-ms=1500",
             b"MX\texample.org\tmx1.example.org\tcolour=blue",
             b"SESSION\texample.org\tmx=mx1.example.org\tstarttls=handshake-failed\t\
               verification=failed\terror=a\\tb\\\\c\tip=192.0.2.1\tat=1790000000",
             b"SESSION\texample.org\tresult=certificate-expired\treason=x\tleaf-der=MIIB",
+            b"SESSION\texample.org\tdane=failed\tcert=MIIB\tchain=MIIB\tchain=AAAA",
+            b"VERIFY\texample.org\tmx1.example.org\tpolicy=5f\tcert=MIIB\tcert=AAAA",
         ];
         for line in sealpost_kit::mutations(11, &samples) {
             match parse(&line) {
@@ -696,9 +757,13 @@ mod tests {
                     assert!(question.domain.len() <= NAME_BYTES_MAX);
                     let _asked = question.query(Duration::from_secs(1));
                 }
+                Ok(Request::Verify(shown)) => {
+                    assert!(shown.chain_der.len() <= CERTIFICATES_MAX);
+                    shown.hand_to(|presented| assert_eq!(presented.mx, shown.mx));
+                }
                 Ok(Request::Session(told)) => {
                     assert!(told.domain.len() <= NAME_BYTES_MAX);
-                    let _told = told.session();
+                    told.hand_to(|session| assert_eq!(session.domain, told.domain));
                 }
                 Ok(Request::Ping | Request::Quit) => {}
                 Err(error) => {

@@ -240,8 +240,12 @@ impl Client {
                 let answer = self.hook.policy(question.query(self.limits.deadline)).await;
                 Some(plugin_answer::answer(&answer.requirement))
             }
+            Ok(Request::Verify(shown)) => {
+                let verified = shown.hand_to(|presented| self.hook.verify(presented));
+                Some(plugin_answer::verdict(&verified))
+            }
             Ok(Request::Session(told)) => {
-                self.hook.session(&told.session());
+                told.hand_to(|session| self.hook.session(session));
                 Some("OK".to_owned())
             }
             Err(error) => {
