@@ -35,7 +35,7 @@ use super::{
     socketmap_worded::Worded,
 };
 use crate::{
-    hook::{Answer, Asker},
+    hook::{Answer, Asker, Said},
     quick_hash::QuickHasher,
 };
 
@@ -297,8 +297,11 @@ impl<S: Stream> Client<S> {
         };
         if self.is_news(domain, (&answer.requirement.policy, worded.told)) {
             self.desk.hook.answered(answer, asker);
-        } else if let Asker::Telling(given) = asker {
-            self.desk.hook.answered(answer, Asker::TellingAgain(given));
+        } else if let Asker::Telling(said) = asker
+            // Such an MTA passes over no host, and tells of each.
+            && said != Said::Policy
+        {
+            self.desk.hook.answered(answer, Asker::TellingAgain(said));
         }
     }
 

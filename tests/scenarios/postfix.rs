@@ -1,5 +1,6 @@
 //! Real Postfix, of Debian 13 and of Debian 12: the ground that everything else with Postfix stands on.
 
+mod dane;
 mod earlier;
 mod edges;
 mod loop_trial;

@@ -62,7 +62,8 @@ pub(super) const SOCKETMAP: Section = Section {
     name: "socketmap",
     shape: Shape::Single,
     text: "The door for the policy questions of Postfix (`smtp_tls_policy_maps`) and sendmail. Map \
-           name `QUERYwithTLSRPT` for Postfix 3.10 and later, `QUERY` for all others.",
+           name `QUERYwithTLSRPT` for Postfix 3.10 and later, `QUERY` for those before; sendmail asks \
+           `sts`.",
     settings: &[
         first(
             "path",

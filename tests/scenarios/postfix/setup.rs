@@ -86,7 +86,7 @@ impl Fresh {
     fn files(&self) -> [String; 2] {
         ["main.cf", "master.cf"].map(|name| {
             let file = self.host.path("etc/postfix").join(name);
-            fs::read_to_string(file).unwrap()
+            as_postconf_writes(&fs::read_to_string(file).unwrap())
         })
     }
 
@@ -117,6 +117,17 @@ impl Fresh {
     }
 }
 
+/// Debian writes `name=value` here and there, and `postconf -e` blanks around it.
+fn as_postconf_writes(file: &str) -> String {
+    let spaced = |line: &str| match line.split_once('=') {
+        Some((name, value)) if !line.starts_with(['#', ' ']) => {
+            format!("{} = {}\n", name.trim_end(), value.trim_start())
+        }
+        _ => format!("{line}\n"),
+    };
+    file.lines().map(spaced).collect()
+}
+
 fn names(plan: &Value) -> Vec<&str> {
     let changes = plan["changes"].as_array().unwrap();
     changes
@@ -144,12 +155,16 @@ fn a_fresh_postfix_is_set_up_goes_by_policies_and_is_what_it_was() {
         let expected = fresh.of_version(
             &[
                 "smtp_tls_policy_maps",
+                "smtp_tls_security_level",
+                "smtp_dns_support_level",
                 "smtp_tlsrpt_enable",
                 "smtp_tlsrpt_socket_name",
                 "smtp_tlsrpt_skip_reused_handshakes",
             ][..],
             &[
                 "smtp_tls_policy_maps",
+                "smtp_tls_security_level",
+                "smtp_dns_support_level",
                 "smtp_tls_loglevel",
                 "sealpost-report/unix",
                 "sender_dependent_default_transport_maps",
@@ -185,10 +200,12 @@ fn mail_goes_by_policies(fresh: &Fresh) {
     assert!(smtp.ends_with("= y\n"), "{smtp}");
     fresh.serve();
     host.run("postfix", &["reload"]);
-    let fates = host.send_to_each(&["sts-enforce.test", "sts-badcert.test"]);
+    let fates = host.send_to_each(&["sts-enforce.test", "sts-badcert.test", "both-bad-sts.test"]);
     let log = host.mail_log();
     assert_eq!(fates[0].delivered, Delivery::TlsVerified, "{log}");
     assert_eq!(fates[1].status, Status::Deferred, "{log}");
+    // C5: by its TLSA record, which the policy cannot be content with.
+    assert_eq!(fates[2].delivered, Delivery::TlsVerified, "{log}");
     assert_eq!(
         fresh.counted("sts-enforce.test"),
         [Counted::good("sts", 1)],
@@ -221,13 +238,14 @@ fn undo_leaves_alone_what_was_changed_since() {
             "{plan}"
         );
         assert_eq!(fresh.value("smtp_tls_policy_maps"), next);
-        assert_eq!(fresh.value("smtp_tls_security_level"), "may");
+        assert_eq!(fresh.value("smtp_tls_security_level"), "dane");
+        assert_eq!(fresh.value("smtp_dns_support_level"), "dnssec");
 
-        fresh.postconf(&["-e", "smtp_tls_security_level=dane"]);
+        fresh.postconf(&["-e", "smtp_tls_security_level=encrypt"]);
         let (undone, code) = fresh.json(&["--undo"]);
         assert_eq!(code, 0, "{undone}");
         assert_eq!(undone["left_alone"], json!(["smtp_tls_security_level"]));
-        assert_eq!(fresh.value("smtp_tls_security_level"), "dane");
+        assert_eq!(fresh.value("smtp_tls_security_level"), "encrypt");
         fresh.postconf(&["-e", "smtp_tls_security_level="]);
         assert_eq!(fresh.everything(), before);
     });
@@ -250,7 +268,7 @@ fn each_instance_is_set_up_and_undone_for_itself() {
         fresh.postconf(&[&out[..], &["-e", queue]].concat());
         let arguments = ["--config-directory", "/etc/postfix-out"];
         let with = |more: &[&'static str]| [&arguments[..], more].concat();
-        let now = || fs::read_to_string(other.join("main.cf")).unwrap();
+        let now = || as_postconf_writes(&fs::read_to_string(other.join("main.cf")).unwrap());
         let (before, of_out) = (fresh.everything(), now());
 
         // The sockets are in the queue directory of the first.

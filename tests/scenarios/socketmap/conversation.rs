@@ -114,8 +114,8 @@ fn named(domain: &str) -> String {
 
 /// Many kinds of requests, and what each is answered.
 fn requests() -> Vec<(Vec<u8>, String)> {
-    let no_map = "PERM there is no map of this name; the maps are QUERY and QUERYwithTLSRPT";
-    let table: [(&[u8], String); 15] = [
+    let no_map = "PERM there is no map of this name; the maps are QUERY, QUERYwithTLSRPT and sts";
+    let table: [(&[u8], String); 17] = [
         (b"QUERY enforce.test", PLAIN.to_owned()),
         (b"QUERYwithTLSRPT enforce.test", named("enforce.test")),
         (b"querywithtlsrpt [Enforce.TEST.]:25", named("enforce.test")),
@@ -126,6 +126,8 @@ fn requests() -> Vec<(Vec<u8>, String)> {
             b"QUERYwithTLSRPT defer.test",
             "TEMP a reason for defer.test".to_owned(),
         ),
+        (b"sts enforce.test", PLAIN.to_owned()),
+        (b"sts plain.test", "NOTFOUND ".to_owned()),
         (b"QUERY [192.0.2.1]", "NOTFOUND ".to_owned()),
         (b"QUERY .enforce.test", "NOTFOUND ".to_owned()),
         (b"QUERY", "NOTFOUND ".to_owned()),
@@ -304,14 +306,14 @@ async fn d10_each_client_is_expected_to_tell_once_of_each_domain() {
         }
     }
     let expected = [
-        "enforce.test Telling",
-        "plain.test Telling",
-        "slow.test Telling",
-        "long.test TellingUnnamed",
-        "enforce.test TellingAgain",
-        "plain.test TellingAgain",
-        "slow.test TellingAgain",
-        "enforce.test TellingUnnamed",
+        "enforce.test Telling(PolicyByName)",
+        "plain.test Telling(Nothing)",
+        "slow.test Telling(PolicyByName)",
+        "long.test Telling(Policy)",
+        "enforce.test TellingAgain(PolicyByName)",
+        "plain.test TellingAgain(Nothing)",
+        "slow.test TellingAgain(PolicyByName)",
+        "enforce.test Telling(Policy)",
     ];
     let expected: Vec<_> = expected.iter().chain(&expected).copied().collect();
     assert_eq!(*hook.answered.lock().unwrap(), expected);
