@@ -157,6 +157,23 @@ fn c12_an_mx_without_tlsa_records_beside_one_with_is_free() {
     });
 }
 
+/// RFC 7672 s2.2.1: Exim does no DANE below MX records that are not signed. Sealpost looks for it.
+#[test]
+fn c10_tlsa_records_below_unsigned_mx_records_are_checked() {
+    with_each_build(|world| {
+        let mx = "mx.insecure-mx.test";
+        world.ask(&format!("tlsa _25._tcp.{mx} 3 1 1 {}", "00".repeat(32)));
+        let daemon = world.start_daemon();
+        let fate = world.send("insecure-mx.test");
+        assert_eq!(fate.delivered, Delivery::Deferred, "{}", fate.line);
+        let no_match = ["validation-failure dane-no-match"];
+        assert_eq!(
+            daemon.counted("insecure-mx.test", 1),
+            [Counted::bad("tlsa", mx, &no_match)]
+        );
+    });
+}
+
 /// How a mail host fails at TLS, and what is counted of it.
 const FAILINGS: [(&str, &str); 4] = [
     ("no-starttls", "starttls-not-supported starttls-not-offered"),
