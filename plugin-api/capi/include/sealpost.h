@@ -1,8 +1,8 @@
 /*
- * sealpost.h: the C interface of libsealpost.so, version 1.0.
+ * sealpost.h: the C interface of libsealpost.so, version 1.1.
  *
  * libsealpost.so lets a mail transfer agent ask the Sealpost daemon two things: before a delivery,
- * what TLS the recipient domain demands (MTA-STS, RFC 8461); after each TLS session, that the
+ * what TLS the recipient domain demands (MTA-STS, RFC 8461; DANE, RFC 7672); after each TLS session, that the
  * daemon count how it went, for the recipient domain's report (RFC 8460). The library itself
  * decides nothing and keeps nothing. It is a client of the daemon's plugin socket
  * (docs/plugin-socket.md), starts no thread, holds no lock, installs no signal handler, raises no
@@ -16,11 +16,14 @@
  *   3. Call `open` once in each process. It connects to nothing; the first question does.
  *   4. Call `policy` before the MX lookup, with the domain alone, and again for each MX host just
  *      before you connect to it. Obey the level. Release each answer with `policy_free`.
- *   5. Call `session` once for each connection on which TLS was tried or could have been.
- *   6. Call `close` at the end.
+ *   5. Where the level is DANE and your TLS library does no DANE, call `verify` with the certificates
+ *      that the server showed, and deliver only when it passes.
+ *   6. Call `session` once for each connection on which TLS was tried or could have been.
+ *   7. Call `close` at the end.
  *
  * Every structure begins with `struct_size`, which the host sets to sizeof the structure. Later
- * versions of this header only append members. Set every structure to zero before filling it in,
+ * versions of this header only append members; the library reads and writes no further than the
+ * host's struct_size, so a host compiled with 1.0 works unchanged. Set every structure to zero before filling it in,
  * so that members you do not know of mean "absent".
  *
  * Codes and enumerators below keep their numbers for ever. New ones may be added: treat a code you
@@ -39,7 +42,7 @@ extern "C" {
 /* Another major version is another interface: the entry function refuses it. */
 #define SEALPOST_ABI_MAJOR 1u
 /* A higher minor version has appended something to a structure or added a code. */
-#define SEALPOST_ABI_MINOR 0u
+#define SEALPOST_ABI_MINOR 1u
 
 /*
  * A string, or other bytes, that is only lent: it is not terminated by NUL, and the side that reads
@@ -64,7 +67,7 @@ enum {
     SEALPOST_OK = 0,
     /* A pointer that must be given is NULL or not aligned, or a string is {NULL, length}. */
     SEALPOST_E_POINTER = 1,
-    /* A struct_size is smaller than the structure was in version 1.0. */
+    /* A struct_size is smaller than the structure was when it first appeared. */
     SEALPOST_E_SIZE = 2,
     /* The abi_major in sealpost_host is not one this library speaks. */
     SEALPOST_E_VERSION = 3,
@@ -84,12 +87,16 @@ enum {
 enum {
     /* Opportunistic: TLS if the server offers it, else in the clear. */
     SEALPOST_LEVEL_MAY = 0,
-    /* TLS or no delivery; the certificate does not matter. */
+    /* TLS or no delivery; the certificate does not matter. With DANE: there are TLSA records, and
+     * none that can be used. */
     SEALPOST_LEVEL_ENCRYPT = 1,
     /* TLS with a certificate that chains to a trusted root and carries the MX host's name, on an
      * MX host that matches one of mx_patterns; or no delivery. */
     SEALPOST_LEVEL_VERIFY = 2,
-    /* TLS with a certificate that matches one of the TLSA records; or no delivery. */
+    /* TLS with a certificate that matches one of the TLSA records; or no delivery. `verify` says
+     * whether one does. For a domain as a whole there are no records in the answer: DANE decides on
+     * at least one of its MX hosts, so ask about each. A host that can neither check nor ask treats
+     * this level as SEALPOST_LEVEL_DEFER. */
     SEALPOST_LEVEL_DANE = 3,
     /* The domain's policy excludes this MX host: go on to the next one. The daemon has already
      * counted this failure, so do not call `session` for it. */
@@ -107,9 +114,20 @@ enum {
     SEALPOST_ANSWERED_BY_LIBRARY = 1
 };
 
+/* What `verify` says. */
+enum {
+    /* Nothing can be said: the daemon could not be asked, it does not remember the answer, or there
+     * is no certificate. Treat it as SEALPOST_VERDICT_FAILED; so too a number you do not know. */
+    SEALPOST_VERDICT_UNKNOWN = 0,
+    /* The chain satisfies the answer, or the answer demands nothing of a certificate. */
+    SEALPOST_VERDICT_PASSED = 1,
+    /* It does not: deliver nothing to this MX host. */
+    SEALPOST_VERDICT_FAILED = 2
+};
+
 /* Which members of sealpost_session say how it went. */
 enum {
-    /* starttls, verification, leaf_der and text are what the MTA saw; the daemon classifies. */
+    /* starttls, verification, dane, leaf_der, chain_der and text are what the MTA saw; the daemon classifies. */
     SEALPOST_OUTCOME_FACTS = 0,
     /* A TLS connection that satisfies the policy was negotiated, whatever SMTP said later. */
     SEALPOST_OUTCOME_SUCCESS = 1,
@@ -191,6 +209,10 @@ typedef struct sealpost_query {
     /* The MX host about to be connected to, as the MX record names it; absent before the MX
      * lookup. */
     sealpost_str mx;
+    /* Since 1.1: the port that will be connected to, 0 for that of mail hosts (25). TLSA records
+     * belong to a port. */
+    uint32_t port;
+    uint32_t reserved; /* zero */
 } sealpost_query;
 
 /* One TLSA record (RFC 6698 section 2.1). */
@@ -202,7 +224,7 @@ typedef struct sealpost_tlsa {
     sealpost_str data; /* the certificate association data, binary */
 } sealpost_tlsa;
 
-/* An answer. The host sets struct_size; `policy` fills in the rest. Everything that is pointed to
+/* An answer. The host sets struct_size; `policy` fills in the rest of what fits. Everything that is pointed to
  * lives until `policy_free`. */
 typedef struct sealpost_policy_view {
     uint32_t struct_size;
@@ -212,17 +234,50 @@ typedef struct sealpost_policy_view {
     /* With SEALPOST_LEVEL_VERIFY: the patterns that MX hosts must match, `*.` at the front of some. */
     const sealpost_str *mx_patterns;
     size_t mx_pattern_count;
-    /* With SEALPOST_LEVEL_DANE: the records, one of which the certificate must match. */
+    /* With SEALPOST_LEVEL_DANE, about an MX host: the records, one of which the certificate must
+     * match. */
     const sealpost_tlsa *tlsa;
     size_t tlsa_count;
     /* The name to send as SNI and to look for in the certificate; absent when the question named no
-     * MX host. */
+     * MX host. With SEALPOST_LEVEL_DANE: the TLSA base domain. */
     sealpost_str name;
     /* Which exact policy this answer was made from. Hand it back in sealpost_session.policy. */
     sealpost_str policy;
     /* One line for the log or the deferral: why this level. Printable ASCII. */
     sealpost_str reason;
+    /* Since 1.1. With SEALPOST_LEVEL_DANE: the names of which a certificate below a record of usage
+     * 2 must carry one, the base domain first. A record of usage 3 asks for none. */
+    const sealpost_str *names;
+    size_t name_count;
 } sealpost_policy_view;
+
+/* What a server showed in one TLS handshake. Since 1.1. */
+typedef struct sealpost_presented {
+    uint32_t struct_size;
+    /* How long the host is ready to wait; 0 means deadline-ms of the config, which is also the
+     * most that is granted. The daemon answers at once as a rule. */
+    uint32_t deadline_ms;
+    sealpost_str domain; /* the domain that `policy` was asked about */
+    sealpost_str mx;     /* the MX host, as the MX record names it */
+    sealpost_str policy; /* sealpost_policy_view.policy of the answer about this MX host */
+    /* The certificates, DER, the server's own first, in the order in which it sent them. More than
+     * 16, or more than 48 kB together, are SEALPOST_VERDICT_UNKNOWN. */
+    const sealpost_str *chain_der;
+    size_t chain_count;
+} sealpost_presented;
+
+/* What that is worth. The host sets struct_size and the buffer; `verify` fills in the rest. Since
+ * 1.1. */
+typedef struct sealpost_verdict {
+    uint32_t struct_size;
+    uint32_t verdict; /* SEALPOST_VERDICT_* */
+    uint32_t result;  /* SEALPOST_RESULT_*: with SEALPOST_VERDICT_FAILED, as the report will say it */
+    uint32_t reserved;
+    /* Where one line of printable ASCII is written, cut to size and ended by NUL: which record
+     * matched, the report's reason code, or why nothing is known. May be NULL. */
+    char *reason;
+    size_t reason_size;
+} sealpost_verdict;
 
 /*
  * One TLS session, or one attempt at it. Call `session` once for each connection: not for each
@@ -249,6 +304,16 @@ typedef struct sealpost_session {
     sealpost_str text;
     /* With FACTS: the server's own certificate, DER. One over 32768 bytes is left out. */
     sealpost_str leaf_der;
+    /* Since 1.1. With FACTS: the certificates that the server sent after its own, DER, in their
+     * order. NULL means not known; not NULL with a count of 0, that it sent no others. More than 15,
+     * or more than fit into a line of the plugin socket (some 30 kB), are left out. Where TLSA records
+     * name an authority the session is judged by them, or by `dane`. */
+    const sealpost_str *chain_der;
+    size_t chain_count;
+    /* Since 1.1. With FACTS: SEALPOST_VERIFICATION_*, what the MTA's own DANE check, or `verify`,
+     * said of the certificate; UNKNOWN where the level was not DANE. */
+    uint32_t dane;
+    uint32_t reserved_2; /* zero */
 } sealpost_session;
 
 /* The functions. No pointer in this table is NULL. */
@@ -284,6 +349,17 @@ typedef struct sealpost_api {
     /* Ends it all. Answers not yet released stay valid until their `policy_free`, which may then be
      * given a NULL plugin. NULL is allowed. */
     void (*close)(sealpost_plugin *plugin);
+
+    /*
+     * Since 1.1. Says whether the certificates that a server showed satisfy the answer about it:
+     * one of the TLSA records (RFC 7672), or under SEALPOST_LEVEL_VERIFY a trusted root, the dates
+     * and the MX host's name. Call it during the handshake or after it, before the message is handed
+     * over. It counts nothing: tell `session` what was seen. Returns SEALPOST_OK also when the daemon
+     * cannot be asked: the verdict is then UNKNOWN, whatever the config's `unreachable` says. On any
+     * other code the verdict was not touched, and the host must not deliver.
+     */
+    int32_t (*verify)(sealpost_plugin *plugin, const sealpost_presented *presented,
+                      sealpost_verdict *verdict);
 } sealpost_api;
 
 /*
@@ -317,6 +393,17 @@ typedef const sealpost_api *(*sealpost_plugin_entry_fn)(uint32_t, uint32_t);
  *     A daemon that is down is such a reason too (unless SETTINGS say unreachable=may), because
  *     Exim goes on after an expansion that fails there.
  *
+ *     A host on which DANE decides may be connected to: hosts_require_dane must then hold it to
+ *     that, by sealpost_exim_mx_level.
+ *
+ * sealpost_exim_mx_level {DOMAIN} {MX HOST} [{SETTINGS}]
+ *     Always OK, with the daemon's line about this MX host, as ${readsocket} would give it: its
+ *     first word is the level, ${extract{1}{\t}{LINE}} (may, encrypt, verify, dane, refuse or defer),
+ *     and policy= is what sealpost_exim_session wants, ${extract{policy}{level=LINE}}. `defer` with
+ *     a reason= also when the daemon is down or silent (unless SETTINGS say unreachable=may) or an
+ *     argument is wrong. Ask once for each connection: each answer `refuse` is counted as a failed
+ *     session, so do not call sealpost_exim_mx for the same connection too.
+ *
  * sealpost_exim_session {DOMAIN} {FIELDS}...
  *     Each further argument is one field KEY=VALUE of a SESSION line, or several with TAB between
  *     them. An argument that begins with error=, reason= or helo= is that one field, whatever is in
@@ -326,6 +413,7 @@ typedef const sealpost_api *(*sealpost_plugin_entry_fn)(uint32_t, uint32_t);
  */
 int sealpost_exim_policy(unsigned char **yield, int argc, unsigned char **argv);
 int sealpost_exim_mx(unsigned char **yield, int argc, unsigned char **argv);
+int sealpost_exim_mx_level(unsigned char **yield, int argc, unsigned char **argv);
 int sealpost_exim_session(unsigned char **yield, int argc, unsigned char **argv);
 
 #ifdef __cplusplus

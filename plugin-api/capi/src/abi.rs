@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 /// `SEALPOST_ABI_MAJOR`.
 pub(crate) const ABI_MAJOR: u32 = 1;
 /// `SEALPOST_ABI_MINOR`.
-pub(crate) const ABI_MINOR: u32 = 0;
+pub(crate) const ABI_MINOR: u32 = 1;
 
 /// What the functions return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,15 @@ pub(crate) enum Level {
 pub(crate) enum AnsweredBy {
     Daemon = 0,
     Library = 1,
+}
+
+/// `SEALPOST_VERDICT_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Judgement {
+    Unknown = 0,
+    Passed = 1,
+    Failed = 2,
 }
 
 /// `SEALPOST_OUTCOME_FACTS`.
@@ -93,6 +102,9 @@ pub(crate) struct Query {
     pub(crate) deadline_ms: u32,
     pub(crate) domain: Str,
     pub(crate) mx: Str,
+    // Since 1.1.
+    pub(crate) port: u32,
+    pub(crate) reserved: u32,
 }
 
 /// `sealpost_tlsa`.
@@ -121,6 +133,9 @@ pub(crate) struct PolicyView {
     pub(crate) name: Str,
     pub(crate) policy: Str,
     pub(crate) reason: Str,
+    // Since 1.1.
+    pub(crate) names: *const Str,
+    pub(crate) name_count: usize,
 }
 
 /// `sealpost_session`.
@@ -142,6 +157,36 @@ pub(crate) struct Session {
     pub(crate) sending_ip: Str,
     pub(crate) text: Str,
     pub(crate) leaf_der: Str,
+    // Since 1.1.
+    pub(crate) chain_der: *const Str,
+    pub(crate) chain_count: usize,
+    pub(crate) dane: u32,
+    pub(crate) reserved_2: u32,
+}
+
+/// `sealpost_presented`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Presented {
+    pub(crate) struct_size: u32,
+    pub(crate) deadline_ms: u32,
+    pub(crate) domain: Str,
+    pub(crate) mx: Str,
+    pub(crate) policy: Str,
+    pub(crate) chain_der: *const Str,
+    pub(crate) chain_count: usize,
+}
+
+/// `sealpost_verdict`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Verdict {
+    pub(crate) struct_size: u32,
+    pub(crate) verdict: u32,
+    pub(crate) result: u32,
+    pub(crate) reserved: u32,
+    pub(crate) reason: *mut c_char,
+    pub(crate) reason_size: usize,
 }
 
 /// `sealpost_api`. The handles are opaque to the host, hence `c_void` here.
@@ -159,4 +204,6 @@ pub(crate) struct Api {
     pub(crate) session: unsafe extern "C" fn(*mut c_void, *const Session) -> i32,
     pub(crate) forked: unsafe extern "C" fn(*mut c_void) -> i32,
     pub(crate) close: unsafe extern "C" fn(*mut c_void),
+    // Since 1.1.
+    pub(crate) verify: unsafe extern "C" fn(*mut c_void, *const Presented, *mut Verdict) -> i32,
 }

@@ -4,11 +4,14 @@ use std::{ffi::c_void, time::Duration};
 
 use crate::{
     abi::{ABI_MAJOR, ABI_MINOR, Api, Code, Host, PolicyView, Query, Session, Str, Tlsa},
+    answer::Answer,
     client::{Client, Deadline, IfInDoubt},
-    line::{Answer, Request, SessionFields},
+    line::Request,
     panic::guard,
     pointer,
+    session_line::SessionFields,
     settings::Settings,
+    verify::verify,
 };
 
 /// `sealpost_plugin_entry_v1`: the functions, or NULL for a major version that is not this one.
@@ -38,6 +41,7 @@ static API: Api = Api {
     session,
     forked,
     close,
+    verify,
 };
 
 #[expect(
@@ -50,9 +54,9 @@ const fn size_of_32<T>() -> u32 {
 
 /// `sealpost_plugin`.
 #[derive(Debug)]
-struct Plugin {
-    settings: Settings,
-    client: Client,
+pub(crate) struct Plugin {
+    pub(crate) settings: Settings,
+    pub(crate) client: Client,
 }
 
 /// `sealpost_policy`: the answer and what its view points to.
@@ -61,6 +65,7 @@ struct Held {
     answer: Answer,
     mx_patterns: Vec<Str>,
     tlsa: Vec<Tlsa>,
+    names: Vec<Str>,
 }
 
 /// Makes a plugin.
@@ -145,7 +150,12 @@ unsafe fn policy_checked(
     // SAFETY: {NULL, 0} or lent bytes, by the header.
     let mx = unsafe { pointer::bytes(query.mx) }?;
 
-    let held = Box::new(hold(plugin.ask(domain, mx, query.deadline_ms)?));
+    let held = Box::new(hold(plugin.ask(
+        domain,
+        mx,
+        query.port,
+        query.deadline_ms,
+    )?));
     let answer = &held.answer;
     let filled = PolicyView {
         struct_size,
@@ -159,23 +169,27 @@ unsafe fn policy_checked(
         name: Str::lend(&answer.name),
         policy: Str::lend(&answer.policy),
         reason: Str::lend(&answer.reason),
+        names: lend_list(&held.names),
+        name_count: held.names.len(),
     };
-    // SAFETY: `view` was read above, so it is there and long enough; the host lets us write it.
-    unsafe { pointer::put(view, filled) };
+    // SAFETY: `view` was read above, so it is there and as long as it says; the host lets us write it.
+    unsafe { pointer::put_sized(view, &filled, struct_size) };
     // SAFETY: `policy` is present, and by the header a place for one pointer.
     unsafe { pointer::put(policy, pointer::give(held).cast()) };
     Ok(())
 }
 
 impl Plugin {
-    fn ask(&self, domain: &[u8], mx: &[u8], deadline_ms: u32) -> Result<Answer, Code> {
-        let deadline = match deadline_ms {
+    /// The time that a call may take; 0 means what the config grants, which is also the most.
+    pub(crate) fn deadline(&self, asked_ms: u32) -> Duration {
+        match asked_ms {
             0 => self.settings.deadline,
-            asked => self
-                .settings
-                .deadline
-                .min(Duration::from_millis(asked.into())),
-        };
+            asked => Duration::from_millis(asked.into()).min(self.settings.deadline),
+        }
+    }
+
+    fn ask(&self, domain: &[u8], mx: &[u8], port: u32, deadline_ms: u32) -> Result<Answer, Code> {
+        let deadline = self.deadline(deadline_ms);
         let (mut request, if_in_doubt) = if mx.is_empty() {
             (Request::new("POLICY", domain)?, IfInDoubt::AskAgain)
         } else {
@@ -183,6 +197,7 @@ impl Plugin {
             request.name(mx)?;
             (request, IfInDoubt::GiveUp)
         };
+        request.port(port)?;
         request.deadline(deadline);
         let answered = self
             .client
@@ -238,6 +253,7 @@ fn hold(answer: Answer) -> Held {
                 data: Str::lend(&record.data),
             })
             .collect(),
+        names: answer.names.iter().map(|name| Str::lend(name)).collect(),
         answer,
     }
 }
@@ -305,6 +321,9 @@ unsafe fn session_fields<'a>(session: *const Session) -> Result<SessionFields<'a
         sending_ip: lent(session.sending_ip)?,
         text: lent(session.text)?,
         leaf_der: lent(session.leaf_der)?,
+        // SAFETY: NULL or as many strings as it says, by the header.
+        chain_der: unsafe { pointer::list(session.chain_der, session.chain_count) }?,
+        dane: session.dane,
     })
 }
 
@@ -369,8 +388,8 @@ mod tests {
                 BufReader::new(&stream).read_line(&mut line).unwrap();
                 line.lines().filter(|line| *line != "PING").count()
             });
-            assert!(plugin.ask(b"example.org", b"", 0).is_ok());
-            assert!(plugin.ask(b"example.org", mx.as_bytes(), 0).is_ok());
+            assert!(plugin.ask(b"example.org", b"", 0, 0).is_ok());
+            assert!(plugin.ask(b"example.org", mx.as_bytes(), 0, 0).is_ok());
             // Where nothing was asked again, the daemon still waits for its last connection.
             if let Ok(mut end) = UnixStream::connect(&path) {
                 let _heard = end.write_all(b"PING\n").is_ok();

@@ -12,8 +12,9 @@ use std::{
 
 use crate::{
     abi::Level,
+    answer::Answer,
     client::{ANSWER_BYTES_MAX, Client, Deadline, IfInDoubt},
-    line::{Answer, Request, printable},
+    line::{Request, printable},
     panic::guard,
     pointer,
     settings::{Settings, WhenUnreachable},
@@ -71,6 +72,27 @@ pub(crate) unsafe extern "C" fn sealpost_exim_mx(
     })
 }
 
+/// What TLS an MX host demands, as the daemon's line; a host that may not be connected to has one
+/// too: `{DOMAIN} {MX} [{SETTINGS}]`.
+///
+/// # Safety
+/// As for [`sealpost_exim_policy`].
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sealpost_exim_mx_level(
+    r#yield: *mut *mut c_uchar,
+    argc: c_int,
+    argv: *mut *mut c_uchar,
+) -> c_int {
+    guard(DEFER, || {
+        // SAFETY: the caller's word is passed on.
+        let arguments = unsafe { pointer::arguments(argc, argv) };
+        // In most places Exim goes on after a failed expansion, in the clear if need be.
+        let line = guard(refusing(DEFECT), || mx_level(&arguments));
+        // SAFETY: the caller's word is passed on.
+        unsafe { hand_over(r#yield, Ok(line)) }
+    })
+}
+
 /// Tells a session; empty: `{DOMAIN} {FIELDS}…`.
 ///
 /// # Safety
@@ -123,23 +145,9 @@ fn in_its_place(settings: &Settings, reason: Vec<u8>) -> Outcome {
 }
 
 fn mx(arguments: &[&[u8]]) -> Vec<u8> {
-    let (domain, mx, rest) = match arguments {
-        [domain, mx, rest @ ..] if !domain.is_empty() && !mx.is_empty() && rest.len() <= 1 => {
-            (*domain, *mx, rest)
-        }
-        _ => return b"sealpost_exim_mx wants {DOMAIN} {MX HOST} [{SETTINGS}]".to_vec(),
-    };
-    let settings = match settings(rest) {
-        Ok(settings) => settings,
+    let (settings, request) = match mx_question(arguments, "sealpost_exim_mx") {
+        Ok(question) => question,
         Err(problem) => return problem,
-    };
-    let request = Request::new("MX", domain).and_then(|mut request| {
-        request.name(mx)?;
-        request.deadline(settings.deadline);
-        Ok(request)
-    });
-    let Ok(request) = request else {
-        return b"sealpost_exim_mx: a name is too long".to_vec();
     };
     let read = |line: Vec<u8>| match Answer::read(&line) {
         Ok(answer) if is_to_deliver_under(answer.level) => Ok(Vec::new()),
@@ -150,6 +158,51 @@ fn mx(arguments: &[&[u8]]) -> Vec<u8> {
         Ok(refusal) => refusal,
         Err(_) if settings.unreachable == WhenUnreachable::May => Vec::new(),
         Err(reason) => reason,
+    }
+}
+
+/// The answer about an MX host, as the daemon's line, whatever it says.
+fn mx_level(arguments: &[&[u8]]) -> Vec<u8> {
+    let (settings, request) = match mx_question(arguments, "sealpost_exim_mx_level") {
+        Ok(question) => question,
+        Err(problem) => return refusing(&problem),
+    };
+    let read = |line: Vec<u8>| match Answer::read(&line) {
+        // What this library cannot read Exim is not to read either.
+        Ok(answer) if answer.level == Level::Defer => {
+            Ok(refusing(&worded(answer.reason, "Sealpost says to defer")))
+        }
+        Ok(_) => Ok(line),
+        Err(reason) => Err(reason.into_bytes()),
+    };
+    let answered = ask_question(&settings, &request).and_then(read);
+    answered.unwrap_or_else(|reason| {
+        in_its_place(&settings, reason).unwrap_or_else(|reason| refusing(&reason))
+    })
+}
+
+/// The line that keeps a host from being connected to.
+fn refusing(reason: &[u8]) -> Vec<u8> {
+    [b"defer\taudit=no\treason=", reason].concat()
+}
+
+/// The question about an MX host: `{DOMAIN} {MX} [{SETTINGS}]`.
+fn mx_question(arguments: &[&[u8]], function: &str) -> Result<(Settings, Request), Vec<u8>> {
+    let (domain, mx, rest) = match arguments {
+        [domain, mx, rest @ ..] if !domain.is_empty() && !mx.is_empty() && rest.len() <= 1 => {
+            (*domain, *mx, rest)
+        }
+        _ => return Err(format!("{function} wants {{DOMAIN}} {{MX HOST}} [{{SETTINGS}}]").into()),
+    };
+    let settings = settings(rest)?;
+    let request = Request::new("MX", domain).and_then(|mut request| {
+        request.name(mx)?;
+        request.deadline(settings.deadline);
+        Ok(request)
+    });
+    match request {
+        Ok(request) => Ok((settings, request)),
+        Err(_) => Err(format!("{function}: a name is too long").into()),
     }
 }
 
@@ -373,6 +426,38 @@ mod tests {
         );
         check("refuse\n", "Sealpost refuses this MX host");
         check("defer\treason=wait\n", "wait");
+        check("dane\ttlsa=3:1:1:ab\taudit=no\n", "");
+    }
+
+    #[test]
+    fn mx_level_yields_a_line_whatever_happens() {
+        let check = |answer, expected: &str| {
+            let (request, code, text) = with_daemon(answer, sealpost_exim_mx_level, |path| {
+                let mut arguments = vec!["example.org".to_owned(), "mx1.example.org".to_owned()];
+                arguments.push(path.to_owned());
+                arguments
+            });
+            let asked = "MX\texample.org\tmx1.example.org\tdeadline-ms=19500\n";
+            assert_eq!(request, asked);
+            assert_eq!((code, &*text), (OK, expected));
+        };
+        let dane =
+            "dane\tpolicy=5f\ttlsa=3:1:1:ab01\tname=mx1.example.org\taudit=no\treason=signed";
+        check(
+            "dane\tpolicy=5f\ttlsa=3:1:1:ab01\tname=mx1.example.org\taudit=no\treason=signed\n",
+            dane,
+        );
+        check("encrypt\taudit=no\n", "encrypt\taudit=no");
+        check("refuse\treason=not listed\n", "refuse\treason=not listed");
+        check("defer\n", "defer\taudit=no\treason=Sealpost says to defer");
+        check(
+            "later\taudit=no\n",
+            "defer\taudit=no\treason=Sealpost answered what this library does not know: later audit=no",
+        );
+        check(
+            "ERROR\tmx: x\n",
+            "defer\taudit=no\treason=Sealpost did not take the question: mx: x",
+        );
     }
 
     #[test]
@@ -425,6 +510,14 @@ mod tests {
         let line = format!("may\taudit=no\treason={down}");
         check(sealpost_exim_policy, &["a.example", may], (OK, &line));
         check(sealpost_exim_mx, &["a.example", "mx", may], (OK, ""));
+        check(
+            sealpost_exim_mx_level,
+            &["a.example", "mx", may],
+            (OK, &line),
+        );
+        let line = format!("defer\taudit=no\treason={down}");
+        let defer = ["a.example", "mx", "/nowhere/s"];
+        check(sealpost_exim_mx_level, &defer, (OK, &line));
     }
 
     #[test]
@@ -449,6 +542,9 @@ mod tests {
         let mx = "sealpost_exim_mx wants {DOMAIN} {MX HOST} [{SETTINGS}]";
         check(sealpost_exim_mx, &["a"], (OK, mx));
         check(sealpost_exim_mx, &["a", ""], (OK, mx));
+        let level =
+            "defer\taudit=no\treason=sealpost_exim_mx_level wants {DOMAIN} {MX HOST} [{SETTINGS}]";
+        check(sealpost_exim_mx_level, &["a"], (OK, level));
         let session = "sealpost_exim_session wants {DOMAIN} {FIELDS}...";
         check(sealpost_exim_session, &[], (DEFER, session));
         // SAFETY: NULL is answered with Exim's ERROR and nothing is touched.

@@ -6,8 +6,8 @@ use std::{mem::offset_of, process::Command};
 use sealpost_plugin_api::ResultType;
 
 use crate::abi::{
-    ABI_MAJOR, ABI_MINOR, AnsweredBy, Api, Code, Host, Level, OUTCOME_FACTS, OUTCOME_FAILURE,
-    OUTCOME_SUCCESS, PolicyView, Query, Session, Str, Tlsa,
+    ABI_MAJOR, ABI_MINOR, AnsweredBy, Api, Code, Host, Judgement, Level, OUTCOME_FACTS,
+    OUTCOME_FAILURE, OUTCOME_SUCCESS, PolicyView, Presented, Query, Session, Str, Tlsa, Verdict,
 };
 
 macro_rules! layout {
@@ -24,16 +24,21 @@ fn ours() -> Vec<String> {
     let mut lines = layout!("sealpost_str", Str: ptr len);
     lines.extend(layout!("sealpost_host", Host:
         struct_size abi_major abi_minor reserved config error error_size));
-    lines.extend(layout!("sealpost_query", Query: struct_size deadline_ms domain mx));
+    lines.extend(layout!("sealpost_query", Query: struct_size deadline_ms domain mx port reserved));
     lines.extend(layout!("sealpost_tlsa", Tlsa: usage selector matching reserved data));
     lines.extend(layout!("sealpost_policy_view", PolicyView:
         struct_size level audit answered_by mx_patterns mx_pattern_count tlsa tlsa_count name
-        policy reason));
+        policy reason names name_count));
     lines.extend(layout!("sealpost_session", Session:
         struct_size outcome result starttls verification reserved at_unix_seconds domain policy mx
-        mx_helo receiving_ip sending_ip text leaf_der));
+        mx_helo receiving_ip sending_ip text leaf_der chain_der chain_count dane reserved_2));
+    lines.extend(layout!("sealpost_presented", Presented:
+        struct_size deadline_ms domain mx policy chain_der chain_count));
+    lines.extend(layout!("sealpost_verdict", Verdict:
+        struct_size verdict result reserved reason reason_size));
     lines.extend(layout!("sealpost_api", Api:
-        struct_size abi_major abi_minor reserved open policy policy_free session forked close));
+        struct_size abi_major abi_minor reserved open policy policy_free session forked close
+        verify));
     lines.extend(numbers());
     lines
 }
@@ -60,6 +65,9 @@ fn numbers() -> Vec<String> {
         number("LEVEL_DEFER", Level::Defer as u32),
         number("ANSWERED_BY_DAEMON", AnsweredBy::Daemon as u32),
         number("ANSWERED_BY_LIBRARY", AnsweredBy::Library as u32),
+        number("VERDICT_UNKNOWN", Judgement::Unknown as u32),
+        number("VERDICT_PASSED", Judgement::Passed as u32),
+        number("VERDICT_FAILED", Judgement::Failed as u32),
         number("OUTCOME_FACTS", OUTCOME_FACTS),
         number("OUTCOME_SUCCESS", OUTCOME_SUCCESS),
         number("OUTCOME_FAILURE", OUTCOME_FAILURE),

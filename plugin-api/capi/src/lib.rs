@@ -10,13 +10,17 @@
 //! [`panic`] is the border that every entry passes, [`abi`] mirrors the header.
 
 mod abi;
+mod answer;
+mod chain_line;
 mod client;
 mod entry;
 mod exim;
 mod line;
 mod panic;
 mod pointer;
+mod session_line;
 mod settings;
+mod verify;
 
 #[cfg(test)]
 mod layout;
