@@ -343,3 +343,27 @@ fn g10_an_mx_that_nobody_can_be_asked_about_gets_nothing() {
         });
     }
 }
+
+/// The same where Exim cannot even ask, or has forgotten what it was told of the host.
+#[test]
+fn g10_an_mx_that_exim_does_not_ask_about_gets_nothing() {
+    let begin = "  hosts_require_dane = ${acl{sealpost_begin}{enforced}}\n";
+    for broken in [
+        "  hosts_require_dane = ${acl{there_is_none}}\n",
+        "  hosts_require_dane =\n",
+    ] {
+        with_each_build(|world| {
+            world.configure(&[(begin, broken)]);
+            let _daemon = world.start_daemon();
+            for domain in ["dane-ok.test", "sts-enforce.test"] {
+                let fate = world.send(domain);
+                assert!(fate.line.contains(" == "), "{}", fate.line);
+            }
+            let said = world.ask("sessions").to_string();
+            assert!(
+                !said.contains("STARTTLS") && !said.contains("MAIL"),
+                "{said}"
+            );
+        });
+    }
+}
