@@ -225,7 +225,7 @@ fn leaf(
     let server_config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert([&[der.clone()], above].concat(), private_key)?;
+        .with_single_cert([std::slice::from_ref(&der), above].concat(), private_key)?;
     Ok(Leaf {
         certificate: der,
         certificate_pem: certificate.pem(),
