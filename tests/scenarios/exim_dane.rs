@@ -157,6 +157,71 @@ fn c12_an_mx_without_tlsa_records_beside_one_with_is_free() {
     });
 }
 
+/// The digest of the small Internet's root, in hexadecimal.
+fn digest_of_root(world: &World) -> String {
+    let root = world.path("internet/ca.pem");
+    let command = format!(
+        "openssl x509 -in {} -outform der | sha256sum",
+        root.display()
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &command])
+        .output()
+        .unwrap();
+    let digest = String::from_utf8(output.stdout).unwrap();
+    digest.split(' ').next().unwrap().to_owned()
+}
+
+/// C14: the record names an authority, which the server sends along. That Exim trusts the same authority
+/// lets no certificate for another name through.
+#[test]
+fn c14_an_authority_vouches_for_the_name_of_the_mx() {
+    with_each_build(|world| {
+        let mx = "mx.dane-ok.test";
+        let root = digest_of_root(world);
+        assert_eq!(root.len(), 64, "openssl is needed");
+        world.ask(&format!("tlsa _25._tcp.{mx} 2 0 1 {root}"));
+        world.ask(&format!("certificate {mx} {mx}"));
+        let daemon = world.start_daemon();
+        let fate = world.send("dane-ok.test");
+        assert_eq!(fate.delivered, Delivery::TlsVerified, "{}", fate.line);
+        daemon.counted("dane-ok.test", 1);
+        world.ask(&format!("certificate {mx} mx.elsewhere.test"));
+        let fate = world.send("dane-ok.test");
+        assert_eq!(fate.delivered, Delivery::Deferred, "{}", fate.line);
+        let counted = daemon.counted("dane-ok.test", 2);
+        assert_eq!((counted[0].successes, counted[0].failures), (1, 1));
+        assert_eq!(
+            counted[0].details[0].0, "certificate-host-mismatch dane-name-mismatch",
+            "{counted:?}"
+        );
+        // Without Sealpost's settings it would be let through.
+        world.configure(&[(
+            "  tls_verify_certificates = ${if eq{SEALPOST_LEVEL}{dane}{}{system}}\n",
+            "\n",
+        )]);
+        let fate = world.send("dane-ok.test");
+        assert_eq!(fate.delivered, Delivery::TlsVerified, "{}", fate.line);
+    });
+}
+
+/// RFC 7672 s2.2.1: Exim does no DANE below MX records that are not signed. Sealpost looks for it.
+#[test]
+fn c10_tlsa_records_below_unsigned_mx_records_are_checked() {
+    with_each_build(|world| {
+        let mx = "mx.insecure-mx.test";
+        world.ask(&format!("tlsa _25._tcp.{mx} 3 1 1 {}", "00".repeat(32)));
+        let daemon = world.start_daemon();
+        let fate = world.send("insecure-mx.test");
+        assert_eq!(fate.delivered, Delivery::Deferred, "{}", fate.line);
+        let no_match = ["validation-failure dane-no-match"];
+        assert_eq!(
+            daemon.counted("insecure-mx.test", 1),
+            [Counted::bad("tlsa", mx, &no_match)]
+        );
+    });
+}
+
 /// How a mail host fails at TLS, and what is counted of it.
 const FAILINGS: [(&str, &str); 4] = [
     ("no-starttls", "starttls-not-supported starttls-not-offered"),
@@ -319,6 +384,30 @@ fn g10_an_mx_that_nobody_can_be_asked_about_gets_nothing() {
             let fate = world.send("dane-ok.test");
             assert!(fate.line.contains(" == "), "{}", fate.line);
             let said = world.ask("sessions")[0]["commands"].to_string();
+            assert!(
+                !said.contains("STARTTLS") && !said.contains("MAIL"),
+                "{said}"
+            );
+        });
+    }
+}
+
+/// The same where Exim cannot even ask, or has forgotten what it was told of the host.
+#[test]
+fn g10_an_mx_that_exim_does_not_ask_about_gets_nothing() {
+    let begin = "  hosts_require_dane = ${acl{sealpost_begin}{enforced}}\n";
+    for broken in [
+        "  hosts_require_dane = ${acl{there_is_none}}\n",
+        "  hosts_require_dane =\n",
+    ] {
+        with_each_build(|world| {
+            world.configure(&[(begin, broken)]);
+            let _daemon = world.start_daemon();
+            for domain in ["dane-ok.test", "sts-enforce.test"] {
+                let fate = world.send(domain);
+                assert!(fate.line.contains(" == "), "{}", fate.line);
+            }
+            let said = world.ask("sessions").to_string();
             assert!(
                 !said.contains("STARTTLS") && !said.contains("MAIL"),
                 "{said}"

@@ -152,7 +152,7 @@ impl Authority {
             Flaw::SelfSigned => {
                 let key = KeyPair::generate()?;
                 let certificate = parameters.self_signed(&key)?;
-                return leaf(&certificate, &key);
+                return leaf(&certificate, &key, &[]);
             }
         }
         self.trusted.sign(&parameters)
@@ -182,7 +182,8 @@ impl Root {
     fn sign(&self, parameters: &CertificateParams) -> Result<Leaf, AuthorityError> {
         let key = KeyPair::generate()?;
         let certificate = parameters.signed_by(&key, &self.issuer)?;
-        leaf(&certificate, &key)
+        // As many servers do, though nobody needs the root from them; DANE-TA does.
+        leaf(&certificate, &key, &[self.certificate.der().clone()])
     }
 }
 
@@ -208,7 +209,11 @@ fn set_wide_validity(parameters: &mut CertificateParams) {
     parameters.not_after = date_time_ymd(4096, 1, 1);
 }
 
-fn leaf(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<Leaf, AuthorityError> {
+fn leaf(
+    certificate: &rcgen::Certificate,
+    key: &KeyPair,
+    above: &[CertificateDer<'static>],
+) -> Result<Leaf, AuthorityError> {
     let der = certificate.der().clone();
     let private_key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut public_key_sha256 = [0; 32];
@@ -220,7 +225,7 @@ fn leaf(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<Leaf, Authori
     let server_config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![der.clone()], private_key)?;
+        .with_single_cert([std::slice::from_ref(&der), above].concat(), private_key)?;
     Ok(Leaf {
         certificate: der,
         certificate_pem: certificate.pem(),
