@@ -6,6 +6,7 @@ use super::{
     DeliveryKey, DeliveryState, Step,
     agenda::Errand,
     courier::Courier,
+    destinations::{self, LeftOut},
     ledger::on_disk,
     listing::{Note, Part},
     outbox::{self, Action, Urge},
@@ -16,7 +17,8 @@ use crate::{
     clock::{Timestamp, UtcDay},
     net::{
         dns::DnsError,
-        smtp::{Accepted, Envelope, SendError},
+        handover::{Accepted, SendError},
+        smtp::Envelope,
     },
     policy::{Destination, PolicyDomain, RuaRecord},
     store::{StoreError, TlsaHosts},
@@ -80,12 +82,13 @@ impl Courier {
                 return Ok(self.hold_up(errand, reason));
             }
         };
-        let comparison = outbox::compare(&self.ledger.states(errand), record.as_ref());
+        let chosen = destinations::choose(record.as_ref());
+        let comparison = outbox::compare(&self.ledger.states(errand), &chosen.destinations);
         self.drop_unnamed(errand, &comparison.dropped).await?;
-        self.note_record(errand, record.as_ref(), &comparison.left_out);
+        self.note_record(errand, record.as_ref(), &chosen.left_out);
         let states = self.ledger.states(errand);
         let acts = |state: &DeliveryState| self.action(errand, state, urge) == Action::Attempt;
-        let named = |destination: &Destination| is_named(record.as_ref(), destination);
+        let named = |destination: &Destination| chosen.destinations.contains(destination);
         let any_due = states.iter().any(|(to, state)| named(to) && acts(state));
         if comparison.added.is_empty() && !any_due {
             return Ok(self.left(errand, &BTreeMap::new()));
@@ -192,18 +195,15 @@ impl Courier {
     }
 
     /// Says what the record means where it means that nothing, or not everything, is sent.
-    fn note_record(&self, errand: &Errand, record: Option<&RuaRecord>, left_out: &[Destination]) {
+    fn note_record(&self, errand: &Errand, record: Option<&RuaRecord>, left_out: &[LeftOut]) {
         let (domain, day) = (&errand.domain, errand.day);
         if record.is_none() {
             tracing::debug!(%domain, %day, "the domain asks for no reports");
             self.notes.set(errand, Note::NoRecord);
             return;
         }
-        for destination in left_out {
-            tracing::info!(
-                %domain, %day, %destination,
-                "a destination is left out: https destinations come with a later release"
-            );
+        for left_out in left_out {
+            tracing::info!(%domain, %day, %left_out, "a destination gets no report");
         }
         if left_out.is_empty() {
             self.notes.clear(errand);
@@ -314,15 +314,9 @@ impl Courier {
                 self.transport.send(&envelope, &message).await
             }
             // It will be the same mailbox the next time.
-            Err(error @ ComposeError::Recipient(_)) => Err(SendError::Permanent {
-                code: None,
-                reason: error.to_string(),
-            }),
+            Err(error @ ComposeError::Recipient(_)) => Err(SendError::permanent(error.to_string())),
             // It fails as an attempt would: another destination's mail may well be built.
-            Err(error) => Err(SendError::Temporary {
-                code: None,
-                reason: error.to_string(),
-            }),
+            Err(error) => Err(SendError::temporary(error.to_string())),
         };
         let settled = outbox::settled(&begun, &outcome, retry, self.clock.now());
         self.say(errand, &destination, &settled, &outcome);
@@ -424,8 +418,4 @@ fn key(errand: &Errand, destination: &Destination) -> DeliveryKey {
         domain: errand.domain.clone(),
         destination: destination.clone(),
     }
-}
-
-fn is_named(record: Option<&RuaRecord>, destination: &Destination) -> bool {
-    record.is_some_and(|record| record.destinations.contains(destination))
 }

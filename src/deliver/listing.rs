@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{DeliveryState, agenda::Errand};
+use super::{DeliveryState, agenda::Errand, destinations::LeftOut};
 use crate::{
     clock::{Timestamp, UtcDay},
     policy::{Destination, PolicyDomain},
@@ -53,8 +53,8 @@ pub enum Note {
     Never,
     /// The domain publishes no valid `_smtp._tls` record.
     NoRecord,
-    /// These destinations cannot be served by this release.
-    LeftOut(Vec<Destination>),
+    /// These destinations of the record get no report.
+    LeftOut(Vec<LeftOut>),
     /// Nothing is to be reported, as when every session went well and only failures are reported.
     NothingToReport,
     /// It is an MX host, and the recipient domains' own reports tell every destination all of it.
@@ -78,10 +78,8 @@ impl fmt::Display for Note {
             Self::Never => formatter.write_str("no report is made, by configuration"),
             Self::NoRecord => formatter.write_str("the domain asks for no reports"),
             Self::LeftOut(destinations) => {
-                formatter.write_str("https destinations come with a later release:")?;
-                destinations
-                    .iter()
-                    .try_for_each(|destination| write!(formatter, " {destination}"))
+                let words: Vec<String> = destinations.iter().map(ToString::to_string).collect();
+                formatter.write_str(&words.join("; "))
             }
             Self::NothingToReport => formatter.write_str("nothing to report"),
             Self::ToldAlready => formatter
@@ -131,15 +129,18 @@ impl Notes {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::destinations::Why, *};
 
     #[test]
     fn an_operator_reads_why_there_is_no_report() {
         for (note, expected) in [
             (Note::NoRecord, "the domain asks for no reports"),
             (
-                Note::LeftOut(vec![Destination::Https("https://a.example/r".to_owned())]),
-                "https destinations come with a later release: https://a.example/r",
+                Note::LeftOut(vec![LeftOut {
+                    destination: Destination::Https("https://a.example/r".to_owned()),
+                    why: Why::HttpsNotServed,
+                }]),
+                "https://a.example/r: https destinations come with a later release",
             ),
             (
                 Note::HeldUp {

@@ -7,6 +7,7 @@
 pub mod agenda;
 mod calendar;
 pub mod courier;
+pub mod destinations;
 mod errand;
 mod ledger;
 pub mod listing;

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use super::{DeliveryState, Step, retry::Retry, schedule::Schedule};
 use crate::{
     clock::{SECONDS_PER_DAY, Timestamp, UtcDay},
-    net::smtp::{Accepted, SendError},
-    policy::{Destination, RuaRecord},
+    net::handover::{Accepted, SendError},
+    policy::Destination,
 };
 
 /// Who asks for an attempt.
@@ -145,7 +145,14 @@ pub fn settled(
         },
         Err(error @ (SendError::Temporary { .. } | SendError::Unreachable { .. })) => {
             let first = state.first_attempt_at.unwrap_or(now);
-            match retry.next_attempt(state.attempts, first, now) {
+            let asked = match error {
+                SendError::Temporary {
+                    retry_after_seconds,
+                    ..
+                } => *retry_after_seconds,
+                _ => None,
+            };
+            match retry.next_attempt(state.attempts, first, now, asked) {
                 Some(at) => Step::RetryAt {
                     at,
                     reason: error.to_string(),
@@ -175,40 +182,32 @@ pub fn given_up(state: &DeliveryState, reason: &str, now: Timestamp) -> Delivery
     }
 }
 
-/// How what is on its way compares with what the domain asks for now.
+/// How what is on its way compares with where the report is to go now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Mailboxes that the record names and that no delivery exists for.
+    /// Destinations that no delivery exists for.
     pub added: Vec<Destination>,
-    /// Unfinished deliveries whose destination the record no longer names.
+    /// Unfinished deliveries whose destination is none any more.
     pub dropped: Vec<Destination>,
-    /// Destinations that this release cannot bring anything to.
-    pub left_out: Vec<Destination>,
 }
 
-/// Compares. `record` is `None` where the domain asks for no reports.
+/// Compares.
 // A16: a record may change between the session, the first attempt and the last: the newest decides.
 #[must_use]
 pub fn compare(
     states: &BTreeMap<Destination, DeliveryState>,
-    record: Option<&RuaRecord>,
+    destinations: &[Destination],
 ) -> Comparison {
-    let named: &[Destination] = record.map_or(&[], |record| &record.destinations);
-    let (mail, left_out): (Vec<_>, Vec<_>) = named
-        .iter()
-        .cloned()
-        .partition(|destination| matches!(destination, Destination::Mail(_)));
+    let is_new = |destination: &&Destination| !states.contains_key(*destination);
     Comparison {
-        added: mail
-            .into_iter()
-            .filter(|destination| !states.contains_key(destination))
-            .collect(),
+        added: destinations.iter().filter(is_new).cloned().collect(),
         dropped: states
             .iter()
-            .filter(|(destination, state)| !named.contains(destination) && !is_finished(state))
+            .filter(|(destination, state)| {
+                !destinations.contains(destination) && !is_finished(state)
+            })
             .map(|(destination, _)| destination.clone())
             .collect(),
-        left_out,
     }
 }
 
@@ -326,6 +325,7 @@ mod tests {
         let busy = || SendError::Temporary {
             code: Some(451),
             reason: "try later".to_owned(),
+            retry_after_seconds: None,
         };
         let accepted = Accepted::for_test();
         let first = begun(&planned("id@x".to_owned(), hours(1)), &RETRY, hours(1));
@@ -378,20 +378,15 @@ mod tests {
             (mail("old@x"), state(None, retry_at(hours(1)))),
             (mail("kept@x"), state(None, Step::Due(hours(1)))),
         ]);
-        let record = RuaRecord {
-            destinations: vec![https(), mail("kept@x"), mail("new@x")],
-            skipped: Vec::new(),
-        };
         assert_eq!(
-            compare(&states, Some(&record)),
+            compare(&states, &[https(), mail("kept@x"), mail("new@x")]),
             Comparison {
-                added: vec![mail("new@x")],
+                added: vec![https(), mail("new@x")],
                 dropped: vec![mail("old@x")],
-                left_out: vec![https()],
             }
         );
         assert_eq!(
-            compare(&states, None),
+            compare(&states, &[]),
             Comparison {
                 dropped: vec![mail("kept@x"), mail("old@x")],
                 ..Comparison::default()

@@ -27,15 +27,18 @@ impl Retry {
             .min(WAIT_SECONDS_MAX.max(self.retry_seconds))
     }
 
-    /// When to try again after an attempt that failed at `now`; `None`: it is given up.
+    /// When to try again after an attempt that failed at `now`; `None`: it is given up. A host that
+    /// wants to be left alone for longer (`Retry-After`) is.
     #[must_use]
     pub fn next_attempt(
         &self,
         attempts: u32,
         first_attempt_at: Timestamp,
         now: Timestamp,
+        retry_after_seconds: Option<u64>,
     ) -> Option<Timestamp> {
-        let at = now.plus_seconds(self.wait_seconds(attempts));
+        let asked = retry_after_seconds.map_or(0, |asked| i64::try_from(asked).unwrap_or(i64::MAX));
+        let at = now.plus_seconds(self.wait_seconds(attempts).max(asked));
         (!self.is_over(first_attempt_at, at)).then_some(at)
     }
 
@@ -62,7 +65,7 @@ mod tests {
         let mut now = first;
         let mut minutes = Vec::new();
         for attempts in 1.. {
-            let Some(next) = RETRY.next_attempt(attempts, first, now) else {
+            let Some(next) = RETRY.next_attempt(attempts, first, now, None) else {
                 break;
             };
             now = next;
@@ -83,8 +86,27 @@ mod tests {
                 give_up_seconds,
             };
             assert!(retry.wait_seconds(u32::MAX) >= 1);
-            let next = retry.next_attempt(u32::MAX, Timestamp(0), Timestamp(i64::MAX - 1));
+            let next = retry.next_attempt(u32::MAX, Timestamp(0), Timestamp(i64::MAX - 1), None);
             assert!(next.is_none_or(|at| at > Timestamp(0)));
+        }
+    }
+
+    #[test]
+    fn f20_a_host_that_wants_to_be_left_alone_is_until_the_end() {
+        let now = Timestamp(1_000);
+        for (asked, expected) in [
+            (None, Some(600)),
+            (Some(30), Some(600)),
+            (Some(3_600), Some(3_600)),
+            (Some(86_400), Some(86_400)),
+            (Some(86_401), None),
+            (Some(u64::MAX), None),
+        ] {
+            assert_eq!(
+                RETRY.next_attempt(1, now, now, asked),
+                expected.map(|wait| now.plus_seconds(wait)),
+                "{asked:?}"
+            );
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Elsewhere such text is treated otherwise, for a reason: [`crate::record::untrusted`] drops what
 //! nobody needs before it is kept; [`crate::report::clean`] makes it fit for strangers (I-JSON,
-//! ASCII); [`crate::net::smtp`] makes a host's words one line of ASCII; the plugin socket has escapes
+//! ASCII); [`crate::net::handover`] makes a host's words one line of ASCII; the plugin socket has escapes
 //! of its own, which its clients undo.
 
 use std::borrow::Cow;

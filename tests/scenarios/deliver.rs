@@ -15,10 +15,14 @@ use sealpost::{
     deliver::{
         Step,
         courier::{Courier, Reporting, SendDayError},
+        destinations::{LeftOut, Why},
         listing::Note,
         sources::{ComposeError, FinishedReport, ReportSource},
     },
-    net::smtp::{Accepted, Channel, Envelope, SendError, Transport},
+    net::{
+        handover::{Accepted, Channel, SendError},
+        smtp::{Envelope, Transport},
+    },
     policy::{Destination, PolicyDomain},
 };
 use sealpost_kit::{DnsFault, MxBehaviour};
@@ -371,7 +375,10 @@ async fn a13_each_destination_has_its_own_fate_and_https_is_left_out_and_shown()
         (&listed[0], "https://a.test/r", 2),
         (&listed[1], "https://web.test/r", 0),
     ] {
-        let left_out = vec![Destination::Https(uri.to_owned())];
+        let left_out = vec![LeftOut {
+            destination: Destination::Https(uri.to_owned()),
+            why: Why::HttpsNotServed,
+        }];
         assert_eq!(listed.note, Some(Note::LeftOut(left_out)));
         assert_eq!(listed.deliveries.len(), deliveries);
     }

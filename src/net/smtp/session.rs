@@ -241,6 +241,7 @@ async fn open(attempt: &Attempt<'_>, peer: &Peer<'_>) -> Result<AsyncSmtpConnect
         .map_err(|error| SendError::Temporary {
             code: code(&error),
             reason: format!("{} from {peer} to our greeting", words(&error)),
+            retry_after_seconds: None,
         })
 }
 
@@ -321,10 +322,18 @@ fn refusal(peer: &Peer<'_>, command: &str, error: &Error, privacy: Privacy) -> R
     match code {
         // "Must issue a STARTTLS command first", and STARTTLS is what failed: that may be mended.
         Some(530) if privacy == Privacy::ClearAfterFailure => {
-            Refusal::TryAnother(SendError::Temporary { code, reason })
+            Refusal::TryAnother(SendError::Temporary {
+                code,
+                reason,
+                retry_after_seconds: None,
+            })
         }
         Some(500..=599) => Refusal::Final(SendError::Permanent { code, reason }),
-        _ => Refusal::TryAnother(SendError::Temporary { code, reason }),
+        _ => Refusal::TryAnother(SendError::Temporary {
+            code,
+            reason,
+            retry_after_seconds: None,
+        }),
     }
 }
 

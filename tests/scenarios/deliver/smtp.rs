@@ -8,11 +8,9 @@ use std::{
 use sealpost::{
     config::DnsConfig,
     net::{
+        handover::{Accepted, Channel, SendError},
         hickory::HickoryDns,
-        smtp::{
-            Accepted, Channel, Envelope, MxTransport, PrivateAddresses, RelayTransport, SendError,
-            Transport as _,
-        },
+        smtp::{Envelope, MxTransport, PrivateAddresses, RelayTransport, Transport as _},
     },
 };
 use sealpost_kit::{Authority, DnsFault, DnsServer, MxBehaviour, MxHost, MxHosts};
@@ -172,7 +170,7 @@ async fn a_lost_answer_asks_no_other_host_in_the_same_attempt() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, SendError::Temporary { code: None, reason }
+        matches!(&error, SendError::Temporary { code: None, reason, .. }
         if reason.ends_with("to the message, which it may have taken")),
         "{error}"
     );

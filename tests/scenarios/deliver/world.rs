@@ -23,8 +23,9 @@ use sealpost::{
     },
     net::{
         dns::{Dns as _, DnsError},
+        handover::{Accepted, SendError},
         hickory::HickoryDns,
-        smtp::{Accepted, Envelope, MxTransport, PrivateAddresses, SendError, Transport},
+        smtp::{Envelope, MxTransport, PrivateAddresses, Transport},
     },
     observe::Counters,
     policy::{
