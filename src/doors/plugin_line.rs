@@ -4,7 +4,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use sealpost_plugin_api::{
-    Facts, Outcome, Presented, Query, ResultType, Session, StartTls, Verification,
+    Facts, Outcome, Presented, Query, ResultType, Session, StartTls, Verification, Verified,
 };
 
 pub use super::plugin_fields::LineError;
@@ -66,11 +66,23 @@ pub struct Shown {
     pub mx: String,
     /// The policy token of the answer about this MX host; empty where the client has none.
     pub policy: String,
-    /// The server's certificates, DER, its own first.
+    /// The server's certificates, DER, its own first: as many as are looked at.
     pub chain_der: Vec<Vec<u8>>,
+    /// Whether there were more.
+    pub is_cut: bool,
 }
 
 impl Shown {
+    /// Has them judged. What the first of them satisfy they all do; that these do not says nothing of all.
+    pub fn judged(&self, judge: impl FnOnce(&Presented<'_>) -> Verified) -> Verified {
+        match self.hand_to(judge) {
+            Verified::Failed { .. } if self.is_cut => {
+                Verified::Unknown("more certificates than are looked at".to_owned())
+            }
+            verified => verified,
+        }
+    }
+
     /// Hands it on as the hook takes it.
     pub fn hand_to<T>(&self, judge: impl FnOnce(&Presented<'_>) -> T) -> T {
         let chain: Vec<&[u8]> = self.chain_der.iter().map(Vec::as_slice).collect();
@@ -134,6 +146,17 @@ pub enum Ending {
 }
 
 impl ToldSession {
+    /// Whether the server's whole chain was handed over, which is then judged.
+    #[must_use]
+    pub fn has_chain(&self) -> bool {
+        match &self.ending {
+            Ending::Facts { chain_der, .. } => {
+                chain_der.as_ref().is_some_and(|all| !all.is_empty())
+            }
+            Ending::Success | Ending::Failure { .. } => false,
+        }
+    }
+
     /// Hands the session on as the hook takes it.
     pub fn hand_to<T>(&self, recorder: impl FnOnce(&Session<'_>) -> T) -> T {
         let further: Option<Vec<&[u8]>> = match &self.ending {
@@ -231,15 +254,15 @@ fn question(domain: String, mx: Option<String>, pairs: &Pairs<'_>) -> Result<Req
 }
 
 fn shown(domain: String, mx: String, pairs: &Pairs<'_>) -> Result<Request, LineError> {
-    let chain_der = pairs.certificates("cert")?;
-    if chain_der.len() > CERTIFICATES_MAX {
-        return Err(LineError::new("cert", "more than 16 certificates"));
-    }
+    let mut chain_der = pairs.certificates("cert")?;
+    let is_cut = chain_der.len() > CERTIFICATES_MAX;
+    chain_der.truncate(CERTIFICATES_MAX);
     Ok(Request::Verify(Box::new(Shown {
         domain,
         mx,
         policy: pairs.name("policy")?.unwrap_or_default(),
         chain_der,
+        is_cut,
     })))
 }
 
@@ -333,16 +356,14 @@ impl Ending {
 }
 
 /// The certificates after the server's own. `none` says that it sent no others, which is more than not
-/// to know.
+/// to know. So is a part of them: of more than are looked at nothing is known.
 fn further(pairs: &Pairs<'_>) -> Result<Option<Vec<Vec<u8>>>, LineError> {
     if pairs.is_only("chain", b"none") {
         return Ok(Some(Vec::new()));
     }
     let chain = pairs.certificates("chain")?;
-    if chain.len() >= CERTIFICATES_MAX {
-        return Err(LineError::new("chain", "more than 15 certificates"));
-    }
-    Ok((!chain.is_empty()).then_some(chain))
+    let is_whole = !chain.is_empty() && chain.len() < CERTIFICATES_MAX;
+    Ok(is_whole.then_some(chain))
 }
 
 fn starttls_of(word: &str) -> Option<StartTls> {
@@ -563,7 +584,7 @@ mod tests {
         };
         let bundle = format!("\tcert={}{}", pem("MAE="), pem("MAI="));
         shown("\tcert=MAE=\tcert=MAI=\tcert=MAM=", &[a, b, c]);
-        shown("\tcert=\tcert=MAI=", &[b]);
+        shown("\tcert=", &[]);
         shown(&bundle, &[a, b]);
         shown(&format!("{bundle}\tcert=MAM="), &[a, b, c]);
         shown("", &[]);
@@ -585,8 +606,44 @@ mod tests {
         told("\tcert=MAE=\tchain=", a, None);
         told("\tcert=MAE=\tchain=none", a, Some(&[]));
         told("\tcert=MAE=\tchain=MAI=\tchain=MAM=", a, Some(&[b, c]));
+        // What is cut is not known.
+        told(
+            &format!("\tcert=MAE={}", "\tchain=MAI=".repeat(15)),
+            a,
+            Some(&[b; 15]),
+        );
+        told(
+            &format!("\tcert=MAE={}", "\tchain=MAI=".repeat(16)),
+            a,
+            None,
+        );
         let bundle = format!("\tcert=MAE=\tchain={}{}", pem("MAI="), pem("MAM="));
         told(&bundle, a, Some(&[b, c]));
+    }
+
+    #[test]
+    fn c20_a_cut_chain_may_match_and_never_fails() {
+        let verdicts = [
+            Verified::Passed("3 1 1".to_owned()),
+            Verified::Failed {
+                result: ResultType::ValidationFailure,
+                reason: "dane-no-match".to_owned(),
+            },
+        ];
+        for (certificates, expected) in [(16, ["Passed", "Failed"]), (17, ["Passed", "Unknown"])] {
+            let certificates = "\tcert=MIIB".repeat(certificates);
+            let line = format!("VERIFY\texample.org\tmx1.example.org{certificates}");
+            let Ok(Request::Verify(shown)) = parse(line.as_bytes()) else {
+                panic!("{line:?} was not understood");
+            };
+            for (verdict, expected) in verdicts.iter().zip(expected) {
+                let judged = shown.judged(|presented| {
+                    assert_eq!(presented.chain_der.len(), 16);
+                    verdict.clone()
+                });
+                assert!(format!("{judged:?}").starts_with(expected), "{judged:?}");
+            }
+        }
     }
 
     fn refused(line: &[u8], expected: &str) {
@@ -643,8 +700,12 @@ mod tests {
             "cert (number 2): not a certificate in base64 or PEM",
         );
         check(
-            format!("VERIFY\ta\tb{}", "\tcert=MIIB".repeat(17)).as_bytes(),
-            "cert: more than 16 certificates",
+            b"VERIFY\ta\tb\tcert=\tcert=MIIB",
+            "cert (number 1): empty, among others that are not",
+        );
+        check(
+            b"VERIFY\ta\tb\tcert=MIIB\tcert=",
+            "cert (number 2): empty, among others that are not",
         );
         check(b"POLICY\ta\tmx.a", "mx.a: a field without `=`");
         check(b"POLICY\ta\t\x1b[1m", "\\x1b[1m: a field without `=`");
@@ -720,10 +781,9 @@ mod tests {
             "chain (number 2): not a certificate in base64 or PEM",
         );
         session("cert=MIIB\tcert=MIIB", "cert: given twice");
-        let many = "\tchain=MIIB".repeat(16);
         session(
-            &format!("cert=MIIB{many}"),
-            "chain: more than 15 certificates",
+            "cert=MIIB\tchain=\tchain=MIIB",
+            "chain (number 1): empty, among others that are not",
         );
         session("cert=%%%", "cert: not a certificate in base64 or PEM");
         session(

@@ -7,11 +7,12 @@
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
+use sealpost_plugin_api::Verified;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{UnixStream, unix::OwnedReadHalf},
-    sync::watch,
-    task::JoinSet,
+    sync::{Semaphore, watch},
+    task::{JoinSet, spawn_blocking},
     time::timeout,
 };
 
@@ -28,6 +29,10 @@ use crate::{
     net::unix_socket::{Access, BoundSocket, SocketError},
     observe::Counters,
 };
+
+/// How many certificate chains are judged at once, off the threads that serve the sockets. A stranger chose
+/// them: most take a fraction of a millisecond, the worst some tens.
+const JUDGED_AT_ONCE_MAX: usize = 4;
 
 /// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes, and takes its file away if
 /// it made that.
@@ -105,38 +110,50 @@ impl PluginSocket {
             counters,
         } = self;
         tracing::info!(path = %socket.path().display(), "the plugin socket is open");
+        let judging = Arc::new(Semaphore::new(JUDGED_AT_ONCE_MAX));
+        let house = House {
+            limits,
+            counters,
+            hook,
+            judging,
+        };
         clients::serve(
             socket,
             "the plugin socket",
-            limits.deadline,
+            house.limits.deadline,
             &shutdown,
-            |stream, clients| admit(stream, clients, &limits, &counters, &hook, &shutdown),
+            |stream, clients| admit(stream, clients, &house, &shutdown),
         )
         .await;
         tracing::info!("the plugin socket is closed");
     }
 }
 
+/// What all clients share.
+#[derive(Clone)]
+struct House {
+    limits: Limits,
+    counters: Arc<Counters>,
+    hook: Arc<dyn AsyncHook>,
+    judging: Arc<Semaphore>,
+}
+
 /// Lets a client speak, or tells it why not.
 fn admit(
     stream: UnixStream,
     clients: &mut JoinSet<()>,
-    limits: &Limits,
-    counters: &Arc<Counters>,
-    hook: &Arc<dyn AsyncHook>,
+    house: &House,
     shutdown: &watch::Receiver<bool>,
 ) {
-    if let Err(problem) = may_speak(&stream, limits, clients.len()) {
-        counters.plugin_clients_refused.count();
+    if let Err(problem) = may_speak(&stream, &house.limits, clients.len()) {
+        house.counters.plugin_clients_refused.count();
         tracing::warn!(%problem, "the plugin socket refused a client");
         refuse(stream, &problem);
         return;
     }
     let client = Client {
         lines: Lines::new(plugin_line::LINE_BYTES_MAX),
-        limits: limits.clone(),
-        counters: Arc::clone(counters),
-        hook: Arc::clone(hook),
+        house: house.clone(),
         malformed: 0,
     };
     clients.spawn(client.speak(stream, shutdown.clone()));
@@ -158,6 +175,22 @@ fn may_speak(stream: &UnixStream, limits: &Limits, clients: usize) -> Result<(),
     Ok(())
 }
 
+impl House {
+    /// Does what may take a while on a thread of its own; nothing where the process is ending.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn AsyncHook) -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = Arc::clone(&self.judging).acquire_owned().await.ok()?;
+        let hook = Arc::clone(&self.hook);
+        let done = spawn_blocking(move || {
+            let _held = permit;
+            work(&*hook)
+        });
+        done.await.ok()
+    }
+}
+
 /// Sends one line to a client that is not let in, without waiting for it.
 fn refuse(stream: UnixStream, problem: &str) {
     let mut line = plugin_answer::error_answer(&problem);
@@ -174,9 +207,7 @@ fn refuse(stream: UnixStream, problem: &str) {
 /// One client's side of the conversation.
 struct Client {
     lines: Lines,
-    limits: Limits,
-    counters: Arc<Counters>,
-    hook: Arc<dyn AsyncHook>,
+    house: House,
     /// How many of its lines were not understood.
     malformed: u64,
 }
@@ -188,7 +219,7 @@ impl Client {
             let input = tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => self.received(&reader),
-                input = timeout(self.limits.idle, self.lines.next(&mut reader)) => match input {
+                input = timeout(self.house.limits.idle, self.lines.next(&mut reader)) => match input {
                     Ok(Ok(input)) => input,
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "a client of the plugin socket is gone");
@@ -209,7 +240,7 @@ impl Client {
             let taken = tokio::select! {
                 biased;
                 written = writer.write_all(answer.as_bytes()) => written.is_ok(),
-                () = clients::out_of_patience(self.limits.idle, &mut shutdown) => false,
+                () = clients::out_of_patience(self.house.limits.idle, &mut shutdown) => false,
             };
             if !taken {
                 tracing::debug!("a client of the plugin socket did not take its answer");
@@ -237,19 +268,29 @@ impl Client {
             Ok(Request::Ping) => Some(plugin_answer::pong()),
             Ok(Request::Quit) => None,
             Ok(Request::Policy(question)) => {
-                let answer = self.hook.policy(question.query(self.limits.deadline)).await;
+                let query = question.query(self.house.limits.deadline);
+                let answer = self.house.hook.policy(query).await;
                 Some(plugin_answer::answer(&answer.requirement))
             }
             Ok(Request::Verify(shown)) => {
-                let verified = shown.hand_to(|presented| self.hook.verify(presented));
-                Some(plugin_answer::verdict(&verified))
+                let judge =
+                    move |hook: &dyn AsyncHook| shown.judged(|presented| hook.verify(presented));
+                let verified = self.house.aside(judge).await;
+                let gone = || Verified::Unknown("Sealpost is stopping".to_owned());
+                Some(plugin_answer::verdict(&verified.unwrap_or_else(gone)))
+            }
+            Ok(Request::Session(told)) if told.has_chain() => {
+                let take =
+                    move |hook: &dyn AsyncHook| told.hand_to(|session| hook.session(session));
+                self.house.aside(take).await?;
+                Some("OK".to_owned())
             }
             Ok(Request::Session(told)) => {
-                told.hand_to(|session| self.hook.session(session));
+                told.hand_to(|session| self.house.hook.session(session));
                 Some("OK".to_owned())
             }
             Err(error) => {
-                self.counters.plugin_lines_malformed.count();
+                self.house.counters.plugin_lines_malformed.count();
                 // One client with a broken configuration must not fill the log.
                 if self.malformed == 0 {
                     tracing::warn!(%error, "a line on the plugin socket was not understood");

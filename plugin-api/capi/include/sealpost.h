@@ -260,8 +260,10 @@ typedef struct sealpost_presented {
     sealpost_str domain; /* the domain that `policy` was asked about */
     sealpost_str mx;     /* the MX host, as the MX record names it */
     sealpost_str policy; /* sealpost_policy_view.policy of the answer about this MX host */
-    /* The certificates, DER, the server's own first, in the order in which it sent them. More than
-     * 16, or more than 48 kB together, are SEALPOST_VERDICT_UNKNOWN. */
+    /* The certificates, DER, the server's own first, in the order in which it sent them. Of more than
+     * 16, or of more than 48 kB together, the first are judged: what they satisfy all do, and where
+     * they satisfy nothing it is SEALPOST_VERDICT_UNKNOWN. None may be empty (SEALPOST_E_ARGUMENT):
+     * the next would be taken for the server's own. */
     const sealpost_str *chain_der;
     size_t chain_count;
 } sealpost_presented;
@@ -306,8 +308,9 @@ typedef struct sealpost_session {
     sealpost_str leaf_der;
     /* Since 1.1. With FACTS: the certificates that the server sent after its own, DER, in their
      * order. NULL means not known; not NULL with a count of 0, that it sent no others. More than 15,
-     * or more than fit into a line of the plugin socket (some 30 kB), are left out. Where TLSA records
-     * name an authority the session is judged by them, or by `dane`. */
+     * more than fit into a line of the plugin socket (some 30 kB), or any with an empty one among them
+     * are left out: they are then not known. Where TLSA records name an authority the session is judged
+     * by them, or by `dane`. */
     const sealpost_str *chain_der;
     size_t chain_count;
     /* Since 1.1. With FACTS: SEALPOST_VERIFICATION_*, what the MTA's own DANE check, or `verify`,

@@ -4,7 +4,7 @@ use sealpost_plugin_api::ResultType;
 
 use crate::{
     abi::{Code, Judgement},
-    line::{NAME_BYTES_MAX, Request, printable, unescape},
+    line::{NAME_BYTES_MAX, Request, has_gap, printable, unescape},
 };
 
 /// What a server showed, its strings looked at.
@@ -17,17 +17,31 @@ pub(crate) struct PresentedFields<'a> {
 }
 
 impl PresentedFields<'_> {
-    /// The `VERIFY` line; nothing where the chain does not fit into one.
-    pub(crate) fn request(&self) -> Result<Option<Request>, Code> {
+    /// The `VERIFY` line, and whether it holds only the first of the certificates.
+    pub(crate) fn request(&self) -> Result<(Request, Extent), Code> {
         let mut request = Request::new("VERIFY", self.domain)?;
-        if self.mx.is_empty() || self.policy.len() > NAME_BYTES_MAX {
+        let is_named = !self.mx.is_empty() && self.policy.len() <= NAME_BYTES_MAX;
+        if !is_named || has_gap(&self.chain_der) {
             return Err(Code::Argument);
         }
         request.name(self.mx)?;
         request.pair("policy", self.policy);
-        let fits = request.certificates("cert", &self.chain_der);
-        Ok(fits.then_some(request))
+        let written = request.certificates("cert", &self.chain_der);
+        let extent = match written < self.chain_der.len() {
+            true => Extent::Cut,
+            false => Extent::Whole,
+        };
+        Ok((request, extent))
     }
+}
+
+/// How much of a chain a line holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// Its first certificates: the others are too many or too large.
+    Cut,
 }
 
 /// The daemon's word on a chain.
@@ -45,6 +59,17 @@ impl Told {
             judgement: Judgement::Unknown,
             result: 0,
             reason: printable(reason),
+        }
+    }
+
+    /// The same of the chain of which the daemon was given so much. What its first certificates satisfy all
+    /// of it does; that these do not says nothing of all.
+    pub(crate) fn of(self, extent: Extent) -> Self {
+        match (self.judgement, extent) {
+            (Judgement::Failed, Extent::Cut) => {
+                Self::unknown(b"the certificate chain is too large")
+            }
+            _ => self,
         }
     }
 
@@ -103,10 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn c20_chains_are_written_in_their_order_or_not_at_all() {
-        let line = |fields: PresentedFields<'_>| {
-            let request = fields.request().unwrap()?;
-            Some(String::from_utf8(request.line().to_vec()).unwrap())
+    fn c20_chains_are_written_in_their_order_as_far_as_they_fit() {
+        let written = |fields: PresentedFields<'_>| {
+            let (request, extent) = fields.request().unwrap();
+            (String::from_utf8(request.line().to_vec()).unwrap(), extent)
+        };
+        let line = |fields: PresentedFields<'_>| match written(fields) {
+            (line, Extent::Whole) => Some(line),
+            (_, Extent::Cut) => None,
         };
         let head = "VERIFY\texample.org\tmx1.example.org\tpolicy=5f";
         assert_eq!(line(shown(vec![])).unwrap(), head);
@@ -121,6 +150,14 @@ mod tests {
         assert!(line(shown(vec![b"f"; 17])).is_none());
         assert!(line(shown(vec![&[0xff; 50_000]])).is_none());
         assert!(line(shown(vec![&[0xff; 70_000]])).is_none());
+        let cut = |chain| written(shown(chain)).0;
+        assert_eq!(cut(vec![&[0xff; 70_000]]), head);
+        let first = format!("{head}\tcert=Zg==");
+        assert_eq!(cut(vec![b"f", &[0xff; 50_000], b"f"]), first);
+        assert_eq!(
+            cut(vec![b"f"; 17]),
+            format!("{head}{}", "\tcert=Zg==".repeat(16))
+        );
     }
 
     #[test]
@@ -139,8 +176,30 @@ mod tests {
                 policy: &long,
                 ..shown(vec![])
             },
+            shown(vec![b""]),
+            shown(vec![b"", b"f"]),
+            shown(vec![b"f", b""]),
         ] {
             assert_eq!(wrong.request().err(), Some(Code::Argument), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn c20_what_a_cut_chain_does_not_satisfy_is_not_known() {
+        for (line, whole, cut) in [
+            ("passed\treason=3 1 1", Judgement::Passed, Judgement::Passed),
+            (
+                "failed\tresult=validation-failure",
+                Judgement::Failed,
+                Judgement::Unknown,
+            ),
+            ("unknown\treason=x", Judgement::Unknown, Judgement::Unknown),
+        ] {
+            let told = Told::read(line.as_bytes());
+            assert_eq!(told.clone().of(Extent::Whole).judgement, whole, "{line:?}");
+            let told = told.of(Extent::Cut);
+            assert_eq!(told.judgement, cut, "{line:?}");
+            assert!(cut == Judgement::Failed || told.result == 0, "{line:?}");
         }
     }
 

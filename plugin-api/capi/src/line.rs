@@ -44,23 +44,32 @@ impl Request {
         escape(value, &mut self.0);
     }
 
-    /// Certificates, DER, each as a field of this name; false, and nothing of them, where they are too
-    /// many or too large for a line.
-    pub(crate) fn certificates(&mut self, key: &str, chain: &[&[u8]]) -> bool {
-        let before = self.0.len();
-        // Looked at before anything is written out: a host may lend what it likes.
-        let fit = |der: &&[u8]| der.len() <= LINE_BYTES_MAX;
-        if chain.len() > CERTIFICATES_MAX || !chain.iter().all(fit) {
-            return false;
-        }
-        for der in chain {
+    /// Certificates, DER, each as a field of this name: the first of them, as many as fit into a line and
+    /// are looked at. How many these are.
+    pub(crate) fn certificates(&mut self, key: &str, chain: &[&[u8]]) -> usize {
+        let mut written = 0;
+        for der in chain.iter().take(CERTIFICATES_MAX) {
+            let before = self.0.len();
+            // Looked at before anything is written out: a host may lend what it likes.
+            if der.len() > LINE_BYTES_MAX {
+                break;
+            }
             self.pair(key, base64(der).as_bytes());
+            if self.0.len() > LINE_BYTES_MAX {
+                self.0.truncate(before);
+                break;
+            }
+            written += 1;
         }
-        let fits = self.0.len() <= LINE_BYTES_MAX;
-        if !fits {
+        written
+    }
+
+    /// The same, or nothing of them where not all fit.
+    pub(crate) fn all_certificates(&mut self, key: &str, chain: &[&[u8]]) {
+        let before = self.0.len();
+        if self.certificates(key, chain) < chain.len() {
             self.0.truncate(before);
         }
-        fits
     }
 
     /// The port that will be connected to; 0 is that of mail hosts.
@@ -98,6 +107,11 @@ impl Request {
     pub(crate) fn line(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Whether one of the certificates is not there: the next would take its place.
+pub(crate) fn has_gap(chain: &[&[u8]]) -> bool {
+    chain.iter().any(|der| der.is_empty())
 }
 
 /// One line of printable ASCII, for logs.

@@ -4,7 +4,7 @@ use sealpost_plugin_api::ResultType;
 
 use crate::{
     abi::{Code, OUTCOME_FACTS, OUTCOME_FAILURE, OUTCOME_SUCCESS},
-    line::{CERTIFICATES_MAX, NAME_BYTES_MAX, Request, base64},
+    line::{CERTIFICATES_MAX, NAME_BYTES_MAX, Request, base64, has_gap},
 };
 
 /// Free text is cut here.
@@ -90,8 +90,9 @@ impl SessionFields<'_> {
         match self.chain_der.as_deref() {
             None => {}
             Some([]) => request.pair("chain", b"none"),
-            Some(chain) if chain.len() < CERTIFICATES_MAX => {
-                request.certificates("chain", chain);
+            // A part of them would be taken for all.
+            Some(chain) if chain.len() < CERTIFICATES_MAX && !has_gap(chain) => {
+                request.all_certificates("chain", chain);
             }
             Some(_) => {}
         }
@@ -200,6 +201,7 @@ mod tests {
         // What does not fit is not known.
         check(with_chain(Some(vec![b"f"; 16])), head);
         check(with_chain(Some(vec![&[0; 50_000]])), head);
+        check(with_chain(Some(vec![b"f", b"", b"f"])), head);
     }
 
     #[test]

@@ -74,9 +74,7 @@ unsafe fn verify_checked(
 impl Plugin {
     /// What the daemon says of a chain. It counts nothing, so it may be asked again.
     fn judge(&self, fields: &PresentedFields<'_>, deadline_ms: u32) -> Result<Told, Code> {
-        let Some(request) = fields.request()? else {
-            return Ok(Told::unknown(b"the certificate chain is too large"));
-        };
+        let (request, extent) = fields.request()?;
         let answered = self.client.ask(
             &self.settings.socket,
             request.line(),
@@ -84,7 +82,7 @@ impl Plugin {
             IfInDoubt::AskAgain,
         );
         Ok(match answered {
-            Ok(line) => Told::read(&line),
+            Ok(line) => Told::read(&line).of(extent),
             Err(failure) => Told::unknown(failure.reason(&self.settings.socket).as_bytes()),
         })
     }

@@ -269,6 +269,12 @@ static void misuse_verify(void)
     presented.chain_der = &wrong;
     presented.chain_count = 1;
     expect("verify with NULL certificate", api->verify(plugin, &presented, &verdict), 1);
+    /* The next certificate must not be taken for the server's own. */
+    sealpost_str gap[2] = {{NULL, 0}, further[0]};
+    presented.chain_der = gap;
+    presented.chain_count = 2;
+    expect("verify with empty certificate", api->verify(plugin, &presented, &verdict), 4);
+    presented.chain_count = 1;
     expect("verify touched nothing",
            memcmp(&verdict, &untouched, sizeof verdict) != 0 || strcmp(reason, "before") != 0, 0);
     presented.chain_der = further;
