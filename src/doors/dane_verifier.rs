@@ -19,16 +19,17 @@ use std::{error::Error as StdError, io, sync::Arc};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use sealpost_plugin_api::{Level, Requirement, ResultType};
 
 use crate::{
     clock::Timestamp,
+    net::handshake_signature,
     policy::{
         MxHost, NameError,
-        dane::{TlsaPolicy, TlsaRecord, TlsaSet, Verdict, verify},
+        dane::{NotJudged, TlsaPolicy, TlsaRecord, TlsaSet, Verdict, verify},
     },
 };
 
@@ -79,6 +80,17 @@ pub struct Mismatch {
     pub base: MxHost,
     /// The result types and reason codes, as the report will have them; at least one.
     pub troubles: Vec<(ResultType, Option<&'static str>)>,
+}
+
+/// Whether the server's certificates match a TLSA record cannot be told here; so they do not count as ones
+/// that do. Nothing is known against the server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("DANE: the certificates cannot be held against the TLSA records of {base}: {why}")]
+pub struct Unjudged {
+    /// The TLSA base domain.
+    pub base: MxHost,
+    /// What is not known here.
+    pub why: NotJudged,
 }
 
 impl Mismatch {
@@ -164,8 +176,9 @@ impl DaneVerifier {
             .with_no_client_auth())
     }
 
-    /// Why a handshake failed, where it was this check: found in the error of rustls, or in that of the
-    /// stream which carries it.
+    /// Why a handshake failed, where it was this check that found against the server: found in the error of
+    /// rustls, or in that of the stream which carries it. An [`Unjudged`] handshake fails too, and says
+    /// nothing against the server.
     #[must_use]
     pub fn why<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Mismatch> {
         if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -209,6 +222,14 @@ impl ServerCertVerifier for DaneVerifier {
                 let other = OtherError(Arc::new(mismatch));
                 Err(CertificateError::Other(other).into())
             }
+            Verdict::NotJudged(why) => {
+                let unjudged = Unjudged {
+                    base: records.base.clone(),
+                    why,
+                };
+                let other = OtherError(Arc::new(unjudged));
+                Err(CertificateError::Other(other).into())
+            }
         }
     }
 
@@ -219,7 +240,7 @@ impl ServerCertVerifier for DaneVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        handshake_signature::verify_tls12(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -229,7 +250,7 @@ impl ServerCertVerifier for DaneVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        handshake_signature::verify_tls13(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -78,6 +78,7 @@ impl Engine {
         match verify(records, presented.chain_der, self.clock.now()) {
             Verdict::Matched(found) => Verified::Passed(found.to_string()),
             Verdict::NoneUsable => unknown("none of the TLSA records can be used"),
+            Verdict::NotJudged(why) => unknown(&why.to_string()),
             Verdict::Failed(troubles) => failed(troubles.first().copied()),
         }
     }

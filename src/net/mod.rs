@@ -9,6 +9,7 @@ pub mod dns;
 pub mod dnssec;
 mod group;
 pub mod handover;
+pub mod handshake_signature;
 pub mod hickory;
 pub mod https;
 pub mod policy_host;

@@ -5,6 +5,8 @@
 //! Specified by: RFC 8461 s3 and s4.1, RFC 8460 s3; RFC 7672 (DANE).
 
 pub mod applied;
+pub mod bundle;
+pub mod certificate;
 pub mod dane;
 pub mod freshness;
 pub mod mx_pattern;

@@ -21,7 +21,10 @@ use super::{
     certificate::Leaf,
     classify::{Observed, classify},
 };
-use crate::{clock::Timestamp, policy::MxHost};
+use crate::{
+    clock::Timestamp,
+    policy::{MxHost, bundle::Bundle, certificate::Parts},
+};
 
 /// What a look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +151,20 @@ fn trust(
     } else {
         Trust::OutOfDate
     };
-    let Err(error) = verify(der, others, roots, when) else {
+    let sent: Vec<&[u8]> = others.iter().map(AsRef::as_ref).collect();
+    let Some(parts) = Parts::of(der) else {
+        return Trust::NotKnown;
+    };
+    let bundle = Bundle::behind(der, &parts, &sent);
+    if bundle.is_a_maze(parts.issuer) {
+        return Trust::NotKnown;
+    }
+    let others = bundle
+        .kept
+        .iter()
+        .map(|sent| CertificateDer::from(sent.der));
+    let others: Vec<CertificateDer<'_>> = others.collect();
+    let Err(error) = verify(der, &others, roots, when) else {
         return in_time;
     };
     if leaf.self_signed {
@@ -161,6 +177,10 @@ fn trust(
     let Error::InvalidCertificate(error) = error else {
         return Trust::NotKnown;
     };
+    // What was left out may be what is missing.
+    if bundle.is_cut {
+        return Trust::NotKnown;
+    }
     match error {
         // What is out of date only at the leaf's own time says nothing.
         CertificateError::Expired
@@ -349,6 +369,38 @@ mod tests {
         let nothing = Seen::Nothing("refused".to_owned());
         let host = "mx1.example.org".parse().unwrap();
         assert_eq!(observe(&nothing, &host, &roots, NOW), Observed::NoSession);
+    }
+
+    #[test]
+    fn g3_a_crowd_that_signs_itself_is_not_followed_and_not_held_against_the_host() {
+        use sealpost_kit::{CertificateKey, Certified, Wish};
+        let key = || CertificateKey::ecdsa().unwrap();
+        let authority = |name| Certified::self_signed(&Wish::authority(name), &key()).unwrap();
+        let of = |all: &[&Certified]| {
+            let all = all.iter().map(|of| CertificateDer::from(of.der().to_vec()));
+            TlsSeen::Established(all.collect())
+        };
+        let crowd: Vec<Certified> = (0..15).map(|_| authority("X")).collect();
+        let leaf = Wish::server(&["mx1.example.org"]);
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from(authority("Y").der()))
+            .unwrap();
+        let alone = crowd[0].issue(&leaf, &key()).unwrap();
+        let mut sent = vec![&alone];
+        check(
+            &of(&sent),
+            &roots,
+            "up certificate-not-trusted/unknown-issuer",
+        );
+        sent.extend(&crowd);
+        check(&of(&sent), &roots, "not known");
+        // Below a trusted root others of its name do no harm.
+        let root = authority("X");
+        roots.add(CertificateDer::from(root.der())).unwrap();
+        let good = root.issue(&leaf, &key()).unwrap();
+        sent[0] = &good;
+        check(&of(&sent), &roots, "up");
     }
 
     #[test]

@@ -193,8 +193,9 @@ fn judged(facts: &Facts<'_>, records: &TlsaPolicy, at: Timestamp) -> Judged {
             Verdict::Failed(troubles) if facts.chain_der.is_some() || only_leaf => {
                 return Judged::Fails(troubles.into_iter().map(owned).collect());
             }
-            // An authority may be among the certificates that we were not told of.
-            Verdict::Failed(_) | Verdict::NoneUsable => {}
+            // An authority may be among the certificates that we were not told of; or the MTA's library
+            // knows what ours does not.
+            Verdict::Failed(_) | Verdict::NotJudged(_) | Verdict::NoneUsable => {}
         }
     }
     match facts.dane {

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use rustls::{
+    ClientConfig, SupportedProtocolVersion,
+    version::{TLS12, TLS13},
+};
 use sealpost::doors::dane_verifier::{DaneVerifier, NotForDane};
-use sealpost_kit::{CertificateKey, Certified, ChainHosts, Tlsa, Validity, Wish};
+use sealpost_kit::{CertificateKey, Certified, ChainHosts, Oddity, Tlsa, Validity, Wish};
 use sealpost_plugin_api::{self as api, Level, Requirement};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -31,9 +35,30 @@ fn dane(records: &[Tlsa], names: &[&str]) -> Requirement {
 /// Connects as a host does, and tells what came of it.
 async fn connect(hosts: &ChainHosts, requirement: &Requirement) -> String {
     let verifier = Arc::new(DaneVerifier::for_requirement(requirement).unwrap());
+    let config = Arc::clone(&verifier).client_config().unwrap();
+    connect_with(hosts, &verifier, config).await
+}
+
+/// The same in one version of TLS.
+async fn connect_by(
+    hosts: &ChainHosts,
+    requirement: &Requirement,
+    version: &'static SupportedProtocolVersion,
+) -> String {
+    let verifier = Arc::new(DaneVerifier::for_requirement(requirement).unwrap());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
+        .with_no_client_auth();
+    connect_with(hosts, &verifier, config).await
+}
+
+async fn connect_with(hosts: &ChainHosts, verifier: &DaneVerifier, config: ClientConfig) -> String {
     let name = verifier.server_name();
     let name = name.unwrap_or_else(|| HOST.try_into().unwrap());
-    let config = verifier.client_config().unwrap();
     let stream = TcpStream::connect(hosts.address()).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     match connector.connect(name, stream).await {
@@ -106,6 +131,70 @@ async fn c12_a_handshake_stands_or_falls_with_the_records() {
     let elsewhere = dane(&[leaf.tlsa(3, 1, 1)], &["nobody.test"]);
     let other = connect(&hosts, &elsewhere).await;
     assert!(other.starts_with("another error"), "{other}");
+}
+
+/// A certificate of an old version, or with a critical extension that nobody knows, is its owner's all the
+/// same: the handshake is signed by the key that the record is about.
+#[tokio::test]
+async fn c11_a_handshake_is_signed_by_the_key_however_odd_the_certificate() {
+    for key in [
+        CertificateKey::ecdsa().unwrap(),
+        CertificateKey::ecdsa_p384().unwrap(),
+        CertificateKey::rsa().unwrap(),
+    ] {
+        for oddity in [Oddity::VersionOne, Oddity::CriticalExtension] {
+            let wish = Wish::server(&[HOST]).odd(oddity);
+            let leaf = Certified::self_signed(&wish, &key).unwrap();
+            let hosts = ChainHosts::start([(HOST.to_owned(), vec![&leaf])]);
+            let hosts = hosts.await.unwrap();
+            for demanded in [
+                dane(&[leaf.tlsa(3, 1, 1)], &[HOST]),
+                requirement(Level::Encrypt),
+            ] {
+                for version in [&TLS12, &TLS13] {
+                    let said = connect_by(&hosts, &demanded, version).await;
+                    assert_eq!(said, "up", "{oddity:?} {version:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Who shows the right certificate and has another key is turned away in either version.
+#[tokio::test]
+async fn c11_a_certificate_without_its_key_is_worth_nothing() {
+    let key = || CertificateKey::ecdsa().unwrap();
+    for oddity in [None, Some(Oddity::VersionOne)] {
+        let mut wish = Wish::server(&[HOST]);
+        wish.oddity = oddity;
+        let leaf = Certified::self_signed(&wish, &key()).unwrap();
+        let stolen = leaf.with_another_key(&key());
+        let hosts = ChainHosts::start([(HOST.to_owned(), vec![&stolen])]);
+        let hosts = hosts.await.unwrap();
+        for demanded in [
+            dane(&[leaf.tlsa(3, 1, 1)], &[HOST]),
+            requirement(Level::Encrypt),
+        ] {
+            for version in [&TLS12, &TLS13] {
+                let said = connect_by(&hosts, &demanded, version).await;
+                let expected = "another error: invalid peer certificate: BadSignature";
+                assert_eq!(said, expected, "{oddity:?} {version:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn d11_what_cannot_be_judged_is_no_delivery_and_no_mismatch() {
+    let key = || CertificateKey::ecdsa().unwrap();
+    let root = Certified::self_signed(&Wish::authority("A root"), &key()).unwrap();
+    let wish = Wish::server(&[HOST]).odd(Oddity::VersionOne);
+    let leaf = root.issue(&wish, &key()).unwrap();
+    let hosts = ChainHosts::start([(HOST.to_owned(), vec![&leaf, &root])]);
+    let hosts = hosts.await.unwrap();
+    let said = connect(&hosts, &dane(&[root.tlsa(2, 1, 1)], &[HOST])).await;
+    assert!(said.starts_with("another error"), "{said}");
+    assert!(said.contains("Version"), "{said}");
 }
 
 #[test]

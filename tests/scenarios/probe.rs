@@ -22,10 +22,13 @@ use sealpost::{
     record::{
         classify::Observed,
         finding::{HostFinding, TlsaLookup},
-        look::{Seen, observe},
+        look::{Seen, TlsSeen, observe},
     },
 };
-use sealpost_kit::{Authority, DnsFault, DnsServer, Flaw, MxBehaviour, MxHost, MxHosts};
+use sealpost_kit::{
+    Authority, CertificateKey, Certified, DnsFault, DnsServer, Flaw, Leaf, MxBehaviour, MxHost,
+    MxHosts, Oddity, Wish,
+};
 use tokio::sync::watch;
 
 mod hostile;
@@ -234,6 +237,26 @@ async fn d3_each_flaw_of_a_mail_hosts_certificate_is_seen_for_what_it_is() {
         };
         world.hosts.set_certificate(MX, certificate.unwrap());
         assert_eq!(world.look(MX).await.1, expected);
+    }
+    world.nobody_was_named();
+}
+
+#[tokio::test]
+async fn c11_a_certificate_that_only_its_key_recommends_is_seen_and_tls_is_up() {
+    let world = World::start(&[(MX, 2)]).await;
+    for oddity in [Oddity::VersionOne, Oddity::CriticalExtension] {
+        let key = CertificateKey::ecdsa().unwrap();
+        let odd = Certified::self_signed(&Wish::server(&[MX]).odd(oddity), &key).unwrap();
+        world.hosts.set_certificate(MX, Leaf::of(&odd).unwrap());
+        let (seen, _) = world.look(MX).await;
+        let Seen::Host {
+            tls: TlsSeen::Established(chain),
+            ..
+        } = &seen
+        else {
+            panic!("{oddity:?}: {seen:?}");
+        };
+        assert_eq!(chain[0].as_ref(), odd.der(), "{oddity:?}");
     }
     world.nobody_was_named();
 }

@@ -96,6 +96,7 @@ fn matched(records: &TlsaPolicy, tls: &TlsSeen, now: Timestamp) -> Option<Result
     match verify(records, &chain, now) {
         Verdict::Matched(found) => Some(Ok(found.to_string())),
         Verdict::NoneUsable => None,
+        Verdict::NotJudged(why) => Some(Err(why.to_string())),
         Verdict::Failed(troubles) => {
             let words = troubles.into_iter().map(|(result, reason)| match reason {
                 Some(reason) => format!("{result}: {reason}"),

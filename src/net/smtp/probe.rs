@@ -18,7 +18,7 @@ use rustls::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio::{
@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     clock::BoxFuture,
-    net::{dns::Dns, trust::TrustError},
+    net::{dns::Dns, handshake_signature, trust::TrustError},
     policy::MxHost,
     record::{
         look::{HandshakeFault, Seen, TlsSeen},
@@ -335,7 +335,7 @@ impl ServerCertVerifier for AnyCertificate {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        handshake_signature::verify_tls12(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -345,7 +345,7 @@ impl ServerCertVerifier for AnyCertificate {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        handshake_signature::verify_tls13(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,92 +1,12 @@
-//! What DANE reads of one certificate: its public key, its dates, and whether it may sign others.
+//! What DANE reads of an authority's certificate: its name and key, its dates, and what it may sign.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sealpost_plugin_api::ResultType;
 use webpki::anchor_from_trusted_cert;
-use x509_parser::{
-    asn1_rs::{Any, Class, Tag},
-    certificate::X509Certificate,
-    prelude::{FromDer as _, SubjectPublicKeyInfo},
-    x509::X509Version,
-};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _, x509::X509Version};
 
-use super::verdict::Trouble;
-use crate::clock::Timestamp;
-
-/// The longest certificate that is looked at, in octets of DER.
-pub(super) const CERTIFICATE_OCTETS_MAX: usize = 32_768;
-
-/// The `SubjectPublicKeyInfo` of a certificate, as it stands there.
-///
-/// Only the way to it is looked at: a server's own certificate that matches a record by its key may be
-/// odd in everything else. The way itself is held to DER and to its tags, so that whatever TLS library
-/// reads the same certificate finds the same key in it.
-// RFC 7671 s5.1: of a DANE-EE certificate nothing counts but what the record is compared with.
-pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
-    let signed = Element::tagged(
-        Element::tagged(certificate, Tag::Sequence)?.content,
-        Tag::Sequence,
-    )?;
-    let first = Element::first_of(signed.content)?;
-    let is_version = first.class == Class::ContextSpecific && first.tag == Tag(0);
-    let mut rest = if is_version {
-        first.rest
-    } else {
-        signed.content
-    };
-    // Serial number, algorithm, issuer, validity, subject.
-    for tag in [
-        Tag::Integer,
-        Tag::Sequence,
-        Tag::Sequence,
-        Tag::Sequence,
-        Tag::Sequence,
-    ] {
-        rest = Element::tagged(rest, tag)?.rest;
-    }
-    Element::tagged(rest, Tag::Sequence).map(|key| key.whole)
-}
-
-/// Whether octets are one certificate and nothing else, as far as [`public_key`] looks.
-pub(super) fn is_certificate(octets: &[u8]) -> bool {
-    octets.len() <= CERTIFICATE_OCTETS_MAX
-        && Element::tagged(octets, Tag::Sequence).is_some_and(|whole| whole.rest.is_empty())
-        && public_key(octets).is_some()
-}
-
-/// Whether octets are one `SubjectPublicKeyInfo` and nothing else.
-pub(super) fn is_public_key(octets: &[u8]) -> bool {
-    octets.len() <= CERTIFICATE_OCTETS_MAX
-        && SubjectPublicKeyInfo::from_der(octets).is_ok_and(|(rest, _)| rest.is_empty())
-}
-
-/// One element of DER.
-struct Element<'a> {
-    class: Class,
-    tag: Tag,
-    whole: &'a [u8],
-    content: &'a [u8],
-    rest: &'a [u8],
-}
-
-impl<'a> Element<'a> {
-    fn first_of(octets: &'a [u8]) -> Option<Self> {
-        let (rest, any) = Any::from_der(octets).ok()?;
-        let whole = octets.get(..octets.len().checked_sub(rest.len())?)?;
-        Some(Self {
-            class: any.class(),
-            tag: any.tag(),
-            whole,
-            content: any.data,
-            rest,
-        })
-    }
-
-    fn tagged(octets: &'a [u8], tag: Tag) -> Option<Self> {
-        Self::first_of(octets)
-            .filter(|element| element.class == Class::Universal && element.tag == tag)
-    }
-}
+use super::{constraints::Constraints, verdict::Trouble};
+use crate::{clock::Timestamp, policy::certificate::sequence_content};
 
 /// From when to when a certificate is valid, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,11 +22,6 @@ impl Dates {
             not_before: Timestamp(validity.not_before.timestamp()),
             not_after: Timestamp(validity.not_after.timestamp()),
         }
-    }
-
-    pub(super) fn from_der(der: &[u8]) -> Option<Self> {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        Some(Self::of(&certificate))
     }
 
     /// What is wrong with them at a moment.
@@ -147,6 +62,8 @@ pub(super) struct Authority<'a> {
     pub(super) dates: Option<Dates>,
     /// How many further authorities may stand between it and the server's certificate.
     pub(super) path_length: Option<u32>,
+    /// What names it may speak for; any where there are none.
+    pub(super) constraints: Option<Constraints>,
 }
 
 impl<'a> Authority<'a> {
@@ -163,22 +80,19 @@ impl<'a> Authority<'a> {
             None if certificate.version() == X509Version::V1 && is_self_issued(&certificate) => {}
             Some(_) | None => return None,
         }
-        let may_sign = match certificate.key_usage().ok()? {
-            Some(usage) => usage.value.key_cert_sign(),
-            None => true,
-        };
         // As rustls-webpki has it of every other certificate of the chain.
         let for_servers = match certificate.extended_key_usage().ok()? {
             Some(usage) => usage.value.server_auth,
             None => true,
         };
-        if !may_sign || !for_servers {
+        if !may_sign(&certificate) || !for_servers {
             return None;
         }
         Some(Self {
             anchor: anchor_of(der)?,
             dates: Some(Dates::of(&certificate)),
             path_length,
+            constraints: Constraints::of(&certificate),
         })
     }
 
@@ -186,20 +100,15 @@ impl<'a> Authority<'a> {
     pub(super) fn from_key(public_key: &'a [u8], name: &'a [u8]) -> Option<Self> {
         let anchor = TrustAnchor {
             subject: name.into(),
-            subject_public_key_info: Element::tagged(public_key, Tag::Sequence)?.content.into(),
+            subject_public_key_info: sequence_content(public_key)?.into(),
             name_constraints: None,
         };
         Some(Self {
             anchor,
             dates: None,
             path_length: None,
+            constraints: None,
         })
-    }
-
-    /// Whether it has this name and this key.
-    pub(super) fn has_key_of(&self, other: &TrustAnchor<'_>) -> bool {
-        self.anchor.subject == other.subject
-            && self.anchor.subject_public_key_info == other.subject_public_key_info
     }
 
     /// The same, kept.
@@ -208,6 +117,7 @@ impl<'a> Authority<'a> {
             anchor: self.anchor.to_owned(),
             dates: self.dates,
             path_length: self.path_length,
+            constraints: self.constraints.clone(),
         }
     }
 
@@ -225,7 +135,18 @@ impl<'a> Authority<'a> {
             },
             dates: self.dates,
             path_length: self.path_length,
+            constraints: self.constraints.clone(),
         }
+    }
+}
+
+/// Whether a certificate's key may sign others, by what its own extension says.
+// RFC 5280 s6.1.4(n): where there is a key usage, it must say so. rustls-webpki does not look at it.
+pub(super) fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.key_usage() {
+        Ok(Some(usage)) => usage.value.key_cert_sign(),
+        Ok(None) => true,
+        Err(_) => false,
     }
 }
 

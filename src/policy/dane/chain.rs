@@ -2,39 +2,42 @@
 //!
 //! The authority is one of the certificates that the server sent, in whatever order, or it is published
 //! whole and need not be sent. From it down to the server's certificate everything must hold; what
-//! stands above it does not matter, and the public authorities play no part (RFC 7672 s3.1.2). Paths are
-//! found and signatures checked by rustls-webpki.
+//! stands above it does not matter, and the public authorities play no part (RFC 7672 s3.1.2). The ways
+//! are found here, by names, within bounds; `path` says what one of them is worth.
 
-use std::{ptr, time::Duration};
-
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{
-    ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, VerifiedPath, anchor_from_trusted_cert,
-};
+use rustls::pki_types::CertificateDer;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use super::{
     TlsaPolicy, TlsaRecord,
-    certificate::{Authority, CERTIFICATE_OCTETS_MAX, Dates, EXPIRED, NOT_YET_VALID},
-    names::carries_one,
+    certificate::Authority,
+    names::CountedNames,
+    path::{Between, Leaf, Path, Worth},
     tlsa::Published,
-    verdict::{Match, Matched, NAME_MISMATCH, NO_MATCH, Trouble, matching},
+    verdict::{Match, Matched, NAME_MISMATCH, NO_MATCH, NotJudged, Trouble, matching},
 };
-use crate::clock::Timestamp;
-
-/// How many certificates behind the server's own are looked at. Some servers send a whole bundle of
-/// roots; the library takes no path longer than six.
-const SENT_MAX: usize = 16;
+use crate::{
+    clock::Timestamp,
+    policy::{
+        bundle::{Bundle, WAYS_MAX},
+        certificate::Parts,
+    },
+};
 
 /// How many authorities are tried. A key that is published without a name is one for each name that it
 /// could have.
 const AUTHORITIES_MAX: usize = 64;
 
-/// An authority that a record names.
-struct Candidate<'a, 'c> {
-    record: &'a TlsaRecord,
-    matched: Matched,
-    authority: Authority<'c>,
+/// How many signatures are checked for one chain, at most. Each takes about a tenth of a millisecond.
+const SIGNATURES_MAX: usize = 100;
+
+/// Why a chain does not lead to an authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoWay {
+    /// It does not, and that is the domain's or its server's doing: at least one trouble.
+    Failed(Vec<Trouble>),
+    /// It may, for another library.
+    NotJudged(NotJudged),
 }
 
 /// Looks for a way from the server's certificate to an authority of a record of usage 2.
@@ -43,235 +46,246 @@ pub(super) fn verify<'a>(
     leaf: &[u8],
     others: &[&[u8]],
     at: Timestamp,
-) -> Result<Match<'a>, Vec<Trouble>> {
-    let no_match = || vec![NO_MATCH];
+) -> Result<Match<'a>, NoWay> {
+    search(policy, leaf, others, at, &mut Effort::default())
+}
+
+/// What a search has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Effort {
+    /// Ways followed by name, whole or not.
+    ways: usize,
+    /// Signatures checked, at most.
+    signatures: usize,
+}
+
+fn search<'a>(
+    policy: &'a TlsaPolicy,
+    leaf: &[u8],
+    others: &[&[u8]],
+    at: Timestamp,
+    effort: &mut Effort,
+) -> Result<Match<'a>, NoWay> {
+    let no_match = || NoWay::Failed(vec![NO_MATCH]);
     if !policy.set.usable().any(|record| record.usage == 2) {
         return Err(no_match());
     }
-    let leaf = CertificateDer::from(leaf);
-    let end_entity = EndEntityCert::try_from(&leaf).map_err(|_| no_match())?;
-    let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_| no_match())?;
-    let sent = sent(&leaf, others);
-    let has_key = |(_, of): (_, &Published)| matches!(of, Published::Key);
-    let issuers = if policy.set.published().any(has_key) {
-        issuers(end_entity.issuer(), &sent)
-    } else {
-        Vec::new()
-    };
-    let candidates = candidates(policy, &sent, &issuers);
+    let parts = Parts::of(leaf).ok_or_else(no_match)?;
+    let bundle = Bundle::behind(leaf, &parts, others);
+    let names = names_of_issuers(&parts, &bundle);
+    let (candidates, left_out) = candidates(policy, &bundle, &names);
+    let is_cut = bundle.is_cut || left_out;
     if candidates.is_empty() {
-        return Err(no_match());
+        return Err(match is_cut {
+            true => NoWay::NotJudged(NotJudged::Crowd),
+            false => no_match(),
+        });
     }
-    let search = Search {
-        anchors: candidates
-            .iter()
-            .map(|candidate| candidate.authority.anchor.clone())
-            .collect(),
-        intermediates: sent.iter().map(|(_, der)| der.clone()).collect(),
-        end_entity,
-        candidates,
+    let Ok((_, read)) = X509Certificate::from_der(leaf) else {
+        return Err(NoWay::NotJudged(NotJudged::Encoding));
     };
-    let mut troubles = Vec::new();
-    if !carries_one(&parsed, &policy.reference_names) {
-        troubles.push(NAME_MISMATCH);
-    }
-    match search.path(at) {
-        Ok(path) if troubles.is_empty() => {
-            let candidate = search.candidate(&path).ok_or_else(no_match)?;
-            Ok(Match {
-                record: candidate.record,
-                matched: candidate.matched,
-            })
+    let leaf = Leaf {
+        der: CertificateDer::from(leaf),
+        read,
+    };
+    let between = bundle.kept.iter().map(|sent| {
+        let read = X509Certificate::from_der(sent.der).ok();
+        Between::new(*sent, read.map(|(_, certificate)| certificate))
+    });
+    let between: Vec<Between<'_>> = between.collect();
+    let mut search = Search {
+        leaf: &leaf,
+        candidates: &candidates,
+        between: &between,
+        at,
+        effort,
+        worst: is_cut.then_some(Failure::NotJudged(NotJudged::Crowd)),
+    };
+    let found = search.follow(parts.issuer, &mut Vec::new());
+    let worst = search.worst;
+    let is_named = CountedNames::of(&leaf.read).include_one_of(&policy.reference_names);
+    let mut troubles = match is_named {
+        true => Vec::new(),
+        false => vec![NAME_MISMATCH],
+    };
+    match (found, worst) {
+        (Some(candidate), _) if troubles.is_empty() => Ok(Match {
+            record: candidate.record,
+            matched: candidate.matched,
+        }),
+        (Some(_), _) => Err(NoWay::Failed(troubles)),
+        (None, Some(Failure::NotJudged(why))) => Err(NoWay::NotJudged(why)),
+        (None, Some(Failure::OutOfDate(dates))) => {
+            troubles.extend(dates);
+            Err(NoWay::Failed(troubles))
         }
-        Ok(_) => Err(troubles),
-        Err(error) => match search.out_of_date(&error, Dates::of(&parsed), at) {
-            dates if dates.is_empty() => Err(no_match()),
-            dates => {
-                troubles.extend(dates);
-                Err(troubles)
-            }
-        },
+        (None, None) => Err(no_match()),
     }
-}
-
-/// What was sent behind the server's own certificate, each with its number.
-// RFC 6698 s2.1.1: usage 2 names what the server's own certificate is validated by, which it is not
-// itself, though it be self-signed and sent twice. OpenSSL sees it so too.
-fn sent<'c>(leaf: &[u8], others: &[&'c [u8]]) -> Vec<(usize, CertificateDer<'c>)> {
-    let all = (1..).zip(others).take(SENT_MAX);
-    all.filter(|(_, der)| der.len() <= CERTIFICATE_OCTETS_MAX && **der != leaf)
-        .map(|(number, der)| (number, CertificateDer::from(*der)))
-        .collect()
 }
 
 /// By what names the issuers of the certificates go, each once.
-fn issuers(of_leaf: &[u8], sent: &[(usize, CertificateDer<'_>)]) -> Vec<Vec<u8>> {
-    let mut names = vec![of_leaf.to_vec()];
-    for (_, der) in sent {
-        if let Ok(certificate) = EndEntityCert::try_from(der)
-            && !names.iter().any(|name| name == certificate.issuer())
-        {
-            names.push(certificate.issuer().to_vec());
+fn names_of_issuers<'c>(leaf: &Parts<'c>, bundle: &Bundle<'c>) -> Vec<&'c [u8]> {
+    let mut names = vec![leaf.issuer];
+    for sent in &bundle.kept {
+        if !names.contains(&sent.parts.issuer) {
+            names.push(sent.parts.issuer);
         }
     }
     names
 }
 
-/// The authorities that a path may end at.
+/// An authority that a record names.
+struct Candidate<'a, 'c> {
+    record: &'a TlsaRecord,
+    matched: Matched,
+    authority: Authority<'c>,
+}
+
+/// The authorities that a path may end at, and whether there are more.
 fn candidates<'a: 'c, 'c>(
     policy: &'a TlsaPolicy,
-    sent: &'c [(usize, CertificateDer<'_>)],
-    issuers: &'c [Vec<u8>],
-) -> Vec<Candidate<'a, 'c>> {
-    let mut candidates = Vec::new();
-    for (number, der) in sent {
-        let record = matching(policy, 2, der);
-        candidates.extend(record.and_then(|record| {
+    bundle: &Bundle<'c>,
+    names: &[&'c [u8]],
+) -> (Vec<Candidate<'a, 'c>>, bool) {
+    let of_sent = bundle.kept.iter().filter_map(|sent| {
+        let record = matching(policy, 2, sent.der)?;
+        Some(Candidate {
+            record,
+            matched: Matched::Sent(sent.number),
+            authority: Authority::from_certificate(sent.der)?,
+        })
+    });
+    let of_published = policy.set.published().flat_map(|(record, published)| {
+        let (certificate, key_names) = match published {
+            Published::Authority(authority) => (Some(authority), &[][..]),
+            Published::Key => (None, names),
+        };
+        let was_sent = |der: &[u8]| bundle.kept.iter().any(|sent| sent.der == der);
+        let whole = certificate.filter(|_| !was_sent(&record.association));
+        let whole = whole.map(|authority| Candidate {
+            record,
+            matched: Matched::PublishedCertificate,
+            authority: authority.lend(),
+        });
+        let keys = key_names.iter().filter_map(|name| {
+            let nameless = !has_certificate(&record.association, name, policy, bundle);
             Some(Candidate {
                 record,
-                matched: Matched::Sent(*number),
-                authority: Authority::from_certificate(der)?,
+                matched: Matched::PublishedKey,
+                authority: Authority::from_key(&record.association, name).filter(|_| nameless)?,
             })
-        }));
-    }
-    for (record, published) in policy.set.published() {
-        match published {
-            Published::Authority(authority) => {
-                if !sent.iter().any(|(_, der)| **der == *record.association) {
-                    candidates.push(Candidate {
-                        record,
-                        matched: Matched::PublishedCertificate,
-                        authority: authority.lend(),
-                    });
-                }
-            }
-            Published::Key => {
-                let named = issuers
-                    .iter()
-                    .filter_map(|name| Authority::from_key(&record.association, name));
-                let nameless = named.filter(|authority| !has_certificate(authority, policy, sent));
-                candidates.extend(nameless.map(|authority| Candidate {
-                    record,
-                    matched: Matched::PublishedKey,
-                    authority,
-                }));
-            }
-        }
-    }
-    candidates.truncate(AUTHORITIES_MAX);
-    candidates
+        });
+        whole.into_iter().chain(keys)
+    });
+    let mut all = of_sent.chain(of_published);
+    let candidates = all.by_ref().take(AUTHORITIES_MAX).collect();
+    (candidates, all.next().is_some())
 }
 
-/// Whether a key goes by its name in a certificate that was sent or is published.
+/// Whether a key goes by this name in a certificate that was sent or is published.
 // OURS: it is then held to the dates and constraints of that certificate, as it is by OpenSSL.
-fn has_certificate(
-    key: &Authority<'_>,
-    policy: &TlsaPolicy,
-    sent: &[(usize, CertificateDer<'_>)],
-) -> bool {
-    let published = policy.set.published().any(|(_, of)| match of {
-        Published::Authority(authority) => authority.has_key_of(&key.anchor),
+fn has_certificate(key: &[u8], name: &[u8], policy: &TlsaPolicy, bundle: &Bundle<'_>) -> bool {
+    let is_it = |parts: Parts<'_>| parts.subject == name && parts.public_key == key;
+    let published = policy.set.published().any(|(record, of)| match of {
+        Published::Authority(_) => Parts::of(&record.association).is_some_and(is_it),
         Published::Key => false,
     });
-    published
-        || sent.iter().any(|(_, der)| {
-            anchor_from_trusted_cert(der).is_ok_and(|anchor| key.has_key_of(&anchor))
-        })
+    published || bundle.kept.iter().any(|sent| is_it(sent.parts))
 }
 
-/// All that a path is looked for in.
-struct Search<'a, 'c> {
-    end_entity: EndEntityCert<'c>,
-    intermediates: Vec<CertificateDer<'c>>,
-    /// Those of the candidates, in their order.
-    anchors: Vec<TrustAnchor<'c>>,
-    candidates: Vec<Candidate<'a, 'c>>,
+/// Why the ways that were tried do not hold: the last of these that was met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It is nothing but dates.
+    OutOfDate(Vec<Trouble>),
+    /// One of them cannot be judged; so nothing is said against the chain.
+    NotJudged(NotJudged),
 }
 
-impl<'a, 'c> Search<'a, 'c> {
-    /// A path that holds at this moment.
-    fn path(&self, at: Timestamp) -> Result<VerifiedPath<'_>, Error> {
-        self.end_entity.verify_for_usage(
-            ALL_VERIFICATION_ALGS,
-            &self.anchors,
-            &self.intermediates,
-            unix_time(at),
-            KeyUsage::server_auth(),
-            None,
-            Some(&|path| self.authority_holds(path, at)),
-        )
-    }
+/// All that a way is looked for in.
+struct Search<'s, 'a, 'c> {
+    leaf: &'s Leaf<'c>,
+    candidates: &'s [Candidate<'a, 'c>],
+    between: &'s [Between<'c>],
+    at: Timestamp,
+    effort: &'s mut Effort,
+    worst: Option<Failure>,
+}
 
-    /// What the library takes for granted of an authority, and the domain has only said of its name and
-    /// key.
-    fn authority_holds(&self, path: &VerifiedPath<'_>, at: Timestamp) -> Result<(), Error> {
-        let candidate = self.candidate(path).ok_or(Error::UnknownIssuer)?;
-        let between = path.intermediate_certificates().count();
-        let authority = &candidate.authority;
-        if let Some(longest) = authority.path_length
-            && usize::try_from(longest).is_ok_and(|longest| between > longest)
-        {
-            return Err(Error::PathLenConstraintViolated);
-        }
-        let time = unix_time(at);
-        let Some(dates) = authority.dates else {
-            return Ok(());
-        };
-        match dates.trouble(at) {
-            None => Ok(()),
-            Some(EXPIRED) => Err(Error::CertExpired {
-                time,
-                not_after: unix_time(dates.not_after),
-            }),
-            Some(_) => Err(Error::CertNotValidYet {
-                time,
-                not_before: unix_time(dates.not_before),
-            }),
-        }
-    }
-
-    fn candidate(&self, path: &VerifiedPath<'_>) -> Option<&Candidate<'a, 'c>> {
-        let mut all = self.anchors.iter().zip(&self.candidates);
-        let found = all.find(|(anchor, _)| ptr::eq(*anchor, path.anchor()));
-        found.map(|(_, candidate)| candidate)
-    }
-
-    /// Which dates keep a path from holding, where it is nothing but dates. The library looks at dates
-    /// before signatures; a path that holds at another moment shows that the rest is in order.
-    fn out_of_date(&self, error: &Error, leaf: Dates, at: Timestamp) -> Vec<Trouble> {
-        let by_library = match error {
-            Error::CertExpired { .. } => EXPIRED,
-            Error::CertNotValidYet { .. } => NOT_YET_VALID,
-            _ => return Vec::new(),
-        };
-        let sent = self
-            .intermediates
-            .iter()
-            .filter_map(|der| Dates::from_der(der));
-        let named = self.candidates.iter().filter_map(|of| of.authority.dates);
-        let all = sent.chain(named).fold(leaf, Dates::and);
-        let Some(when) = all.nearest(at).or_else(|| leaf.nearest(at)) else {
-            return Vec::new();
-        };
-        match self.path(when) {
-            Ok(path) => {
-                let between = path
-                    .intermediate_certificates()
-                    .filter_map(|certificate| Dates::from_der(&certificate.der()));
-                let authority = self.candidate(&path).and_then(|of| of.authority.dates);
-                let all = std::iter::once(leaf).chain(between).chain(authority);
-                let mut troubles: Vec<Trouble> = all.filter_map(|of| of.trouble(at)).collect();
-                troubles.sort_unstable();
-                troubles.dedup();
-                troubles
+impl<'s, 'a, 'c> Search<'s, 'a, 'c> {
+    /// The authority of the first way that holds, of those that go on from here. `issuer` is the name
+    /// that the last certificate has for its issuer.
+    fn follow(
+        &mut self,
+        issuer: &[u8],
+        way: &mut Vec<&'s Between<'c>>,
+    ) -> Option<&'s Candidate<'a, 'c>> {
+        let candidates = self.candidates;
+        for candidate in candidates {
+            if candidate.authority.anchor.subject.as_ref() == issuer && self.holds(way, candidate) {
+                return Some(candidate);
             }
-            // No moment suits them all; then no signature was looked at.
-            Err(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => vec![by_library],
-            Err(_) => Vec::new(),
+        }
+        let between = self.between;
+        for next in between {
+            let leads_on = next.sent.parts.subject == issuer
+                && !way.iter().any(|earlier| is_same_authority(earlier, next));
+            if !leads_on {
+                continue;
+            }
+            if self.effort.ways == WAYS_MAX {
+                self.fail(Failure::NotJudged(NotJudged::Crowd));
+                return None;
+            }
+            self.effort.ways += 1;
+            way.push(next);
+            let found = self.follow(next.sent.parts.issuer, way);
+            way.pop();
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    fn holds(&mut self, way: &[&'s Between<'c>], candidate: &'s Candidate<'a, 'c>) -> bool {
+        let path = Path {
+            leaf: self.leaf,
+            between: way,
+            authority: &candidate.authority,
+        };
+        let signatures = self.effort.signatures + path.cost();
+        if signatures > SIGNATURES_MAX {
+            self.fail(Failure::NotJudged(NotJudged::Crowd));
+            return false;
+        }
+        self.effort.signatures = signatures;
+        match path.worth(self.at) {
+            Worth::Holds => return true,
+            Worth::OutOfDate(troubles) => self.fail(Failure::OutOfDate(troubles)),
+            Worth::NotJudged(why) => self.fail(Failure::NotJudged(why)),
+            Worth::Broken => {}
+        }
+        false
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        let is_worse = match (&self.worst, &failure) {
+            (None, _) => true,
+            (Some(Failure::OutOfDate(_)), Failure::NotJudged(_)) => true,
+            (Some(_), _) => false,
+        };
+        if is_worse {
+            self.worst = Some(failure);
         }
     }
 }
 
-fn unix_time(at: Timestamp) -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at.0).unwrap_or(0)))
+/// Whether two certificates are of one name and one key: no way leads through both (RFC 4158 s5.2).
+fn is_same_authority(one: &Between<'_>, other: &Between<'_>) -> bool {
+    let (one, other) = (&one.sent.parts, &other.sent.parts);
+    one.subject == other.subject && one.public_key == other.public_key
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,11 +9,13 @@
 
 mod certificate;
 mod chain;
+mod constraints;
 pub mod domain;
 pub mod exchanges;
 pub mod host;
 mod names;
 pub mod order;
+mod path;
 pub mod tlsa;
 pub mod verdict;
 
@@ -22,4 +24,4 @@ pub use exchanges::{Exchange, ExchangeKind, HostFound, MailExchanges, NamedHosts
 pub use host::{DaneFinding, HostDane, LookupTrouble, MxSecurity, NoDane, TlsaPolicy};
 pub use order::{AddressAnswer, NextQuestion, Proof};
 pub use tlsa::{TlsaRecord, TlsaSet, Unusable, Usability};
-pub use verdict::{Match, Matched, Verdict, verify};
+pub use verdict::{Match, Matched, NotJudged, Verdict, verify};

@@ -4,7 +4,8 @@ use std::fmt;
 
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-use super::certificate::{Authority, is_certificate, is_public_key};
+use super::certificate::Authority;
+use crate::policy::certificate::{is_certificate, is_public_key};
 
 /// One TLSA record (RFC 6698 s2.1), as published.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,10 +11,12 @@ use sealpost_plugin_api::ResultType;
 
 use super::{
     TlsaPolicy, TlsaRecord,
-    certificate::{CERTIFICATE_OCTETS_MAX, public_key},
-    chain,
+    chain::{self, NoWay},
 };
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    policy::certificate::{CERTIFICATE_OCTETS_MAX, public_key},
+};
 
 /// A result type and its reason code, as a report has them.
 pub type Trouble = (ResultType, Option<&'static str>);
@@ -36,8 +38,44 @@ pub enum Verdict<'a> {
     Matched(Match<'a>),
     /// It matches none. Why, as the report will say it: at least one trouble.
     Failed(Vec<Trouble>),
+    /// Another library may find that it matches one. Nothing is known against the domain, so nothing is
+    /// reported of it; and nothing vouches for the chain, so nothing is delivered by it.
+    NotJudged(NotJudged),
     /// No record can be used (RFC 7672 s2.2): TLS is demanded, and no certificate is looked at.
     NoneUsable,
+}
+
+/// Why a chain cannot be judged: it has something that our libraries do not know, on the way to an
+/// authority that a record names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NotJudged {
+    /// A signature by an algorithm that ring does not verify: SHA-1, ECDSA with SHA-512, Ed448.
+    #[error("a certificate of the chain is signed by an algorithm that is not known here")]
+    Algorithm,
+    /// An authority's key that ring does not take: P-521, DSA, RSA-PSS, RSA below 2048 or above 8192 bits.
+    #[error("an authority of the chain has a key of a kind or size that is not known here")]
+    Key,
+    /// A critical extension that rustls-webpki does not know.
+    #[error("a certificate of the chain has a critical extension that is not known here")]
+    Extension,
+    /// Name constraints of a kind that rustls-webpki does not compare: directory names, URIs, mail addresses.
+    #[error("an authority of the chain has name constraints of a kind that is not known here")]
+    Constraint,
+    /// X.509 before version 3, but for an authority that signed itself.
+    #[error("a certificate of the chain is of an old version of X.509")]
+    Version,
+    /// The server's own certificate says that it is an authority's.
+    #[error("the server's certificate is an authority's")]
+    AuthorityAsServer,
+    /// More than six certificates stand between the server's and the authority.
+    #[error("the chain is longer than is followed")]
+    Length,
+    /// More certificates were sent, or more ways lead through them, than are tried.
+    #[error("there are more certificates, or more ways through them, than are tried")]
+    Crowd,
+    /// One cannot be read, though another library may.
+    #[error("a certificate of the chain cannot be read")]
+    Encoding,
 }
 
 /// A record, and what it matched.
@@ -102,7 +140,8 @@ pub fn verify<'a>(policy: &'a TlsaPolicy, chain_der: &[&[u8]], at: Timestamp) ->
     }
     match chain::verify(policy, leaf, others, at) {
         Ok(found) => Verdict::Matched(found),
-        Err(troubles) => Verdict::Failed(troubles),
+        Err(NoWay::Failed(troubles)) => Verdict::Failed(troubles),
+        Err(NoWay::NotJudged(why)) => Verdict::NotJudged(why),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, date_time_ymd,
@@ -13,7 +14,10 @@ use ring::digest::{SHA256, digest};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
+
+use crate::Certified;
 
 /// A certificate authority that whoever is tested is told to trust, and a second one that nobody
 /// trusts.
@@ -79,6 +83,34 @@ impl fmt::Debug for Leaf {
 }
 
 impl Leaf {
+    /// A certificate of whatever shape, shown alone: also one that rustls would not take from a server of its
+    /// own.
+    ///
+    /// # Errors
+    /// rustls takes no such key.
+    pub fn of(certified: &Certified) -> Result<Self, AuthorityError> {
+        let provider = rustls::crypto::ring::default_provider();
+        let private_key = certified.key().private_der();
+        let private_key_pem = pem("PRIVATE KEY", private_key.secret_der());
+        let key = provider.key_provider.load_private_key(private_key)?;
+        let certificate = CertificateDer::from(certified.der().to_vec());
+        let shown = CertifiedKey::new(vec![certificate.clone()], key);
+        let mut public_key_sha256 = [0; 32];
+        let digested = digest(&SHA256, &certified.key().public_der());
+        public_key_sha256.copy_from_slice(digested.as_ref());
+        let server_config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+        Ok(Self {
+            certificate_pem: pem("CERTIFICATE", &certificate),
+            certificate,
+            private_key_pem,
+            public_key_sha256,
+            server_config: Arc::new(server_config),
+        })
+    }
+
     /// The certificate, DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
@@ -103,6 +135,13 @@ impl Leaf {
     pub fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server_config)
     }
+}
+
+fn pem(what: &str, der: &[u8]) -> String {
+    format!(
+        "-----BEGIN {what}-----\n{}\n-----END {what}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 impl Authority {

@@ -3,11 +3,12 @@
 //!
 //! No validity depends on today's date; see [`Validity`].
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints, PKCS_ECDSA_P384_SHA384, PublicKeyData as _, SigningKey as _, date_time_ymd,
 };
 use ring::digest::{SHA256, SHA512, digest};
 use rsa::{RsaPrivateKey, pkcs8::EncodePrivateKey as _};
@@ -26,6 +27,15 @@ impl CertificateKey {
     /// The machine gives no random numbers.
     pub fn ecdsa() -> Result<Self, AuthorityError> {
         Ok(Self(Arc::new(KeyPair::generate()?)))
+    }
+
+    /// A new key: ECDSA over P-384.
+    ///
+    /// # Errors
+    /// The machine gives no random numbers.
+    pub fn ecdsa_p384() -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?;
+        Ok(Self(Arc::new(key)))
     }
 
     /// A new key: RSA of 2048 bits. It takes a while.
@@ -64,6 +74,31 @@ pub struct Wish {
     pub purpose: Purpose,
     /// When it is valid.
     pub validity: Validity,
+    /// The DNS names below which it may speak, as an authority; any where there are none.
+    pub permitted: Vec<String>,
+    /// The DNS names below which it may not.
+    pub excluded: Vec<String>,
+    /// What its extensions say otherwise than its purpose.
+    pub oddity: Option<Oddity>,
+}
+
+/// An extension that does not go with a certificate's purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// No key usage at all.
+    NoKeyUsage,
+    /// A key usage of digital signatures only.
+    OnlySigns,
+    /// A key usage of the signing of certificates only.
+    OnlyCertifies,
+    /// An extended key usage of TLS servers only.
+    ForServers,
+    /// An extended key usage of TLS clients only.
+    ForClients,
+    /// A critical extension that nobody knows.
+    CriticalExtension,
+    /// No version and no extensions: X.509 version 1.
+    VersionOne,
 }
 
 /// What a certificate may be used for.
@@ -95,6 +130,9 @@ impl Wish {
             dns_names: dns_names.iter().map(|name| (*name).to_owned()).collect(),
             purpose: Purpose::Server,
             validity: Validity::Now,
+            permitted: Vec::new(),
+            excluded: Vec::new(),
+            oddity: None,
         }
     }
 
@@ -106,6 +144,9 @@ impl Wish {
             dns_names: Vec::new(),
             purpose: Purpose::Authority(None),
             validity: Validity::Now,
+            permitted: Vec::new(),
+            excluded: Vec::new(),
+            oddity: None,
         }
     }
 
@@ -120,6 +161,27 @@ impl Wish {
     #[must_use]
     pub const fn purpose(mut self, purpose: Purpose) -> Self {
         self.purpose = purpose;
+        self
+    }
+
+    /// The same, with an oddity.
+    #[must_use]
+    pub const fn odd(mut self, oddity: Oddity) -> Self {
+        self.oddity = Some(oddity);
+        self
+    }
+
+    /// The same, of an authority that may speak below this name only.
+    #[must_use]
+    pub fn permitting(mut self, name: &str) -> Self {
+        self.permitted.push(name.to_owned());
+        self
+    }
+
+    /// The same, of an authority that may not speak below this name.
+    #[must_use]
+    pub fn excluding(mut self, name: &str) -> Self {
+        self.excluded.push(name.to_owned());
         self
     }
 
@@ -154,6 +216,19 @@ impl Wish {
                 ];
             }
         }
+        if !self.permitted.is_empty() || !self.excluded.is_empty() {
+            let subtrees = |names: &[String]| {
+                let names = names.iter().cloned();
+                names.map(GeneralSubtree::DnsName).collect()
+            };
+            parameters.name_constraints = Some(NameConstraints {
+                permitted_subtrees: subtrees(&self.permitted),
+                excluded_subtrees: subtrees(&self.excluded),
+            });
+        }
+        if let Some(oddity) = self.oddity {
+            oddity.apply(&mut parameters);
+        }
         let (from, to) = match self.validity {
             Validity::Now => (1975, 4096),
             Validity::Past => (1975, 2001),
@@ -162,6 +237,32 @@ impl Wish {
         parameters.not_before = date_time_ymd(from, 1, 1);
         parameters.not_after = date_time_ymd(to, 1, 1);
         Ok(parameters)
+    }
+}
+
+impl Oddity {
+    fn apply(self, parameters: &mut CertificateParams) {
+        match self {
+            Self::NoKeyUsage => parameters.key_usages.clear(),
+            Self::OnlySigns => parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature],
+            Self::OnlyCertifies => parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign],
+            Self::ForServers => {
+                parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            }
+            Self::ForClients => {
+                parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            }
+            Self::CriticalExtension => {
+                // NULL, below an arc that is for examples (RFC 5612 has 32473).
+                let identifier = [1, 3, 6, 1, 4, 1, 32_473, 1];
+                let mut extension =
+                    CustomExtension::from_oid_content(&identifier, vec![0x05, 0x00]);
+                extension.set_criticality(true);
+                parameters.custom_extensions.push(extension);
+            }
+            // Made of the whole certificate.
+            Self::VersionOne => {}
+        }
     }
 }
 
@@ -181,7 +282,10 @@ impl Certified {
     /// A name is no DNS name.
     pub fn self_signed(wish: &Wish, key: &CertificateKey) -> Result<Self, AuthorityError> {
         let parameters = wish.parameters()?;
-        let der = parameters.self_signed(&*key.0)?.der().to_vec();
+        let mut der = parameters.self_signed(&*key.0)?.der().to_vec();
+        if wish.oddity == Some(Oddity::VersionOne) {
+            der = version_one(&der, &key.0)?;
+        }
         Ok(Self {
             parameters,
             common_name: wish.common_name.clone(),
@@ -197,7 +301,10 @@ impl Certified {
     pub fn issue(&self, wish: &Wish, key: &CertificateKey) -> Result<Self, AuthorityError> {
         let parameters = wish.parameters()?;
         let issuer = Issuer::from_params(&self.parameters, &*self.key.0);
-        let der = parameters.signed_by(&*key.0, &issuer)?.der().to_vec();
+        let mut der = parameters.signed_by(&*key.0, &issuer)?.der().to_vec();
+        if wish.oddity == Some(Oddity::VersionOne) {
+            der = version_one(&der, &self.key.0)?;
+        }
         Ok(Self {
             parameters,
             common_name: wish.common_name.clone(),
@@ -224,6 +331,15 @@ impl Certified {
         &self.key
     }
 
+    /// The same certificate in the hands of who has another key.
+    #[must_use]
+    pub fn with_another_key(&self, key: &CertificateKey) -> Self {
+        Self {
+            key: key.clone(),
+            ..self.clone()
+        }
+    }
+
     /// The TLSA record of this kind that it matches. A matching type that does not exist is as 0.
     #[must_use]
     pub fn tlsa(&self, usage: u8, selector: u8, matching: u8) -> Tlsa {
@@ -243,4 +359,70 @@ impl Certified {
             data,
         }
     }
+}
+
+/// The same certificate without its version and its extensions, signed anew.
+fn version_one(der: &[u8], signer: &KeyPair) -> Result<Vec<u8>, AuthorityError> {
+    let read = || {
+        let [signed, algorithm, _signature] = elements(content(der)?)?.try_into().ok()?;
+        let parts = elements(content(signed)?)?;
+        let (_version, parts) = parts.split_first()?;
+        let (_extensions, parts) = parts.split_last()?;
+        Some((sequence(&parts.concat()), algorithm.to_vec()))
+    };
+    let (signed, algorithm) =
+        read().ok_or_else(|| AuthorityError::new(&io::Error::other("no certificate")))?;
+    let mut bits = vec![0];
+    bits.extend(signer.sign(&signed)?);
+    Ok(sequence(&[signed, algorithm, tagged(0x03, &bits)].concat()))
+}
+
+/// The elements of DER that stand one after the other.
+fn elements(mut octets: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    while !octets.is_empty() {
+        let (header, length) = header(octets)?;
+        let (element, rest) = octets.split_at_checked(header + length)?;
+        found.push(element);
+        octets = rest;
+    }
+    Some(found)
+}
+
+fn content(element: &[u8]) -> Option<&[u8]> {
+    let (header, length) = header(element)?;
+    element.get(header..header + length)
+}
+
+/// How long an element's header is, and how long its content.
+fn header(element: &[u8]) -> Option<(usize, usize)> {
+    let first = usize::from(*element.get(1)?);
+    if first < 0x80 {
+        return Some((2, first));
+    }
+    let octets = element.get(2..2 + (first & 0x7F))?;
+    let length = octets
+        .iter()
+        .fold(0, |length, octet| length << 8 | usize::from(*octet));
+    Some((2 + octets.len(), length))
+}
+
+fn sequence(content: &[u8]) -> Vec<u8> {
+    tagged(0x30, content)
+}
+
+fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let zeros = length.iter().take_while(|octet| **octet == 0).count();
+    let length = length.get(zeros..).unwrap_or_default();
+    let mut element = vec![tag];
+    match content.len() {
+        short @ ..0x80 => element.push(u8::try_from(short).unwrap_or(0)),
+        _ => {
+            element.push(0x80 | u8::try_from(length.len()).unwrap_or(0));
+            element.extend_from_slice(length);
+        }
+    }
+    element.extend_from_slice(content);
+    element
 }

@@ -44,7 +44,7 @@ mod shared;
 pub use authority::{Authority, AuthorityError, Flaw, Leaf};
 pub use cases::{Case, Cases, Delivery, Expected, ExpectedFailure};
 pub use chain_hosts::ChainHosts;
-pub use chains::{CertificateKey, Certified, Purpose, Validity, Wish};
+pub use chains::{CertificateKey, Certified, Oddity, Purpose, Validity, Wish};
 pub use dns::{DnsFault, DnsServer, Question};
 pub use inbox::{Inbox, ReportMail, ReportMailError};
 pub use internet::{Internet, InternetError, Ports, Selector, Setup};

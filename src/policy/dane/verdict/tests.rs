@@ -1,8 +1,11 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use sealpost_kit::{CertificateKey, Certified, Purpose, Tlsa, Validity, Wish, mutations};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use sealpost_kit::{CertificateKey, Certified, Oddity, Purpose, Tlsa, Validity, Wish, mutations};
+
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use super::*;
-use crate::policy::dane::TlsaSet;
+use crate::policy::dane::{TlsaSet, names::CountedNames};
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const HOST: &str = "mx1.example.org";
@@ -39,6 +42,7 @@ fn shown(verdict: &Verdict<'_>) -> String {
             .map(|(result, reason)| format!("{result}/{}", reason.unwrap_or("-")))
             .collect::<Vec<_>>()
             .join(" "),
+        Verdict::NotJudged(why) => format!("not judged: {why:?}"),
         Verdict::NoneUsable => "none usable".to_owned(),
     }
 }
@@ -460,6 +464,112 @@ fn c13_the_common_name_counts_only_without_dns_names() {
 }
 
 #[test]
+fn c13_a_name_that_is_no_text_is_a_dns_name_and_nobodys() {
+    let chain = Chain::of(
+        &root(),
+        &middle(),
+        &Wish {
+            common_name: HOST.to_owned(),
+            ..Wish::server(&["mx9.example.org"])
+        },
+    );
+    // An octet of the only DNS name is made to be of no text. The signature is then another, so the names
+    // are looked at by themselves.
+    let mut der = chain.leaf.der().to_vec();
+    let name = b"mx9.example.org";
+    let at = der.windows(name.len()).position(|part| part == name);
+    der[at.unwrap()] = 0xFF;
+    let (_, read) = X509Certificate::from_der(&der).unwrap();
+    let names = CountedNames::of(&read);
+    assert_eq!(names, CountedNames::Dns(vec![]));
+    assert!(!names.include_one_of(&[HOST.parse().unwrap()]));
+}
+
+#[test]
+fn c13_a_common_name_is_held_to_the_constraints_of_the_authorities_above_it() {
+    let by_common_name = || Wish::server(&[]).common_name_only(HOST);
+    let good = "2{}{} Sent(2)";
+    for (permitted, excluded, expected) in [
+        (Some("example.org"), None, good),
+        (Some("example.net"), None, NO_MATCH_SHOWN),
+        (None, Some("example.net"), good),
+        (None, Some("example.org"), NO_MATCH_SHOWN),
+        (Some("example.org"), Some(HOST), NO_MATCH_SHOWN),
+    ] {
+        let mut constrained = root();
+        if let Some(name) = permitted {
+            constrained = constrained.permitting(name);
+        }
+        if let Some(name) = excluded {
+            constrained = constrained.excluding(name);
+        }
+        let above = Chain::of(&constrained, &middle(), &by_common_name());
+        constrained.common_name = middle().common_name;
+        let between = Chain::of(&root(), &constrained, &by_common_name());
+        for chain in [above, between] {
+            for (selector, matching) in KINDS {
+                let tlsa = [chain.root.tlsa(2, selector, matching)];
+                let expected = expected.replacen("{}", &selector.to_string(), 1).replacen(
+                    "{}",
+                    &matching.to_string(),
+                    1,
+                );
+                check(&tlsa, &[HOST], &chain.all(), &expected);
+            }
+        }
+    }
+    // A wildcard stands for what is excluded.
+    let wildcard = Wish::server(&[]).common_name_only("*.example.org");
+    let chain = Chain::of(&root().excluding(HOST), &middle(), &wildcard);
+    let tlsa = [chain.root.tlsa(2, 1, 1)];
+    check(&tlsa, &[HOST], &chain.all(), NO_MATCH_SHOWN);
+    // What stands above the authority that a record names does not matter.
+    let chain = Chain::of(
+        &root().permitting("example.net"),
+        &middle(),
+        &by_common_name(),
+    );
+    check(
+        &[chain.middle.tlsa(2, 1, 1)],
+        &[HOST],
+        &chain.all(),
+        "211 Sent(1)",
+    );
+}
+
+#[test]
+fn c12_whose_key_may_not_sign_is_no_authority_wherever_it_stands() {
+    let leaf = || Wish::server(&[HOST]);
+    anchored(
+        &Chain::of(&root(), &middle().odd(Oddity::OnlySigns), &leaf()),
+        NO_MATCH_SHOWN,
+    );
+    let chain = Chain::of(&root().odd(Oddity::OnlySigns), &middle(), &leaf());
+    let tlsa = [chain.root.tlsa(2, 1, 1)];
+    check(&tlsa, &[HOST], &chain.all(), NO_MATCH_SHOWN);
+    for oddity in [Oddity::NoKeyUsage, Oddity::ForServers] {
+        let chain = Chain::of(&root().odd(oddity), &middle().odd(oddity), &leaf());
+        let tlsa = [chain.root.tlsa(2, 1, 1)];
+        check(&tlsa, &[HOST], &chain.all(), "211 Sent(2)");
+    }
+    anchored(
+        &Chain::of(&root(), &middle().odd(Oddity::ForClients), &leaf()),
+        NO_MATCH_SHOWN,
+    );
+    // The server's own key must be one for handshakes.
+    for oddity in [Oddity::OnlyCertifies, Oddity::ForClients] {
+        let chain = Chain::of(&root(), &middle(), &leaf().odd(oddity));
+        anchored(&chain, NO_MATCH_SHOWN);
+        check(
+            &[chain.leaf.tlsa(3, 1, 1)],
+            &[HOST],
+            &chain.all(),
+            "311 Leaf",
+        );
+    }
+}
+
+#[test]
 fn c12_any_reference_name_will_do() {
     let chain = Chain::of(&root(), &middle(), &Wish::server(&["example.org"]));
     let tlsa = [chain.root.tlsa(2, 0, 1)];
@@ -584,6 +694,99 @@ fn c11_known_answers() {
     ] {
         let policy = policy(&[tlsa.parse().unwrap()], &[HOST]);
         assert_eq!(shown(&verify(&policy, &[&der], NOW)), expected, "{tlsa}");
+    }
+}
+
+/// A server's certificate and its authority, with the digests that OpenSSL makes of them.
+#[test]
+fn c11_c12_known_answers_of_openssl() {
+    let chain = fixed("known");
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    let records = include_str!("../../../../tests/golden/dane/known.tlsa");
+    for line in records.lines() {
+        let tlsa: Tlsa = line.parse().unwrap();
+        let kind = format!("{}{}{}", tlsa.usage, tlsa.selector, tlsa.matching);
+        let matched = match tlsa.usage {
+            3 => "Leaf",
+            _ => "Sent(1)",
+        };
+        let mut other = tlsa.clone();
+        *other.data.last_mut().unwrap() ^= 1;
+        let judged = |tlsa: Tlsa| {
+            let policy = policy(&[tlsa], &[HOST]);
+            shown(&verify(&policy, &chain, NOW))
+        };
+        assert_eq!(judged(tlsa.clone()), format!("{kind} {matched}"), "{line}");
+        assert_ne!(judged(other), format!("{kind} {matched}"), "{line}");
+        if tlsa.usage == 2 && tlsa.matching == 0 {
+            // The authority is in the record.
+            let policy = policy(&[tlsa], &[HOST]);
+            let verdict = shown(&verify(&policy, &chain[..1], NOW));
+            assert!(verdict.starts_with(&format!("{kind} Published")), "{line}");
+        }
+    }
+    assert_eq!(records.lines().count(), 2 * KINDS.len());
+}
+
+/// The certificates of a file of `tests/golden/dane`, the server's own first. OpenSSL made them, and takes
+/// them all but that with a critical extension.
+fn fixed(name: &str) -> Vec<Vec<u8>> {
+    let path = format!(
+        "{}/tests/golden/dane/{name}.pem",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let pem = std::fs::read_to_string(path).unwrap();
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+    certificates
+        .map(|certificate| certificate.unwrap().to_vec())
+        .collect()
+}
+
+#[test]
+fn d11_nothing_is_said_against_a_chain_that_only_another_library_can_judge() {
+    for (name, expected) in [
+        ("ecdsa-sha512", "not judged: Algorithm"),
+        ("sha1", "not judged: Algorithm"),
+        ("p521", "not judged: Key"),
+        ("rsa-1024", "not judged: Key"),
+        ("critical", "not judged: Extension"),
+        ("directory", "not judged: Constraint"),
+        ("uri", "not judged: Constraint"),
+        ("version-1", "not judged: Version"),
+        ("server-authority", "not judged: AuthorityAsServer"),
+        ("long", "not judged: Length"),
+    ] {
+        let chain = fixed(name);
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let authority = chain.last().unwrap();
+        let of = |usage: u8, data: &[u8]| Tlsa {
+            usage,
+            selector: 0,
+            matching: 1,
+            data: digest(&SHA256, data).as_ref().to_vec(),
+        };
+        let judged = |tlsa: Tlsa| {
+            let policy = policy(&[tlsa], &[HOST]);
+            shown(&verify(&policy, &chain, NOW))
+        };
+        assert_eq!(judged(of(2, authority)), expected, "{name}");
+        // A record of the server's own certificate asks for none of that, and one of a stranger's
+        // authority matches nothing whatever the chain is.
+        assert_eq!(judged(of(3, chain[0])), "301 Leaf", "{name}");
+        assert_eq!(judged(of(2, b"a stranger")), NO_MATCH_SHOWN, "{name}");
+    }
+}
+
+#[test]
+fn c10_usages_of_public_authorities_cannot_be_used_whatever_stands_beside_them() {
+    let chain = Chain::good();
+    for usage in [0, 1] {
+        for certificate in chain.all() {
+            for (selector, matching) in KINDS {
+                let tlsa = [certificate.tlsa(usage, selector, matching)];
+                check(&tlsa, &[HOST], &chain.all(), "none usable");
+            }
+        }
     }
 }
 
