@@ -233,7 +233,8 @@ pub(super) const PROBE: Section = Section {
             Kind::Number(1, 100),
             "4",
             "",
-            "How many mail hosts of one domain are looked at, in the order of preference.",
+            "How many mail hosts of one domain are looked at, in the order of preference. `sealpost check \
+             --probe` looks at all.",
         ),
         first(
             "smtp_port",

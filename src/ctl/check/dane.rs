@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use rustls::RootCertStore;
+use sealpost_plugin_api::ResultType;
 
 use crate::{
     clock::Timestamp,
@@ -17,7 +18,9 @@ use crate::{
         MxHost,
         dane::{
             DaneFinding, DomainDane, HostDane, LookupTrouble, MailHosts, MxSecurity, TlsaPolicy,
-            Usability, Verdict, verify,
+            Usability, Verdict,
+            verdict::{NAME_MISMATCH, NO_MATCH, Trouble},
+            verify,
         },
     },
     record::{
@@ -61,17 +64,24 @@ impl Look<'_> {
             None => None,
         };
         let shown_for_dane = match &under_base {
-            Some(Seen::Host { tls, .. }) => tls,
-            _ => tls,
+            Some(Seen::Host { tls, .. }) => Some(tls),
+            // What is shown under another name is not what the records are about.
+            Some(Seen::Nothing(_)) => None,
+            None => Some(tls),
         };
-        let matched = said
-            .records()
-            .and_then(|records| matched(records, shown_for_dane, now));
+        let worth = match (said.records(), shown_for_dane) {
+            (Some(records), Some(tls)) => worth(records, tls, now),
+            (Some(records), None) if records.set.has_usable() => Worth {
+                matches: None,
+                words: Some(format!("{} was not reached", records.base)),
+            },
+            _ => Worth::NOTHING,
+        };
         LiveView {
             address: Some(address.to_string()),
             tls: tls_in_words(tls).to_owned(),
-            dane_matches: matched.as_ref().map(Result::is_ok),
-            dane: matched.map(|matched| matched.unwrap_or_else(|why| why)),
+            dane_matches: worth.matches,
+            dane: worth.words,
             sts: match observed {
                 Observed::Established { troubles } | Observed::Failed(troubles) => troubles
                     .into_iter()
@@ -80,30 +90,74 @@ impl Look<'_> {
                         None => result.to_string(),
                     })
                     .collect(),
-                Observed::NoSession => vec!["not known".to_owned()],
+                Observed::NoSession => vec![NOT_KNOWN.to_owned()],
             },
         }
     }
 }
 
-/// Which record the certificate matches, or why none; nothing where none can be used or no certificate was
-/// seen.
-fn matched(records: &TlsaPolicy, tls: &TlsSeen, now: Timestamp) -> Option<Result<String, String>> {
+/// A host that there was no time left for.
+pub(super) fn not_in_time() -> LiveView {
+    LiveView {
+        address: None,
+        tls: "not looked at: there was no time left".to_owned(),
+        dane_matches: None,
+        dane: None,
+        sts: Vec::new(),
+    }
+}
+
+/// What a certificate is worth under TLSA records, for people.
+struct Worth {
+    /// Whether it satisfies them; nothing where that is not known.
+    matches: Option<bool>,
+    /// Which record it matches, why none, or why it is not known.
+    words: Option<String>,
+}
+
+impl Worth {
+    /// There is nothing to say: no record can be used, or no certificate was seen.
+    const NOTHING: Self = Self {
+        matches: None,
+        words: None,
+    };
+}
+
+fn worth(records: &TlsaPolicy, tls: &TlsSeen, now: Timestamp) -> Worth {
     let TlsSeen::Established(chain) = tls else {
-        return None;
+        return Worth::NOTHING;
     };
     let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
-    match verify(records, &chain, now) {
-        Verdict::Matched(found) => Some(Ok(found.to_string())),
-        Verdict::NoneUsable => None,
-        Verdict::NotJudged(why) => Some(Err(why.to_string())),
+    let (matches, words) = match verify(records, &chain, now) {
+        Verdict::NoneUsable => return Worth::NOTHING,
+        Verdict::Matched(found) => (Some(true), found.to_string()),
+        Verdict::NotJudged(why) => (None, why.to_string()),
         Verdict::Failed(troubles) => {
-            let words = troubles.into_iter().map(|(result, reason)| match reason {
-                Some(reason) => format!("{result}: {reason}"),
-                None => result.to_string(),
-            });
-            Some(Err(words.collect::<Vec<_>>().join(", ")))
+            let words = troubles.into_iter().map(trouble_in_words);
+            (Some(false), words.collect::<Vec<_>>().join("; "))
         }
+    };
+    Worth {
+        matches,
+        words: Some(words),
+    }
+}
+
+/// What is wrong with a certificate under TLSA records, and what the report calls it.
+fn trouble_in_words(trouble: Trouble) -> String {
+    let what = match trouble {
+        NO_MATCH => "it matches none of the records",
+        NAME_MISMATCH => {
+            "it comes from an authority that a record names, and carries none of the names"
+        }
+        (ResultType::CertificateExpired, _) => {
+            "it comes from an authority that a record names, and a certificate is out of date"
+        }
+        _ => "it comes from an authority that a record names, and a certificate is not valid yet",
+    };
+    match trouble {
+        (result, Some(reason)) => format!("{what} ({result}: {reason})"),
+        (result, None) => format!("{what} ({result})"),
     }
 }
 
@@ -116,16 +170,42 @@ const fn tls_in_words(tls: &TlsSeen) -> &'static str {
         }
         TlsSeen::HandshakeFailed(HandshakeFault::BrokenOff) => "the handshake is broken off",
         TlsSeen::Established(_) => TLS_IS_UP,
-        TlsSeen::NotKnown(_) => "whether TLS comes up is not known",
+        TlsSeen::NotKnown(_) => TLS_IS_NOT_KNOWN,
     }
 }
 
 const TLS_IS_UP: &str = "TLS comes up";
+const TLS_IS_NOT_KNOWN: &str = "whether TLS comes up is not known";
+/// What a policy would say of a session of which nothing is known.
+const NOT_KNOWN: &str = "not known";
+
+/// Whether TLS comes up with a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TlsState {
+    /// It does.
+    Up,
+    /// It does not, and that is the host's doing.
+    Down,
+    /// The host was not reached, or it is not known whose doing it is.
+    NotKnown,
+}
 
 impl LiveView {
     /// Whether TLS came up.
-    pub(super) fn tls_is_up(&self) -> bool {
-        self.tls == TLS_IS_UP
+    pub(super) fn tls_state(&self) -> TlsState {
+        match (self.address.is_some(), self.tls.as_str()) {
+            (_, TLS_IS_UP) => TlsState::Up,
+            (false, _) | (_, TLS_IS_NOT_KNOWN) => TlsState::NotKnown,
+            (true, _) => TlsState::Down,
+        }
+    }
+
+    /// What a policy would have against the session; nothing where that is not known.
+    pub(super) fn sts_troubles(&self) -> &[String] {
+        match self.sts.as_slice() {
+            [only] if only == NOT_KNOWN => &[],
+            troubles => troubles,
+        }
     }
 }
 
@@ -313,7 +393,8 @@ pub(super) fn live_as_text(text: &mut String, hosts: &[MxVerdict]) {
         if let Some(dane) = &live.dane {
             let word = match live.dane_matches {
                 Some(true) => "matches",
-                _ => "no match",
+                Some(false) => "fails",
+                None => "not known",
             };
             let _ = writeln!(text, "    DANE     {word}: {}", shown(dane));
         }

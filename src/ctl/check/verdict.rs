@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::{Level, Requirement};
 
-use super::dane::host_dane;
+use super::dane::{TlsState, host_dane};
 use crate::{
     ctl::{
         screen::counted,
@@ -22,7 +22,7 @@ use crate::{
     },
     policy::{
         Announcement, MxHost, PolicyType, Standing, StsStanding,
-        dane::{DomainDane, HostDane},
+        dane::{DaneFinding, DomainDane, HostDane},
     },
 };
 
@@ -34,9 +34,17 @@ pub(super) fn judge(
     dane: &HostDane,
 ) -> MxVerdict {
     let decision = decide_host(known, Ok(host), Some(dane));
+    let verdict = verdict(known, preference, host.to_string(), decision);
+    // What is only audited demands nothing; whose demand it would be is still to be said.
+    let is_audited = verdict.audit && known.is_audited() && !known.passes_over_dane();
+    let decided_by = match dane.finding {
+        DaneFinding::Records(_) | DaneFinding::Unreachable(_) if is_audited => "dane".to_owned(),
+        _ => verdict.decided_by,
+    };
     MxVerdict {
         dane: Some(host_dane(dane)),
-        ..verdict(known, preference, host.to_string(), decision)
+        decided_by,
+        ..verdict
     }
 }
 
@@ -224,16 +232,21 @@ fn mail_sentence(mx: &MxFinding, usable: usize) -> String {
 fn live_sentence(host: &MxVerdict) -> Option<String> {
     let live = host.live.as_ref()?;
     let name = &host.host;
+    let why = live.dane.as_deref().unwrap_or("the report says why");
     match (host.level.as_str(), live.dane_matches) {
         ("dane", Some(false)) => Some(format!(
-            "The certificate of {name} matches none of its TLSA records: mail to it waits."
+            "The certificate of {name} does not satisfy its TLSA records, for {why}: mail to it waits."
         )),
-        ("dane" | "verify" | "encrypt", _) if live.address.is_some() && !live.tls_is_up() => Some(
-            format!("{name} has no TLS ({}): mail to it waits.", live.tls),
-        ),
-        ("verify", _) if !live.sts.is_empty() => Some(format!(
+        ("dane" | "verify" | "encrypt", _) if live.tls_state() == TlsState::Down => Some(format!(
+            "{name} has no TLS ({}): mail to it waits.",
+            live.tls
+        )),
+        ("dane", None) if live.dane.is_some() => Some(format!(
+            "Whether the certificate of {name} satisfies its TLSA records cannot be told here: {why}."
+        )),
+        ("verify", _) if !live.sts_troubles().is_empty() => Some(format!(
             "The certificate of {name} does not satisfy the policy ({}): mail to it waits.",
-            live.sts.join(", ")
+            live.sts_troubles().join(", ")
         )),
         _ => None,
     }

@@ -116,6 +116,8 @@ impl Hosts {
     async fn look_now(&self, host: &MxHost) -> HostLook {
         self.counters.probes.count();
         let at = self.clock.now();
+        // OURS: the certificate is not held to the TLSA records. Postfix tells of sessions under DANE itself
+        // (docs/decisions/0010-postfix.md).
         let (seen, tlsa) = tokio::join!(self.prober.look(host), self.tlsa(host));
         let observed = observe(&seen, host, &self.roots, at);
         if matches!(seen, Seen::Nothing(_)) {

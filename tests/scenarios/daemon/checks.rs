@@ -53,7 +53,8 @@ fn each_domain_with_dane_is_explained() {
         (
             "dane-bad.test",
             &["records [usable usable] no match: dane by dane"],
-            "The certificate of mx.dane-bad.test matches none of its TLSA records: mail to it waits.",
+            "The certificate of mx.dane-bad.test does not satisfy its TLSA records, for it matches none of the records \
+             (validation-failure: dane-no-match): mail to it waits.",
         ),
         (
             "dane-unusable.test",
@@ -76,7 +77,7 @@ fn each_domain_with_dane_is_explained() {
                 "records [usable usable] no match: dane by dane",
                 "records [usable] matches: dane by dane",
             ],
-            "The certificate of mx1.dane-twomx.test matches none of its TLSA records",
+            "The certificate of mx1.dane-twomx.test does not satisfy its TLSA records, for it matches none",
         ),
         (
             "both.test",

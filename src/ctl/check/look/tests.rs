@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod dane;
+mod seen;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const ENFORCE: &str = "version: STSv1\nmode: enforce\nmx: *.example.org\nmax_age: 86400\n";

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Signed DNS that says this of `example.org`.
-struct Says(Arc<DomainDane>);
+pub(super) struct Says(pub(super) Arc<DomainDane>);
 
 impl DaneSource for Says {
     fn domain<'a>(&'a self, _domain: &'a PolicyDomain) -> BoxFuture<'a, Arc<DomainDane>> {
