@@ -5,7 +5,8 @@
 //! an authority, the library's own check of the path with everything parsed before.
 //!
 //! The order in which the DNS gave the records must make no difference: the same eight records are
-//! measured in each of eight orders.
+//! measured in each of eight orders. Nor must their number make a verdict allocate: that is counted, for
+//! one record and for five hundred, with the one that matches first and last.
 
 use std::{
     hint::black_box,
@@ -34,6 +35,8 @@ const SECONDS: u32 = 1_800_000_000;
 fn main() -> Outcome {
     let chains = std::env::args().skip(1).find_map(|text| text.parse().ok());
     let chains: usize = chains.unwrap_or(20_000);
+    allocations()?;
+    hostile()?;
     for (kind, key) in [
         ("ECDSA", CertificateKey::ecdsa()?),
         ("RSA", CertificateKey::rsa()?),
@@ -44,6 +47,108 @@ fn main() -> Outcome {
         say(&format!("the authority in the middle: {kind}"));
         by_key(&leaf, chains)?;
         by_authority(&leaf, &middle, &root, chains.div_ceil(10))?;
+    }
+    Ok(())
+}
+
+/// How much a verdict allocates, by how many records stand beside the one that matches.
+fn allocations() -> Outcome {
+    let root = Certified::self_signed(&Wish::authority("A root"), &CertificateKey::ecdsa()?)?;
+    let leaf = root.issue(&Wish::server(&[HOST]), &CertificateKey::ecdsa()?)?;
+    let chain = [leaf.der(), root.der()];
+    for matching in [leaf.tlsa(3, 1, 1), root.tlsa(2, 1, 1)] {
+        let mut counted = Vec::new();
+        for others in [0, 7, 63, 511] {
+            for digest in [0x00, 0xFF] {
+                let mut records = vec![matching.clone()];
+                records.extend((0..others).map(|number: u16| {
+                    let mut other = matching.clone();
+                    other.data.fill(digest);
+                    let end = other.data.len() - 2;
+                    other.data.splice(end.., number.to_be_bytes());
+                    other
+                }));
+                let policy = policy(&records)?;
+                let at = Timestamp(SECONDS.into());
+                let mut verdict = None;
+                let allocated = allocation_counter::measure(|| {
+                    verdict = Some(verify(black_box(&policy), black_box(&chain), at));
+                });
+                if !matches!(verdict, Some(Verdict::Matched(_))) {
+                    return Err(format!("not measured: {verdict:?}").into());
+                }
+                counted.push((allocated.count_total, allocated.bytes_total));
+            }
+        }
+        let (count, octets) = counted.first().copied().unwrap_or_default();
+        let Tlsa {
+            usage,
+            selector,
+            matching,
+            ..
+        } = matching;
+        if counted.iter().any(|other| *other != (count, octets)) {
+            return Err(
+                format!("{usage} {selector} {matching}: allocations grow: {counted:?}").into(),
+            );
+        }
+        say(&format!(
+            "{usage} {selector} {matching} among 1 to 512 records: {count} allocations of {octets} octets, always"
+        ));
+    }
+    Ok(())
+}
+
+/// What the worst chains cost that a stranger can send: certificates of one name that all could have signed
+/// each other, and rings of such names.
+fn hostile() -> Outcome {
+    let authority = |name: &str, by: Option<&Certified>| -> Outcome<Certified> {
+        let mut wish = Wish::authority(name);
+        // Made large: each is read.
+        wish.dns_names = (0..100)
+            .map(|number| format!("host-{number}.example.org"))
+            .collect();
+        let key = CertificateKey::ecdsa()?;
+        Ok(match by {
+            Some(issuer) => issuer.issue(&wish, &key)?,
+            None => Certified::self_signed(&wish, &key)?,
+        })
+    };
+    let stranger = authority("A", None)?;
+    let unknown = [stranger.tlsa(2, 0, 0)];
+    let keys: Vec<Tlsa> = (0..20)
+        .map(|_| Ok(CertificateKey::ecdsa()?.public_der()))
+        .map(|key: Outcome<Vec<u8>>| {
+            Ok(Tlsa {
+                usage: 2,
+                selector: 1,
+                matching: 0,
+                data: key?,
+            })
+        })
+        .collect::<Outcome<_>>()?;
+    let at = Timestamp(SECONDS.into());
+    for (what, names) in [
+        ("one name", &["A"][..]),
+        ("four names in a ring", &["A", "B", "C", "D"]),
+    ] {
+        let tops = names.iter().map(|name| authority(name, None));
+        let tops: Vec<Certified> = tops.collect::<Outcome<_>>()?;
+        let around = tops.iter().cycle().skip(1);
+        let mut sent = Vec::new();
+        for (name, above) in names.iter().cycle().zip(around).take(15) {
+            sent.push(authority(name, Some(above))?);
+        }
+        let first = tops.first().ok_or("no authority")?;
+        let leaf = first.issue(&Wish::server(&[HOST]), &CertificateKey::ecdsa()?)?;
+        let chain: Vec<&[u8]> = std::iter::once(leaf.der())
+            .chain(sent.iter().map(Certified::der))
+            .collect();
+        for (kind, records) in [("an authority", &unknown[..]), ("20 keys", &keys)] {
+            let policy = policy(records)?;
+            let each = timed(3, || Some(verify(black_box(&policy), &chain, at)));
+            show(&format!("hostile: {what}, {kind}"), each);
+        }
     }
     Ok(())
 }
@@ -144,5 +249,5 @@ fn timed<T>(times: usize, mut work: impl FnMut() -> Option<T>) -> Duration {
 }
 
 fn show(what: &str, each: Duration) {
-    say(&format!("  {what:34} {:8.2} us", each.as_secs_f64() * 1e6));
+    say(&format!("  {what:44} {:10.2} us", each.as_secs_f64() * 1e6));
 }
