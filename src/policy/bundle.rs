@@ -65,13 +65,12 @@ impl<'c> Bundle<'c> {
         let mut next = 0;
         while let Some(name) = names.get(next).copied() {
             next += 1;
-            let mut of_name = 0;
-            for each in sent.iter().filter(|each| each.parts.subject == name) {
-                if of_name == OF_ONE_NAME_MAX || chosen.len() == KEPT_MAX {
+            let bearers = sent.iter().filter(|each| each.parts.subject == name);
+            for (earlier, each) in bearers.enumerate() {
+                if earlier == OF_ONE_NAME_MAX || chosen.len() == KEPT_MAX {
                     is_cut = true;
                     break;
                 }
-                of_name += 1;
                 chosen.push(*each);
                 if !names.contains(&each.parts.issuer) {
                     names.push(each.parts.issuer);

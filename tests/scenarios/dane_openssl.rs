@@ -46,8 +46,16 @@ impl fmt::Display for Case {
         let records: Vec<String> = records
             .map(|record| record.chars().take(24).collect())
             .collect();
-        let Self { shapes, names, .. } = self;
-        write!(formatter, "{shapes:#?}\n{records:#?}\n{names:?}")
+        let Self {
+            shapes,
+            named,
+            names,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "sent {shapes:?}\nof {named:?}\n{records:#?}\n{names:?}"
+        )
     }
 }
 
@@ -150,14 +158,17 @@ fn explained(case: &Case, ours: &Verdict<'_>, theirs: Opinion) -> Option<String>
     if only_dates && authorities.clone().any(out_of_date) {
         return Some(AUTHORITY_OUT_OF_DATE.to_owned());
     }
-    // OpenSSL holds a common name to name constraints, but not one with a wildcard.
+    // To OpenSSL a wildcard does not stand for a name that is excluded; and it holds a common name to name
+    // constraints, but not one with a wildcard.
     let leaf = &case.shapes[0];
-    let is_wildcard = leaf.dns_names.is_empty() && leaf.common_name.starts_with("*.");
-    let constrains = |wish: &Wish| !wish.permitted.is_empty() || !wish.excluded.is_empty();
-    if is_wildcard && authorities.any(constrains) {
-        return Some(WILDCARD_CONSTRAINED.to_owned());
-    }
-    None
+    let is_wildcard = |name: &String| name.starts_with("*.");
+    let excludes = |wish: &Wish| !wish.excluded.is_empty();
+    let constrains = |wish: &Wish| !wish.permitted.is_empty() || excludes(wish);
+    let is_so = match leaf.dns_names.is_empty() {
+        true => is_wildcard(&leaf.common_name) && authorities.any(constrains),
+        false => leaf.dns_names.iter().any(is_wildcard) && authorities.any(excludes),
+    };
+    is_so.then(|| WILDCARD_CONSTRAINED.to_owned())
 }
 
 fn not_judged(why: NotJudged) -> String {
@@ -165,7 +176,7 @@ fn not_judged(why: NotJudged) -> String {
 }
 
 const AUTHORITY_OUT_OF_DATE: &str = "the dates of an authority that another signed";
-const WILDCARD_CONSTRAINED: &str = "a wildcard in a common name below name constraints";
+const WILDCARD_CONSTRAINED: &str = "a wildcard below name constraints";
 
 fn policy(case: &Case) -> TlsaPolicy {
     let records = case.records.iter().map(|record| TlsaRecord {

@@ -3,24 +3,22 @@
 //!
 //! The daemon does it with what it keeps; the command does it alone where no daemon runs.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
 
 use super::{
-    dane::{Look, dane_state, not_in_time},
+    dane::dane_state,
+    live::Look,
+    turns::{Turns, side_by_side},
     verdict::{judge, judge_nameless, outcome, socketmap},
 };
 use crate::{
     clock::{BoxFuture, Timestamp},
     config::{Config, Override},
     ctl::wire::{
-        CheckResult, DocumentFinding, Finding, LiveView, MxFinding, MxVerdict, OverrideView,
-        PolicyView, RecordFinding, RuaFinding,
+        CheckResult, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView, PolicyView,
+        RecordFinding, RuaFinding,
     },
     doors::socketmap_reply::DaneOnly,
     engine::dane::DaneSource,
@@ -32,8 +30,7 @@ use crate::{
     },
     policy::{
         Announcement, FetchTrouble, Intervals, KeptPolicy, Known, MxHost, Occasion, PolicyDomain,
-        RuaDiscovery, Standing, StsDiscovery, StsPolicy,
-        dane::{DomainDane, HostDane},
+        RuaDiscovery, Standing, StsDiscovery, StsPolicy, dane::DomainDane,
     },
 };
 
@@ -69,10 +66,6 @@ pub struct Means<'a> {
 
 /// More MX hosts than this are not judged.
 const HOSTS_MAX: usize = 64;
-
-/// How long all looks at mail hosts may take together: the client waits five minutes for the whole check
-/// (`ctl/client.rs`), and lookups come before and after them.
-const LOOKS_SECONDS_MAX: u64 = 150;
 
 /// More TXT records than this are not shown.
 const TEXTS_MAX: usize = 16;
@@ -337,10 +330,7 @@ async fn judged(
     dane: &DomainDane,
     means: &Means<'_>,
 ) -> MxFinding {
-    let turns = Turns {
-        looks: Semaphore::new(means.config.probe.concurrent_max.clamp(1, HOSTS_MAX)),
-        deadline: Instant::now() + Duration::from_secs(LOOKS_SECONDS_MAX),
-    };
+    let turns = Turns::begin(means.config.probe.concurrent_max);
     let hosts = named.hosts.into_iter().map(|(preference, host)| {
         let turns = &turns;
         let judged: BoxFuture<'_, MxVerdict> = Box::pin(async move {
@@ -368,60 +358,6 @@ async fn judged(
         reason: named.reason,
         hosts: side_by_side(hosts.collect()).await,
     }
-}
-
-/// Who may look at a host now, and until when.
-struct Turns {
-    looks: Semaphore,
-    deadline: Instant,
-}
-
-impl Turns {
-    async fn look(
-        &self,
-        look: &Look<'_>,
-        host: &MxHost,
-        said: &HostDane,
-        now: Timestamp,
-    ) -> LiveView {
-        let looked = timeout_at(self.deadline, async {
-            // It is never closed, and an error would only mean a look more than there should be at once.
-            let _turn = self.looks.acquire().await;
-            look.at(host, said, now).await
-        });
-        looked.await.unwrap_or_else(|_elapsed| not_in_time())
-    }
-}
-
-/// Waits for all of them at once; the results are in their order.
-async fn side_by_side<T>(waiting: Vec<BoxFuture<'_, T>>) -> Vec<T> {
-    let mut waiting: Vec<_> = waiting.into_iter().map(Progress::Waiting).collect();
-    poll_fn(|context| {
-        let mut all_done = true;
-        for each in &mut waiting {
-            if let Progress::Waiting(future) = each {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(result) => *each = Progress::Done(result),
-                    Poll::Pending => all_done = false,
-                }
-            }
-        }
-        match all_done {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
-    let results = waiting.into_iter().filter_map(|each| match each {
-        Progress::Done(result) => Some(result),
-        Progress::Waiting(_) => None,
-    });
-    results.collect()
-}
-
-enum Progress<'f, T> {
-    Waiting(BoxFuture<'f, T>),
-    Done(T),
 }
 
 async fn rua(domain: &PolicyDomain, means: &Means<'_>) -> RuaFinding {

@@ -30,13 +30,16 @@ use crate::{
     policy::PolicyDomain,
 };
 
-use dane::{dane_as_text, live_as_text};
+use dane::dane_as_text;
+use live::live_as_text;
 
 mod dane;
+mod live;
 mod look;
+mod turns;
 mod verdict;
 
-pub use dane::Look;
+pub use live::Look;
 pub use look::{Means, check};
 
 /// What would happen to mail to a domain now, and why: its MTA-STS record and policy, what signed DNS

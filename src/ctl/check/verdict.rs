@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::{Level, Requirement};
 
-use super::dane::{TlsState, host_dane};
+use super::{dane::host_dane, live::TlsState};
 use crate::{
     ctl::{
         screen::counted,

@@ -114,6 +114,8 @@ fn search<'a>(
             matched: candidate.matched,
         }),
         (Some(_), _) => Err(NoWay::Failed(troubles)),
+        // Whoever judges it, it carries none of the names.
+        (None, Some(Failure::NotJudged(_))) if !is_named => Err(NoWay::Failed(troubles)),
         (None, Some(Failure::NotJudged(why))) => Err(NoWay::NotJudged(why)),
         (None, Some(Failure::OutOfDate(dates))) => {
             troubles.extend(dates);
@@ -186,10 +188,12 @@ fn candidates<'a: 'c, 'c>(
 // OURS: it is then held to the dates and constraints of that certificate, as it is by OpenSSL.
 fn has_certificate(key: &[u8], name: &[u8], policy: &TlsaPolicy, bundle: &Bundle<'_>) -> bool {
     let is_it = |parts: Parts<'_>| parts.subject == name && parts.public_key == key;
-    let published = policy.set.published().any(|(record, of)| match of {
-        Published::Authority(_) => Parts::of(&record.association).is_some_and(is_it),
-        Published::Key => false,
-    });
+    // Also one that may not sign: then its key may not.
+    let mut whole = policy
+        .set
+        .usable()
+        .filter(|record| (record.usage, record.selector, record.matching) == (2, 0, 0));
+    let published = whole.any(|record| Parts::of(&record.association).is_some_and(is_it));
     published || bundle.kept.iter().any(|sent| is_it(sent.parts))
 }
 

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::{RootCertStore, pki_types::CertificateDer};
 use sealpost_kit::{CertificateKey, Certified, Oddity, Tlsa, Validity, Wish};
-use tokio::task::yield_now;
+use tokio::{sync::Semaphore, task::yield_now, time::Instant};
 
 use super::{dane::Says, *};
 use crate::{
     net::smtp::probe::Prober,
-    policy::dane::{DaneFinding, MailHosts, MxSecurity, NoDane, RankedHost, TlsaPolicy, TlsaSet},
+    policy::dane::{
+        DaneFinding, HostDane, MailHosts, MxSecurity, NoDane, RankedHost, TlsaPolicy, TlsaSet,
+    },
     record::look::{HandshakeFault, Seen, TlsSeen},
 };
 
