@@ -123,7 +123,7 @@ async fn c11_c12_openssl_judges_a_thousand_chains_as_we_do() {
 
 /// A number that whoever runs the test may set.
 fn given(variable: &str, otherwise: u64) -> u64 {
-    let text = env::var(variable).ok();
+    let text = env::var_os(variable).map(|text| text.into_string().unwrap());
     text.map_or(otherwise, |text| text.parse().unwrap())
 }
 
