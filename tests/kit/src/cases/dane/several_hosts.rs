@@ -92,9 +92,9 @@ fn without_policy() -> Vec<Blueprint> {
         // RFC 7672 s2.2.3: the first counts as one that cannot be reached.
         case(
             "dane-first-bogus.test",
-            "the TLSA lookup of the first of two MX fails",
+            "the signature of the TLSA record of the first of two MX does not hold",
             [
-                with_tlsa(lost, TlsaPlan::LookupFails),
+                with_tlsa(lost, TlsaPlan::Bogus),
                 with_tlsa(good_one, TlsaPlan::Matches),
             ],
             second_after(
@@ -234,11 +234,8 @@ fn beside_a_listed_one() -> Vec<Blueprint> {
     vec![
         enforced(
             "dane-bogus-beside.test",
-            "enforce, and the TLSA lookup of the better of two MX fails",
-            [
-                good_with_tlsa(lost, TlsaPlan::LookupFails),
-                good(after_lost),
-            ],
+            "enforce, and the signature of the TLSA record of the better of two MX does not hold",
+            [good_with_tlsa(lost, TlsaPlan::Bogus), good(after_lost)],
             second_after(
                 Sessions::bad(Under::TlsaNotHad(lost), bogus(lost)),
                 Delivery::TlsVerified,
