@@ -8,6 +8,7 @@ pub(crate) mod exim;
 pub(crate) mod laboratory;
 pub(crate) mod namespace;
 pub(crate) mod postfix;
+pub(crate) mod protected;
 pub(crate) mod stand_in;
 pub(crate) mod truth;
 pub(crate) mod world;

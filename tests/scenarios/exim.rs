@@ -8,6 +8,7 @@ use sealpost_kit::Delivery;
 use crate::mta::{
     exim::Build,
     laboratory::{Counted, Daemon},
+    protected::protection_differs,
     stand_in::StandIn,
     truth::{by_domain, report_differs, taken_differs},
     world::World,
@@ -49,6 +50,8 @@ fn every_case_comes_out_as_its_truth_says(build: Build) {
         daemon.counted(&case.domain, case.sessions);
     }
     assert_eq!(daemon.counted_in_all(), sessions, "{differences:#?}");
+    let domains: Vec<&str> = cases.iter().map(|case| case.domain.as_str()).collect();
+    differences.extend(protection_differs(&daemon, &domains));
 
     let relay = world.listen();
     let sent = daemon.end_day();

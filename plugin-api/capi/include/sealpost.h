@@ -377,7 +377,8 @@ typedef const sealpost_api *(*sealpost_plugin_entry_fn)(uint32_t, uint32_t);
 /*
  * The same library as Exim loads it with ${dlfunc{/path/libsealpost.so}{NAME}{ARGUMENT}...}
  * (exim4-daemon-heavy; the light build has ${readsocket}). They return Exim's own codes: 0 OK, and
- * the expansion is what *yield points to; 1 DEFER, and the expansion fails with *yield as message.
+ * the expansion is what *yield points to; 1 DEFER, and the expansion fails with *yield as message,
+ * which Exim writes to its panic log as well; 2 FAIL, and it fails without that.
  * They open a connection for each call and close it, so they keep nothing that Exim's forks could
  * disturb. *yield is NUL-terminated memory of the library and holds until the next call.
  *
@@ -385,10 +386,10 @@ typedef const sealpost_api *(*sealpost_plugin_entry_fn)(uint32_t, uint32_t);
  *
  * sealpost_exim_policy {DOMAIN} [{SETTINGS}]
  *     OK with the daemon's line, as ${readsocket} would give it (level TAB policy=... TAB ...), when
- *     the level is may, encrypt, verify or dane. DEFER with the reason as message when the level is
- *     defer, the daemon is down or silent, or an argument is wrong. Call it in a router, in
- *     address_data: there a failed expansion, a missing library included, defers the mail. In
- *     hosts_require_tls it would deliver in the clear.
+ *     the level is may, encrypt, verify or dane. FAIL with the reason as message when the level is
+ *     defer. DEFER with the reason as message when the daemon is down or silent, or an argument is
+ *     wrong. Call it in a router, in address_data: there a failed expansion, a missing library
+ *     included, defers the mail. In hosts_require_tls it would deliver in the clear.
  *
  * sealpost_exim_mx {DOMAIN} {MX HOST} [{SETTINGS}]
  *     Always OK: an empty string when the host may be connected to, else the reason why not. As

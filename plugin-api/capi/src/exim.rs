@@ -22,15 +22,33 @@ use crate::{
 
 /// Exim's code for an expansion that worked.
 const OK: c_int = 0;
-/// Exim's code for one that failed for now; the expansion fails with the yield as its message.
+/// Exim's code for one that failed for now, with the yield as its message. Exim writes it to its panic log
+/// as well: the postmaster is to see to it.
 const DEFER: c_int = 1;
+/// Exim's code for one that fails with the yield as its message, and nothing is broken here.
+const FAIL: c_int = 2;
 /// Exim's code for one that could not be carried out at all.
 const ERROR: c_int = 3;
 
 const DEFECT: &[u8] = b"a defect in libsealpost.so was caught";
 
-/// What a function gives to Exim: the expansion, or the message of its failure.
+/// The expansion, or what is broken here.
 type Outcome = Result<Vec<u8>, Vec<u8>>;
+
+/// What a function gives to Exim.
+struct Given {
+    code: c_int,
+    text: Vec<u8>,
+}
+
+impl From<Outcome> for Given {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Ok(text) => Self { code: OK, text },
+            Err(text) => Self { code: DEFER, text },
+        }
+    }
+}
 
 /// The domain's policy, as the daemon's line: `{DOMAIN} [{SETTINGS}]`.
 ///
@@ -46,9 +64,12 @@ pub(crate) unsafe extern "C" fn sealpost_exim_policy(
     guard(DEFER, || {
         // SAFETY: the caller's word is passed on.
         let arguments = unsafe { pointer::arguments(argc, argv) };
-        let outcome = guard(Err(DEFECT.to_vec()), || policy(&arguments));
+        let defect = Given::from(Err(DEFECT.to_vec()));
+        let given = guard(defect, || {
+            policy(&arguments).unwrap_or_else(|broken| Given::from(Err(broken)))
+        });
         // SAFETY: the caller's word is passed on.
-        unsafe { hand_over(r#yield, outcome) }
+        unsafe { hand_over(r#yield, given) }
     })
 }
 
@@ -68,7 +89,7 @@ pub(crate) unsafe extern "C" fn sealpost_exim_mx(
         // Exim would go on after a failed expansion, so a defect is a refusal in words as well.
         let refusal = guard(DEFECT.to_vec(), || mx(&arguments));
         // SAFETY: the caller's word is passed on.
-        unsafe { hand_over(r#yield, Ok(refusal)) }
+        unsafe { hand_over(r#yield, Ok(refusal).into()) }
     })
 }
 
@@ -89,7 +110,7 @@ pub(crate) unsafe extern "C" fn sealpost_exim_mx_level(
         // In most places Exim goes on after a failed expansion, in the clear if need be.
         let line = guard(refusing(DEFECT), || mx_level(&arguments));
         // SAFETY: the caller's word is passed on.
-        unsafe { hand_over(r#yield, Ok(line)) }
+        unsafe { hand_over(r#yield, Ok(line).into()) }
     })
 }
 
@@ -108,11 +129,11 @@ pub(crate) unsafe extern "C" fn sealpost_exim_session(
         let arguments = unsafe { pointer::arguments(argc, argv) };
         let outcome = guard(Err(DEFECT.to_vec()), || session(&arguments));
         // SAFETY: the caller's word is passed on.
-        unsafe { hand_over(r#yield, outcome) }
+        unsafe { hand_over(r#yield, outcome.into()) }
     })
 }
 
-fn policy(arguments: &[&[u8]]) -> Outcome {
+fn policy(arguments: &[&[u8]]) -> Result<Given, Vec<u8>> {
     let (domain, rest) = match arguments {
         [domain, rest @ ..] if !domain.is_empty() && rest.len() <= 1 => (*domain, rest),
         _ => return Err(b"sealpost_exim_policy wants {DOMAIN} [{SETTINGS}]".to_vec()),
@@ -123,13 +144,17 @@ fn policy(arguments: &[&[u8]]) -> Outcome {
     request.deadline(settings.deadline);
     let line = match ask_question(&settings, &request) {
         Ok(line) => line,
-        Err(reason) => return in_its_place(&settings, reason),
+        Err(reason) => return Ok(in_its_place(&settings, reason).into()),
     };
-    match Answer::read(&line) {
-        Ok(answer) if is_to_deliver_under(answer.level) => Ok(line),
-        Ok(answer) => Err(worded(answer.reason, "Sealpost says to defer")),
-        Err(reason) => in_its_place(&settings, reason.into_bytes()),
-    }
+    Ok(match Answer::read(&line) {
+        Ok(answer) if is_to_deliver_under(answer.level) => Ok(line).into(),
+        // OURS: a recipient domain's trouble is no alarm on this host (docs/decisions/0009-exim.md).
+        Ok(answer) => Given {
+            code: FAIL,
+            text: worded(answer.reason, "Sealpost says to defer"),
+        },
+        Err(reason) => in_its_place(&settings, reason.into_bytes()).into(),
+    })
 }
 
 /// The line that stands for the daemon's when it cannot be asked.
@@ -286,14 +311,11 @@ static YIELD: [AtomicU8; ANSWER_BYTES_MAX + 1] = [const { AtomicU8::new(0) }; AN
 ///
 /// # Safety
 /// `place` is NULL or a place for one pointer.
-unsafe fn hand_over(place: *mut *mut c_uchar, outcome: Outcome) -> c_int {
+unsafe fn hand_over(place: *mut *mut c_uchar, given: Given) -> c_int {
     if pointer::present(place).is_err() {
         return ERROR;
     }
-    let (code, text) = match outcome {
-        Ok(text) => (OK, text),
-        Err(text) => (DEFER, text),
-    };
+    let Given { code, text } = given;
     // An answer is no longer than this; only a message around one could be, and is cut.
     let end = text.len().min(ANSWER_BYTES_MAX);
     for (cell, byte) in YIELD.iter().zip(text.iter().take(end).chain(&[0])) {
@@ -383,12 +405,12 @@ mod tests {
         check(
             "dane\ttlsa=3:1:1:zz\n",
             (
-                DEFER,
+                FAIL,
                 "Sealpost answered what this library does not know: dane tlsa=3:1:1:zz",
             ),
         );
-        check("defer\taudit=no\treason=no DNS\n", (DEFER, "no DNS"));
-        check("defer\n", (DEFER, "Sealpost says to defer"));
+        check("defer\taudit=no\treason=no DNS\n", (FAIL, "no DNS"));
+        check("defer\n", (FAIL, "Sealpost says to defer"));
         check(
             "ERROR\tdomain: x\n",
             (DEFER, "Sealpost did not take the question: domain: x"),
@@ -396,7 +418,7 @@ mod tests {
         check(
             "later\n",
             (
-                DEFER,
+                FAIL,
                 "Sealpost answered what this library does not know: later",
             ),
         );

@@ -3,7 +3,9 @@
 //! asking anyone.
 //!
 //! There are two sets: sixteen domains for the demo and any MTA, and the domains that real Postfix is
-//! held to.
+//! held to, and real Exim where they have DANE. Those with DANE have every pair of what it says of a mail
+//! host (nothing, a match, no match, a failed lookup, records that cannot be used) and what MTA-STS says
+//! (nothing, tested, enforced and content, enforced and not).
 
 mod blueprint;
 mod dane;
@@ -28,7 +30,8 @@ pub enum Cases {
     /// The sixteen of the demo: MTA-STS, no DANE.
     #[default]
     Demo,
-    /// Those that real Postfix is held to: MTA-STS and DANE, and what only shows with a real MTA.
+    /// Those that real Postfix is held to: MTA-STS and DANE, and what only shows with a real MTA. Real Exim
+    /// is held to those with DANE.
     Postfix,
 }
 

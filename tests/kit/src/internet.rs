@@ -111,7 +111,7 @@ impl Internet {
         let policy_hosts = PolicyHosts::start_at(service_address(setup.ports.https)).await?;
         let mail_hosts = mail_hosts(&authority, &blueprints, setup.ipv6)?;
         publish_addresses(&dns, &blueprints, &mail_hosts);
-        let records = tlsa_records(&blueprints, &mail_hosts);
+        let records = tlsa_records(&authority, &blueprints, &mail_hosts);
         let mx_hosts = MxHosts::start(setup.ports.smtp, mail_hosts).await?;
         for blueprint in &blueprints {
             publish_mail(&dns, blueprint, &records, mx_hosts.port());

@@ -100,14 +100,20 @@ pub(crate) fn publish_addresses(dns: &DnsServer, blueprints: &[Blueprint], hosts
 }
 
 /// The TLSA records that go with the mail hosts.
-pub(crate) fn tlsa_records(blueprints: &[Blueprint], hosts: &[MxHost]) -> TlsaOf {
+pub(crate) fn tlsa_records(
+    authority: &Authority,
+    blueprints: &[Blueprint],
+    hosts: &[MxHost],
+) -> TlsaOf {
+    let of_authority = Tlsa::of_authority(authority);
     let planned = blueprints
         .iter()
         .flat_map(|blueprint| &blueprint.mail_hosts);
     planned
         .filter_map(|plan| {
             let host = hosts.iter().find(|host| host.name == plan.name)?;
-            let records = plan.tlsa.records(Tlsa::of_key(&host.certificate));
+            let matching = Tlsa::of_key(&host.certificate);
+            let records = plan.tlsa.records(matching, &of_authority);
             Some((plan.name.to_owned(), records))
         })
         .collect()
@@ -129,8 +135,11 @@ pub(crate) fn publish_mail(
         .zip(blueprint.mail_hosts.iter().map(|host| host.name))
         .collect();
     dns.set_mx(blueprint.domain, &hosts);
-    if blueprint.dnssec == Dnssec::Signed {
+    if matches!(blueprint.dnssec, Dnssec::Signed | Dnssec::MxNotHad(_)) {
         dns.sign(blueprint.domain);
+    }
+    if let Dnssec::MxNotHad(fault) = blueprint.dnssec {
+        dns.fail(blueprint.domain, fault);
     }
     for host in &blueprint.mail_hosts {
         if blueprint.dnssec == Dnssec::HostsSigned {
@@ -159,8 +168,10 @@ fn publish_host(dns: &DnsServer, host: &MailHost, records: &TlsaOf, smtp_port: u
         let name = format!("_{port}._tcp.{}", host.base());
         let records = records.get(host.name).map(Vec::as_slice);
         dns.set_tlsa(&name, records.unwrap_or_default());
-        if host.tlsa == TlsaPlan::LookupFails {
-            dns.fail(&name, DnsFault::ServFail);
+        match host.tlsa {
+            TlsaPlan::LookupFails => dns.fail(&name, DnsFault::ServFail),
+            TlsaPlan::Bogus => dns.fail(&name, DnsFault::Bogus),
+            _ => {}
         }
     }
 }

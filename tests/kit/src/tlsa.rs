@@ -4,8 +4,9 @@
 use std::{fmt, num::ParseIntError, str::FromStr};
 
 use hickory_proto::rr::rdata;
+use ring::digest::{SHA256, digest};
 
-use crate::authority::Leaf;
+use crate::authority::{Authority, Leaf};
 
 /// One TLSA record. It is held as on the wire, so that one that no client can use can be made too.
 ///
@@ -34,6 +35,18 @@ impl Tlsa {
     #[must_use]
     pub fn of_key(certificate: &Leaf) -> Self {
         Self::end_entity_key(certificate.public_key_sha256())
+    }
+
+    /// `2 0 1`: the record that every certificate matches which this authority issues and which is for the
+    /// right name.
+    #[must_use]
+    pub fn of_authority(authority: &Authority) -> Self {
+        Self {
+            usage: 2,
+            selector: 0,
+            matching: 1,
+            data: digest(&SHA256, &authority.ca_der()).as_ref().to_vec(),
+        }
     }
 
     /// `3 1 1` with a digest that is no key's.

@@ -59,21 +59,27 @@ fn c17_what_postfix_may_not_be_told_waits_only_where_it_is_demanded() {
 }
 
 /// B36: what DANE refuses the policy does not let in, and what DANE vouches for it does not keep out,
-/// whatever Postfix's own level.
+/// whatever Postfix's own level. C3: a host whose TLSA records cannot be looked up is passed over.
 #[test]
-fn b36_dane_decides_where_there_is_a_policy_too() {
+fn b36_c3_dane_decides_where_there_is_a_policy_too() {
     with_each_version(&[], |_, host| {
+        host.ask("fault _25._tcp.mx1.dane-twomx.test servfail");
         let _daemon = host.start_daemon();
         let fates = host.send_to_each(&[
             "both-bad-dane.test",
             "both-bad-sts.test",
             "dane-better-bad.test",
             "dane-worse.test",
+            "dane-twomx.test",
         ]);
         let log = host.mail_log();
         assert_eq!(fates[0].status, Status::Deferred, "{log}");
         assert_eq!(fates[1].delivered, Delivery::TlsVerified, "{log}");
         assert_eq!(fates[2].status, Status::Deferred, "{log}");
         assert_eq!(fates[3].mx.as_deref(), Some("mx1.dane-worse.test"), "{log}");
+        assert_eq!(fates[4].mx.as_deref(), Some("mx2.dane-twomx.test"), "{log}");
+        assert_eq!(fates[4].delivered, Delivery::TlsVerified, "{log}");
+        let tried = host.ask("sessions").to_string();
+        assert!(!tried.contains("mx1.dane-twomx.test"), "{tried}");
     });
 }

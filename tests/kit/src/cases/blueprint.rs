@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Case, Delivery, Expected, ExpectedFailure, RUA};
-use crate::{authority::Flaw, mx::MxBehaviour, tlsa::Tlsa};
+use crate::{authority::Flaw, dns::DnsFault, mx::MxBehaviour, tlsa::Tlsa};
 
 /// The TLSA records of the mail hosts, by name.
 pub(crate) type TlsaOf = BTreeMap<String, Vec<Tlsa>>;
@@ -82,6 +82,8 @@ pub(crate) enum Dnssec {
     Signed,
     /// It is not, but those of its mail hosts are.
     HostsSigned,
+    /// It is, and to ask for its MX records is answered so.
+    MxNotHad(DnsFault),
 }
 
 /// A mail host of a domain.
@@ -110,12 +112,18 @@ pub(crate) enum TlsaPlan {
     Absent,
     /// One that its certificate matches.
     Matches,
+    /// One that its certificate matches, beside one of an earlier certificate.
+    RollsOver,
+    /// One of the authority that issues the good certificates.
+    Authority,
     /// Two that its certificate does not match.
     MatchesNothing,
     /// One that no client can use.
     Unusable,
-    /// One, and to ask for it is answered with SERVFAIL, as where its signature is bad.
+    /// One, and to ask for it is answered with SERVFAIL.
     LookupFails,
+    /// One, whose signature does not hold.
+    Bogus,
 }
 
 /// Where a mail host is.
@@ -189,11 +197,14 @@ pub(crate) fn policy_lines(mode: &str, patterns: &[impl AsRef<str>]) -> Vec<Stri
 }
 
 impl TlsaPlan {
-    /// The records of a host whose certificate matches `matching`.
-    pub(crate) fn records(self, matching: Tlsa) -> Vec<Tlsa> {
+    /// The records of a host whose certificate matches `matching`, where `authority` is the one that issues
+    /// the good ones.
+    pub(crate) fn records(self, matching: Tlsa, authority: &Tlsa) -> Vec<Tlsa> {
         match self {
             Self::Absent => Vec::new(),
-            Self::Matches | Self::LookupFails => vec![matching],
+            Self::Matches | Self::LookupFails | Self::Bogus => vec![matching],
+            Self::RollsOver => vec![Tlsa::of_no_key(), matching],
+            Self::Authority => vec![authority.clone()],
             Self::MatchesNothing => vec![Tlsa::of_no_key(), Tlsa::of_no_authority()],
             Self::Unusable => vec![Tlsa::unusable()],
         }

@@ -1,19 +1,24 @@
 //! The domains with DANE (RFC 7672): a signed zone, and TLSA records of the mail hosts.
 
+mod several_hosts;
+mod with_policy;
+
 use super::{
     Blueprint, Delivery, Dnssec, MailHost, Publishes, TlsaPlan,
-    blueprint::{Outcome, Sessions, Under},
-    words::{failed, flawed, good, good_with_tlsa, mx_mismatch, no_match, with_tlsa},
+    blueprint::{Outcome, Under},
+    words::{bogus, failed, flawed, good_with_tlsa, no_match, with_tlsa},
 };
-use crate::{authority::Flaw, mx::MxBehaviour};
+use crate::{authority::Flaw, dns::DnsFault, mx::MxBehaviour};
 
 /// Every case.
 pub(super) fn blueprints() -> Vec<Blueprint> {
     let mut all = one_mail_host();
-    all.extend([bogus(), two_mail_hosts(), alias()]);
+    all.extend(authorities());
+    all.extend([lookup_fails(), alias()]);
     all.extend(insecure_mx());
-    all.extend(both());
-    all.extend(one_of_two());
+    all.extend(mx_not_had());
+    all.extend(with_policy::blueprints());
+    all.extend(several_hosts::blueprints());
     all
 }
 
@@ -30,6 +35,13 @@ fn one_mail_host() -> Vec<Blueprint> {
             "the MX certificate matches none of its TLSA records",
             with_tlsa("mx.dane-bad.test", TlsaPlan::MatchesNothing),
             Outcome::deferred(no_match("mx.dane-bad.test")),
+        ),
+        // RFC 7672 s8.1: while a certificate is replaced the records of both are there.
+        Blueprint::dane(
+            "dane-rollover.test",
+            "the MX certificate matches one of its TLSA records, and another is stale",
+            with_tlsa("mx.dane-rollover.test", TlsaPlan::RollsOver),
+            Outcome::taken(Delivery::TlsVerified, "mx.dane-rollover.test"),
         ),
         // RFC 7672 s2.2: TLS is demanded, and nothing of the certificate.
         Blueprint::dane(
@@ -54,42 +66,39 @@ fn one_mail_host() -> Vec<Blueprint> {
     ]
 }
 
+/// RFC 7672 s3.1.2: the TLSA record names an authority, which vouches for the certificate if the name is
+/// right.
+fn authorities() -> Vec<Blueprint> {
+    let (mx, wrong) = ("mx.dane-ta.test", "mx.dane-ta-wrong.test");
+    vec![
+        Blueprint::dane(
+            "dane-ta.test",
+            "the TLSA record names the authority that issued the MX certificate",
+            good_with_tlsa(mx, TlsaPlan::Authority),
+            Outcome::taken(Delivery::TlsVerified, mx),
+        ),
+        Blueprint::dane(
+            "dane-ta-wrong.test",
+            "the TLSA record names the authority that issued the MX certificate, for another name",
+            MailHost {
+                tlsa: TlsaPlan::Authority,
+                ..flawed(wrong, Flaw::WrongName)
+            },
+            Outcome::deferred(failed("certificate-host-mismatch", wrong)),
+        ),
+    ]
+}
+
 /// RFC 7672 s2.1.1: whoever cannot be told whether there are TLSA records must not go on.
-fn bogus() -> Blueprint {
+fn lookup_fails() -> Blueprint {
     let mx = "mx.dane-bogus.test";
-    let outcome = || Outcome::deferred(failed("dnssec-invalid", mx));
     Blueprint {
-        outcome: outcome().under(Under::TlsaNotHad(mx)),
+        outcome: Outcome::deferred(bogus(mx)).under(Under::TlsaNotHad(mx)),
         ..Blueprint::dane(
             "dane-bogus.test",
             "the TLSA lookup fails",
             with_tlsa(mx, TlsaPlan::LookupFails),
-            outcome(),
-        )
-    }
-}
-
-fn two_mail_hosts() -> Blueprint {
-    let (first, second) = ("mx1.dane-twomx.test", "mx2.dane-twomx.test");
-    let outcome = Outcome {
-        delivered: Delivery::TlsVerified,
-        taken_by: Some(second),
-        sessions: vec![
-            Sessions::bad(Under::Tlsa(first), no_match(first)),
-            Sessions::good(Under::Tlsa(second)),
-        ],
-    };
-    Blueprint {
-        dnssec: Dnssec::Signed,
-        ..Blueprint::new(
-            "dane-twomx.test",
-            "the first of two MX matches none of its TLSA records",
-            Publishes::Nothing,
-            vec![
-                with_tlsa(first, TlsaPlan::MatchesNothing),
-                with_tlsa(second, TlsaPlan::Matches),
-            ],
-            outcome,
+            Outcome::deferred(bogus(mx)),
         )
     }
 }
@@ -136,116 +145,85 @@ fn insecure_mx() -> Vec<Blueprint> {
     ]
 }
 
-/// DANE decides on a host with TLSA records, whatever an enforced policy says; the session is counted
-/// under both (RFC 8460 s4).
-fn both() -> Vec<Blueprint> {
-    let case = |domain, story, host: MailHost, patterns: &[&str], outcome| Blueprint {
-        dnssec: Dnssec::Signed,
+/// RFC 7672 s2.1.2: whoever cannot be told which the mail hosts are must not go on. There is no session.
+fn mx_not_had() -> Vec<Blueprint> {
+    let case = |domain, story, mx, publishes, fault| Blueprint {
+        dnssec: Dnssec::MxNotHad(fault),
         ..Blueprint::new(
             domain,
             story,
-            Publishes::policy("enforce", patterns),
-            vec![host],
-            outcome,
+            publishes,
+            vec![good_with_tlsa(mx, TlsaPlan::Matches)],
+            Outcome::without_session(),
         )
     };
-    let by_dane = |mx| {
-        let taken = Outcome::taken(Delivery::TlsVerified, mx);
-        taken.under(Under::Tlsa(mx))
-    };
-    let (mx, bad_dane, bad_sts, unlisted) = (
-        "mx.both.test",
-        "mx.both-bad-dane.test",
-        "mx.both-bad-sts.test",
-        "mx.both-unlisted.test",
-    );
+    let (lost, forged) = ("mx.dane-mx-lost.test", "mx.dane-mx-bogus.test");
     vec![
         case(
-            "both.test",
-            "there is an MTA-STS policy and a TLSA record, and nothing is wrong",
-            good_with_tlsa(mx, TlsaPlan::Matches),
-            &[mx],
-            by_dane(mx).and(Sessions::good(Under::Published)),
+            "dane-mx-lost.test",
+            "the MX lookup fails",
+            lost,
+            Publishes::Nothing,
+            DnsFault::ServFail,
         ),
         case(
-            "both-bad-dane.test",
-            "the policy is content with the MX certificate, and no TLSA record matches",
-            good_with_tlsa(bad_dane, TlsaPlan::MatchesNothing),
-            &[bad_dane],
-            Outcome::deferred(no_match(bad_dane))
-                .under(Under::Tlsa(bad_dane))
-                .and(Sessions::good(Under::Published)),
-        ),
-        case(
-            "both-bad-sts.test",
-            "a TLSA record matches, and no CA vouches for the MX certificate",
-            with_tlsa(bad_sts, TlsaPlan::Matches),
-            &[bad_sts],
-            by_dane(bad_sts).and(Sessions::bad(
-                Under::Published,
-                failed("certificate-not-trusted", bad_sts),
-            )),
-        ),
-        case(
-            "both-unlisted.test",
-            "a TLSA record matches, and the policy does not name the MX",
-            good_with_tlsa(unlisted, TlsaPlan::Matches),
-            &["mx.elsewhere.test"],
-            by_dane(unlisted).and(Sessions::bad(Under::Published, mx_mismatch(unlisted))),
+            "dane-mx-bogus.test",
+            "the signatures of the MX records do not hold, and a policy is enforced",
+            forged,
+            Publishes::policy("enforce", &[forged]),
+            DnsFault::Bogus,
         ),
     ]
 }
 
-/// A policy is enforced, and one of two MX has TLSA records. The better one says by what the mail goes.
-fn one_of_two() -> Vec<Blueprint> {
-    let case = |domain, story, hosts: [MailHost; 2], outcome| Blueprint {
-        dnssec: Dnssec::Signed,
-        ..Blueprint::new(
-            domain,
-            story,
-            Publishes::policy("enforce", &[hosts[0].name, hosts[1].name]),
-            hosts.to_vec(),
-            outcome,
-        )
-    };
-    let (first, second) = ("mx1.dane-better.test", "mx2.dane-better.test");
-    let (bad_first, bad_second) = ("mx1.dane-better-bad.test", "mx2.dane-better-bad.test");
-    let (plain, worse) = ("mx1.dane-worse.test", "mx2.dane-worse.test");
-    let (bad_plain, bad_worse) = ("mx1.dane-worse-bad.test", "mx2.dane-worse-bad.test");
-    vec![
-        case(
-            "dane-better.test",
-            "enforce, and the better of two MX has a TLSA record",
-            [good_with_tlsa(first, TlsaPlan::Matches), good(second)],
-            Outcome::taken(Delivery::TlsVerified, first)
-                .under(Under::Tlsa(first))
-                .and(Sessions::good(Under::Published)),
-        ),
-        case(
-            "dane-better-bad.test",
-            "enforce, and the better of two MX matches none of its TLSA records",
-            [
-                good_with_tlsa(bad_first, TlsaPlan::MatchesNothing),
-                good(bad_second),
-            ],
-            Outcome::deferred(no_match(bad_first))
-                .under(Under::Tlsa(bad_first))
-                .and(Sessions::good(Under::Published)),
-        ),
-        case(
-            "dane-worse.test",
-            "enforce, and the worse of two MX has a TLSA record",
-            [good(plain), with_tlsa(worse, TlsaPlan::Matches)],
-            Outcome::taken(Delivery::TlsVerified, plain),
-        ),
-        case(
-            "dane-worse-bad.test",
-            "enforce, the better of two MX has an expired certificate, and the worse a TLSA record",
-            [
-                flawed(bad_plain, Flaw::Expired),
-                with_tlsa(bad_worse, TlsaPlan::Matches),
-            ],
-            Outcome::deferred(failed("certificate-expired", bad_plain)),
-        ),
-    ]
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{super::postfix, *};
+
+    /// What DANE says of a mail host; nothing where that is not all there is to it.
+    fn dane_says(blueprint: &Blueprint, host: &MailHost) -> Option<&'static str> {
+        let is_secure = blueprint.dnssec == Dnssec::Signed;
+        match host.tlsa {
+            TlsaPlan::Absent => Some("nothing"),
+            _ if !is_secure || host.behaviour != MxBehaviour::Correct => None,
+            TlsaPlan::Matches => Some("a match"),
+            TlsaPlan::MatchesNothing => Some("no match"),
+            TlsaPlan::LookupFails | TlsaPlan::Bogus => Some("a failed lookup"),
+            TlsaPlan::Unusable => Some("records that cannot be used"),
+            TlsaPlan::RollsOver | TlsaPlan::Authority => None,
+        }
+    }
+
+    /// What MTA-STS says of it.
+    fn policy_says(blueprint: &Blueprint, host: &MailHost) -> Option<&'static str> {
+        let Publishes::Policy(mode, patterns) = &blueprint.publishes else {
+            return matches!(blueprint.publishes, Publishes::Nothing).then_some("nothing");
+        };
+        let is_content = host.flaw.is_none() && patterns.iter().any(|name| name == host.name);
+        match (*mode, is_content) {
+            ("testing", _) => Some("testing"),
+            ("enforce", true) => Some("enforce, content"),
+            ("enforce", false) => Some("enforce, not content"),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn c5_b36_no_cell_of_the_matrix_is_empty() {
+        let all = postfix::blueprints();
+        let pairs: BTreeSet<_> = all
+            .iter()
+            .filter_map(|blueprint| match blueprint.mail_hosts.as_slice() {
+                [host] => Some((dane_says(blueprint, host)?, policy_says(blueprint, host)?)),
+                _ => None,
+            })
+            .collect();
+        let count = |of: fn(&(&'static str, &'static str)) -> &'static str| {
+            pairs.iter().map(of).collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!((count(|pair| pair.0), count(|pair| pair.1)), (5, 4));
+        assert_eq!(pairs.len(), 5 * 4, "{pairs:#?}");
+    }
 }

@@ -1,5 +1,5 @@
-//! The domains that real Postfix is held to: MTA-STS and DANE side by side, what its own events do not
-//! tell or tell wrongly, and what only shows with a real MTA.
+//! The domains that real Postfix is held to: MTA-STS and DANE side by side (those with DANE are in
+//! `dane.rs`), what its own events do not tell or tell wrongly, and what only shows with a real MTA.
 
 use super::{
     Blueprint, Delivery, MailHost, Place, Preferences, Publishes, Rua,
@@ -176,11 +176,7 @@ fn bad_mail_hosts() -> Vec<Blueprint> {
                 place: Place::NobodyListens,
                 ..good("mx.down.test")
             }],
-            Outcome {
-                delivered: Delivery::Deferred,
-                taken_by: None,
-                sessions: Vec::new(),
-            },
+            Outcome::without_session(),
         ),
     ]
 }

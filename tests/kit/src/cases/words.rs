@@ -69,6 +69,11 @@ pub(super) const fn no_match(mx: &'static str) -> Failed {
     }
 }
 
+/// The mail host's TLSA records could not be looked up, or not believed.
+pub(super) const fn bogus(mx: &'static str) -> Failed {
+    failed("dnssec-invalid", mx)
+}
+
 impl Sessions {
     pub(super) fn good(under: Under) -> Self {
         Self {
@@ -94,6 +99,15 @@ impl Outcome {
             delivered,
             taken_by: Some(mx),
             sessions: vec![Sessions::good(Under::Published)],
+        }
+    }
+
+    /// Deferred without a session.
+    pub(super) fn without_session() -> Self {
+        Self {
+            delivered: Delivery::Deferred,
+            taken_by: None,
+            sessions: Vec::new(),
         }
     }
 

@@ -8,8 +8,8 @@
 //! A port that is not given is one of the operating system's choice. DNS (UDP and TCP) and the policy
 //! hosts are on 127.0.0.1; the mail hosts are on 127.0.25.1 and on, all on one port.
 //!
-//! The recipient domains are those of the demo, or those that real Postfix is held to
-//! (`sealpost_kit::Cases`). A mail host that has an IPv6 address only has the one given, which the
+//! The recipient domains are those of the demo, or those that real Postfix is held to, and real Exim where
+//! they have DANE (`sealpost_kit::Cases`). A mail host that has an IPv6 address only has the one given, which the
 //! machine must have (`ip address add fd00:25::1/128 dev lo`); without it that domain is left out.
 //!
 //! It writes into DIR, which it makes where it is missing:
