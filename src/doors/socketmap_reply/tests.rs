@@ -447,7 +447,7 @@ fn g3_a_reply_is_never_longer_than_postfix_takes() {
 fn b36_an_answer_for_some_of_the_hosts_names_them_alone() {
     let mut answer = answer(&["mx1.example.org", "*.example.net"], &LINES);
     let hosts = ["10 mx1.example.org none", "20 mx2.example.net records"];
-    answer.dane = Some(crate::policy::dane::DomainDane::for_test(&hosts).into());
+    answer.dane = Some(DomainDane::for_test(&hosts).into());
     answer.basis.dane = crate::hook::basis::DaneRole::Decides;
     let told = reply(&answer, MapName::QueryWithTlsrpt);
     assert_eq!(told.told, TellsPostfix::PolicyByName);
@@ -465,7 +465,7 @@ fn b36_an_answer_for_some_of_the_hosts_names_them_alone() {
         "OK secure match=mx1.example.org:.example.net servername=hostname"
     );
     let hosts = ["10 mx1.example.org records"];
-    answer.dane = Some(crate::policy::dane::DomainDane::for_test(&hosts).into());
+    answer.dane = Some(DomainDane::for_test(&hosts).into());
     for (map, expected) in [
         (MapName::QueryWithTlsrpt, "OK dane-only"),
         (MapName::Query, "OK dane-only"),
