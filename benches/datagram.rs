@@ -28,7 +28,7 @@ use sealpost::{
     config::{StoreConfig, TlsrptSocketConfig},
     doors::{datagram::DatagramDoor, tlsrpt_datagram},
     engine::Engine,
-    hook::{Answer, Asker, AsyncHook, Said},
+    hook::{Answer, Asker, AsyncHook, Said, basis::DaneUse},
     net::activation::Activated,
     observe::Counters,
     record::told::Told,
@@ -438,8 +438,8 @@ impl AsyncHook for Passing {
         self.engine.policy(query)
     }
 
-    fn policy_at_once(&self, query: &Query<'_>) -> Option<Arc<Answer>> {
-        self.engine.policy_at_once(query)
+    fn policy_at_once(&self, query: &Query<'_>, dane: DaneUse) -> Option<Arc<Answer>> {
+        self.engine.policy_at_once(query, dane)
     }
 
     fn answered(&self, answer: &Arc<Answer>, asker: Asker) {

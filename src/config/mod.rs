@@ -555,7 +555,7 @@ impl Default for DaneConfig {
             trust_anchor: PathBuf::new(),
             insecure_mx: InsecureMx::Dane,
             audit: false,
-            hosts_max: 16,
+            hosts_max: 64,
             seconds_max: 3_600,
         }
     }

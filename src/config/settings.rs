@@ -250,7 +250,8 @@ pub const SECTIONS: &[Section] = &[
                 "\"dane\"",
                 "",
                 "What the TLSA records of a mail host are worth where the MX records that name it are \
-                 not signed (Postfix: `smtp_tls_dane_insecure_mx_policy`). `dane`: its certificate must \
+                 not signed. (Postfix decides this by its own `smtp_tls_dane_insecure_mx_policy`, which `sealpost setup \
+                 postfix` sets to the same.) `dane`: its certificate must \
                  match. `encrypt`: TLS, with whatever certificate. `may`: nothing. Where an \
                  MTA-STS policy is enforced, that one decides.",
             ),
@@ -259,15 +260,19 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Switch,
                 "false",
                 "",
-                "DANE is evaluated and reported for every domain, and not enforced: for the first weeks.",
+                "DANE is evaluated and reported for every domain, and not enforced: for the first weeks. Postfix does \
+                 DANE by itself where it is told nothing, so it is told `may` for domains with TLSA records, and \
+                 what these would have said is not reported.",
             ),
             first(
                 "hosts_max",
                 Kind::Number(1, 256),
-                "16",
+                "64",
                 "",
-                "How many mail hosts of a domain are looked up for an answer about the domain as a whole. \
-                 A domain with more is never answered `dane-only`; each host still has its own answer.",
+                "How many mail hosts of a domain are looked up for an answer about the domain as a whole, as \
+                 Postfix asks for. Of a domain with more, below signed MX records, mail through Postfix waits \
+                 where a policy is enforced, and goes by Postfix's own level where none is. Each host still has its \
+                 own answer, for who asks for that.",
             ),
             first(
                 "seconds_max",
@@ -523,8 +528,8 @@ pub const SECTIONS: &[Section] = &[
                 "mode",
                 Kind::Word(&["off", "audit", "enforce", "dane-only", "without-dane"]),
                 Default::Required,
-                "`off`: no policy is looked up or applied; sessions are counted as under none. `audit`: \
-                 policies and TLSA records are evaluated and reported, not enforced. `enforce`: a policy \
+                "`off`: no policy is looked up or applied, and TLSA records are passed over; sessions are counted as \
+                 under none. `audit`: policies and TLSA records are evaluated and reported, not enforced. `enforce`: a policy \
                  in mode `testing` is enforced. `dane-only`: only mail hosts with secure, usable TLSA \
                  records get mail. `without-dane`: TLSA records are passed over.",
             ),

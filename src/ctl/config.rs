@@ -13,6 +13,7 @@ use super::{
     Context, Format,
     exit::{Exit, Failure},
     screen::{counted, shown},
+    setup::without_signed_answers,
 };
 use crate::{
     clock::{Clock as _, SystemClock, UtcDay},
@@ -137,13 +138,16 @@ fn check(path: &Path, format: Format, context: &mut Context) -> Result<Exit, Fai
     });
     if !format.json {
         let (loaded, records) = checked?;
-        context
-            .screen
-            .text(&amounts_to(&loaded, &records, path, today));
+        context.screen.text(&amounts_to(
+            &loaded,
+            &records,
+            path,
+            &warnings(&loaded, today),
+        ));
         return Ok(Exit::Ok);
     }
     let (exit, problems, warnings, dkim_records) = match checked {
-        Ok((loaded, records)) => (Exit::Ok, Vec::new(), loaded.warnings(today), records),
+        Ok((loaded, records)) => (Exit::Ok, Vec::new(), warnings(&loaded, today), records),
         Err(failure) => (Exit::Config, problems(&failure), Vec::new(), Vec::new()),
     };
     context.screen.json(&Checked {
@@ -154,6 +158,13 @@ fn check(path: &Path, format: Format, context: &mut Context) -> Result<Exit, Fai
         dkim_records,
     })?;
     Ok(exit)
+}
+
+/// What the daemon says at every start.
+fn warnings(loaded: &Loaded, today: UtcDay) -> Vec<String> {
+    let mut warnings = loaded.warnings(today);
+    warnings.extend(without_signed_answers(&loaded.config));
+    warnings
 }
 
 /// The records of the keys. A key that the daemon would not start with is a mistake here.
@@ -210,7 +221,7 @@ fn list(all: impl Iterator<Item = String>) -> String {
 }
 
 /// A good file in words.
-fn amounts_to(loaded: &Loaded, records: &[DkimRecord], path: &Path, today: UtcDay) -> String {
+fn amounts_to(loaded: &Loaded, records: &[DkimRecord], path: &Path, warnings: &[String]) -> String {
     let config = &loaded.config;
     let mut text = format!("{}: ok\n", shown(&path.display().to_string()));
     let reports = if config.report.enabled {
@@ -257,8 +268,8 @@ fn amounts_to(loaded: &Loaded, records: &[DkimRecord], path: &Path, today: UtcDa
     ] {
         let _ = writeln!(text, "  {name:<15}{}", shown(&value));
     }
-    for warning in loaded.warnings(today) {
-        let _ = writeln!(text, "  warning: {}", shown(&warning));
+    for warning in warnings {
+        let _ = writeln!(text, "  warning: {}", shown(warning));
     }
     if !records.is_empty() {
         text.push_str("\nReceivers verify the reports by these TXT records; publish them:\n");

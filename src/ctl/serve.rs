@@ -10,10 +10,14 @@ use clap::Args;
 use super::{
     Context,
     exit::{Exit, Failure},
+    setup::without_signed_answers,
 };
 use crate::{
     clock::{Clock, LaboratoryClock, SystemClock},
-    config::load::{DEFAULT_PATH, load},
+    config::{
+        Config,
+        load::{DEFAULT_PATH, load},
+    },
     daemon,
     net::activation::Activated,
     observe::log,
@@ -23,7 +27,9 @@ use crate::{
 ///
 /// It answers MTAs on the plugin socket and operators on the control socket, keeps policies fresh,
 /// counts sessions and sends the reports. It logs to standard error and says to systemd when it is
-/// ready. SIGTERM writes what is in memory and ends it; SIGHUP reads the configuration again.
+/// ready. SIGTERM writes what is in memory and ends it; SIGHUP reads the configuration again: overrides,
+/// policy.when_unknown, dane.audit, dane.insecure_mx and log.level hold from then on, and the log names each
+/// section in which something else has changed and needs a restart.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sealpost serve --config /etc/sealpost/sealpost.toml")]
 pub(super) struct Arguments {
@@ -49,6 +55,7 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     for warning in loaded.warnings(clock.now().day()) {
         tracing::warn!("{warning}");
     }
+    look_at_postfix(&loaded.config)?;
     // Before the runtime, for that starts threads.
     let activated = Activated::take().map_err(|error| Failure::Setup(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -60,4 +67,18 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     ended.map_err(|error| Failure::Setup(error.to_string()))?;
     Ok(Exit::Ok)
+}
+
+/// Says in the log where Postfix cannot do what it may be told. Nobody waits for that: `postconf` takes its time
+/// when main.cf has just been written.
+fn look_at_postfix(config: &Config) -> Result<(), Failure> {
+    let config = config.clone();
+    let looks = std::thread::Builder::new().name("postconf".to_owned());
+    let looking = looks.spawn(move || {
+        if let Some(warning) = without_signed_answers(&config) {
+            tracing::warn!("{warning}");
+        }
+    });
+    looking.map_err(|error| Failure::Internal(error.to_string()))?;
+    Ok(())
 }

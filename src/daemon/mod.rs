@@ -92,10 +92,12 @@ pub async fn run(
     let doors = Doors::open(&loaded.config, &mut activated, &parts.counters)?;
     activated.leftover()?;
     let (stop, stopping) = watch::channel(false);
-    let operator = Arc::new(Operator::new(&parts, loaded.clone(), started_at));
+    let mut resolvers = PostfixResolvers::new(&loaded.config, Arc::clone(&parts.clock));
+    let operator = Operator::new(&parts, loaded.clone(), started_at);
+    let operator = Arc::new(operator.with_resolvers(Arc::clone(&resolvers.seen)));
 
     // Before the first question: a domain with DANE must not be answered as one without.
-    let resolvers = first_look(&loaded.config, &parts).await;
+    first_look(&parts, &mut resolvers).await;
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &stopping);
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
@@ -220,8 +222,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 }
 
 /// Finds out who validates DNSSEC, and what the resolvers do that Postfix asks.
-async fn first_look(config: &Config, parts: &Parts) -> PostfixResolvers {
-    let mut resolvers = PostfixResolvers::new(config, Arc::clone(&parts.clock));
+async fn first_look(parts: &Parts, resolvers: &mut PostfixResolvers) {
     let (looked, ()) = tokio::join!(
         timeout(VALIDATION_TIME_MAX, parts.validation.look()),
         resolvers.first_look(VALIDATION_TIME_MAX),
@@ -229,7 +230,6 @@ async fn first_look(config: &Config, parts: &Parts) -> PostfixResolvers {
     if looked.is_err() {
         tracing::warn!("DNSSEC: nobody answers yet; DANE is off until somebody does");
     }
-    resolvers
 }
 
 /// Works until the daemon stops.

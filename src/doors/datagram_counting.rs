@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::BoxFuture,
-        hook::{Answer, Asker},
+        hook::{Answer, Asker, basis::DaneUse},
     };
 
     /// Keeps what it is told: the domain, and how often at once.
@@ -328,7 +328,7 @@ mod tests {
             panic!("nothing is asked")
         }
 
-        fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
+        fn policy_at_once(&self, _query: &Query<'_>, _dane: DaneUse) -> Option<Arc<Answer>> {
             panic!("nothing is asked")
         }
 

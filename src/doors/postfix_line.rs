@@ -108,6 +108,15 @@ pub enum Said<'a> {
         /// The mail host.
         mx: &'a str,
     },
+    /// A mail host was passed over, because `dane-only` holds and it has no TLSA records that Postfix can use.
+    DaneNotToBeHad {
+        /// The next hop: the recipient domain or the relay, without brackets and port.
+        next_hop: &'a str,
+        /// The mail host.
+        mx: &'a str,
+        /// What it lacks.
+        lack: DaneLack,
+    },
     /// The server offers STARTTLS, and this host is set not to use it with it.
     OfferNotTaken {
         /// The mail host.
@@ -134,6 +143,15 @@ pub enum Said<'a> {
     },
     /// What became of one recipient of a message.
     Delivery(Delivery<'a>),
+}
+
+/// What a mail host lacks that `dane-only` demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DaneLack {
+    /// TLSA records, below signed MX records and addresses. No other word is said of it.
+    Records,
+    /// One among them that can be used. Postfix 3.10 and later tells libtlsrpt of it.
+    Usable,
 }
 
 /// What a certificate was worth to Postfix. What was checked depends on its level for the server.
@@ -265,15 +283,25 @@ fn smtp_warning(warning: &str) -> Option<Said<'_>> {
     let about = warning
         .strip_prefix("TLS policy lookup for ")
         .or_else(|| warning.strip_prefix("TLS policy lookup error for "))?;
-    let (names, words) = about.split_once(": TLSA lookup error for ")?;
+    let (names, words) = about.split_once(": ")?;
     let (next_hop, mx) = names.split_once('/')?;
+    let (next_hop, mx) = (next_hop_name(next_hop)?, host(mx)?);
+    if let Some((_, lack)) = NO_DANE.iter().find(|(no_dane, _)| *no_dane == words) {
+        let lack = *lack;
+        return Some(Said::DaneNotToBeHad { next_hop, mx, lack });
+    }
     // The same host, with its port.
-    words.strip_prefix(mx)?.strip_prefix(':')?;
-    Some(Said::TlsaLookupFailed {
-        next_hop: next_hop_name(next_hop)?,
-        mx: host(mx)?,
-    })
+    let rest = words.strip_prefix("TLSA lookup error for ")?;
+    rest.strip_prefix(mx)?.strip_prefix(':')?;
+    Some(Said::TlsaLookupFailed { next_hop, mx })
 }
+
+/// Why `dane-only` keeps mail from a host, as Postfix words it; at the level `dane` it warns of none of these.
+const NO_DANE: [(&str, DaneLack); 3] = [
+    ("non DNSSEC destination", DaneLack::Records),
+    ("no TLSA records found", DaneLack::Records),
+    ("TLSA records unusable", DaneLack::Usable),
+];
 
 /// OpenSSL's reason of `error:0A00010B:SSL routines::wrong version number:file.c:354:`. What follows it
 /// may be data of the peer.

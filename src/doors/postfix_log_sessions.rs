@@ -17,7 +17,7 @@
 use std::net::IpAddr;
 
 use super::postfix_line::{
-    Connection, Delivery, LogLine, Peer, Process, Reported, Said, TlsUsed, Trust,
+    Connection, DaneLack, Delivery, LogLine, Peer, Process, Reported, Said, TlsUsed, Trust,
 };
 use crate::{clock::Timestamp, recent::Recent};
 
@@ -69,6 +69,9 @@ pub enum How {
     NotListed,
     /// The mail host was passed over: its TLSA records could not be looked up.
     TlsaLookupFailed,
+    /// The mail host was passed over: DANE was told to be all there is, and it has no TLSA records that can be
+    /// used.
+    DaneNotToBeHad(DaneLack),
 }
 
 /// Joins lines to sessions. Bounded in memory, whatever the lines say.
@@ -161,6 +164,12 @@ impl LogSessions {
             }
             Said::TlsaLookupFailed { next_hop, mx } => {
                 let state = State::TlsaLookupFailed(Some((*next_hop).to_owned()));
+                self.talk(&line.process)
+                    .attempts
+                    .passed_over(mx, state, now);
+            }
+            Said::DaneNotToBeHad { next_hop, mx, lack } => {
+                let state = State::DaneNotToBeHad((*next_hop).to_owned(), *lack);
                 self.talk(&line.process)
                     .attempts
                     .passed_over(mx, state, now);
@@ -285,6 +294,10 @@ impl LogSessions {
             State::TlsaLookupFailed(named) => {
                 domain = named.or(domain);
                 How::TlsaLookupFailed
+            }
+            State::DaneNotToBeHad(named, lack) => {
+                domain = Some(named);
+                How::DaneNotToBeHad(lack)
             }
             State::Opening | State::Reported(Reported::Other) | State::NoSession => return,
         };

@@ -2,10 +2,13 @@
 
 use sealpost_plugin_api::{Facts, Outcome, ResultType, Session, StartTls, Verification};
 
-use super::postfix_log_sessions::{How, LogSession};
+use super::{
+    postfix_line::DaneLack,
+    postfix_log_sessions::{How, LogSession},
+};
 use crate::{
     config::PostfixLogTake,
-    hook::{AsyncHook, decide::STS_MX_MISMATCH},
+    hook::{AsyncHook, decide::STS_MX_MISMATCH, joint::DANE_REQUIRED},
     policy::{AppliedPolicy, PolicyDomain, PolicyType},
     record::Failure,
     record::told::{Ending, Told},
@@ -29,7 +32,11 @@ pub const fn is_wanted(how: &How, take: PostfixLogTake) -> bool {
         // RFC 8460 s4.3: Postfix 3.10 counts a handshake and what TLS is demanded and missing; no more.
         (
             PostfixLogTake::Silent,
-            How::InTheClear | How::NotListed | How::TlsaLookupFailed | How::LostInStartTls,
+            How::InTheClear
+            | How::NotListed
+            | How::TlsaLookupFailed
+            | How::DaneNotToBeHad(DaneLack::Records)
+            | How::LostInStartTls,
         ) => true,
         (PostfixLogTake::Silent, _) => false,
     }
@@ -68,6 +75,8 @@ fn told(session: &LogSession, checks: Checks) -> Option<Told> {
         How::TlsaLookupFailed => {
             told_of_tlsa(session, ResultType::DnssecInvalid, TLSA_LOOKUP_FAILED)
         }
+        // RFC 7672 s6. Whether the operator demands DANE is not in the log.
+        How::DaneNotToBeHad(_) => told_of_tlsa(session, ResultType::DaneRequired, DANE_REQUIRED),
         // OpenSSL's "no matching DANE TLSA records".
         How::NotVerified(words) if words.contains("DANE TLSA") => {
             told_of_tlsa(session, ResultType::ValidationFailure, DANE_NO_MATCH)
@@ -104,6 +113,7 @@ fn outcome(how: &How) -> Outcome<'_> {
         How::InTheClear => failure(ResultType::StarttlsNotSupported, IN_THE_CLEAR),
         How::NotListed => failure(ResultType::ValidationFailure, STS_MX_MISMATCH),
         How::TlsaLookupFailed => failure(ResultType::DnssecInvalid, TLSA_LOOKUP_FAILED),
+        How::DaneNotToBeHad(_) => failure(ResultType::DaneRequired, DANE_REQUIRED),
     }
 }
 
@@ -144,7 +154,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{BoxFuture, Timestamp},
-        hook::{Answer, Asker},
+        hook::{Answer, Asker, basis::DaneUse},
         policy::{Mode, Standing},
         record::{Verdict, evaluate::evaluate_without_dane},
     };
@@ -184,7 +194,7 @@ mod tests {
             unreachable!("a log asks nothing")
         }
 
-        fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
+        fn policy_at_once(&self, _query: &Query<'_>, _dane: DaneUse) -> Option<Arc<Answer>> {
             None
         }
 
@@ -359,6 +369,12 @@ mod tests {
         );
         check(
             "mx.example.org",
+            How::DaneNotToBeHad(DaneLack::Records),
+            "example.org under Tlsa of mx.example.org: dane-required no-usable-tlsa-records \
+             mx.example.org Some(192.0.2.1)",
+        );
+        check(
+            "mx.example.org",
             How::NotVerified("num=65:no matching DANE TLSA records".to_owned()),
             "example.org under Tlsa of mx.example.org: validation-failure dane-no-match \
              mx.example.org Some(192.0.2.1)",
@@ -379,6 +395,8 @@ mod tests {
             (How::InTheClear, true),
             (How::NotListed, true),
             (How::TlsaLookupFailed, true),
+            (How::DaneNotToBeHad(DaneLack::Records), true),
+            (How::DaneNotToBeHad(DaneLack::Usable), false),
         ] {
             assert_eq!(is_wanted(&how, PostfixLogTake::Silent), silent, "{how:?}");
             assert!(is_wanted(&how, PostfixLogTake::All), "{how:?}");

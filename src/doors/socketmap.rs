@@ -17,16 +17,16 @@ use tokio::{
 use super::{
     clients::{self, Listener},
     netstring,
-    socketmap_client::{Client, Stream},
-    socketmap_reply::{self, DaneOnly, Resolvers},
+    socketmap_client::{Client, Place, Stream},
+    socketmap_reply::{self, DaneOnly, Resolvers, TellingDane},
     socketmap_worded::Wordings,
 };
 use crate::{
-    config::{SocketmapConfig, TellsDane, kind::file_mode},
+    config::{SocketmapConfig, kind::file_mode},
     hook::AsyncHook,
     net::activation::Activated,
     net::tcp_socket::{self, ListenError},
-    net::unix_socket::{Access, BoundSocket, Place, SocketError},
+    net::unix_socket::{self, Access, BoundSocket, SocketError},
     observe::Counters,
 };
 
@@ -37,8 +37,7 @@ pub struct Socketmap {
     unix: Option<BoundSocket>,
     tcp: Vec<TcpListener>,
     limits: Limits,
-    dane_only: TellsDane,
-    resolvers: Arc<Resolvers>,
+    telling: TellingDane,
     counters: Arc<Counters>,
 }
 
@@ -74,16 +73,18 @@ pub(super) struct Desk {
     pub(super) idle: Duration,
     /// For one question.
     pub(super) deadline: Duration,
-    dane_only: TellsDane,
-    resolvers: Arc<Resolvers>,
+    telling: TellingDane,
     /// A permit for each client there may be.
     clients: Arc<Semaphore>,
 }
 
 impl Desk {
-    /// Whether Postfix is told now that a domain goes by DANE alone.
-    pub(super) fn dane_only(&self) -> DaneOnly {
-        DaneOnly::of(self.dane_only, self.resolvers.answers())
+    /// Whether a Postfix in this place is told now that a domain goes by DANE alone.
+    pub(super) fn dane_only(&self, place: Place) -> DaneOnly {
+        match place {
+            Place::Here => self.telling.now(),
+            Place::Elsewhere => self.telling.elsewhere(),
+        }
     }
 }
 
@@ -114,8 +115,7 @@ impl Socketmap {
                 idle: Duration::from_secs(config.idle_seconds),
                 deadline: Duration::from_millis(config.deadline_ms),
             },
-            dane_only: config.dane_only,
-            resolvers: Arc::default(),
+            telling: TellingDane::new(config.dane_only, Arc::default()),
             counters,
         })
     }
@@ -124,7 +124,10 @@ impl Socketmap {
     /// answers.
     #[must_use]
     pub fn with_resolvers(self, resolvers: Arc<Resolvers>) -> Self {
-        Self { resolvers, ..self }
+        Self {
+            telling: self.telling.by(resolvers),
+            ..self
+        }
     }
 
     /// The TCP addresses it listens on, with the ports that the system chose.
@@ -146,8 +149,7 @@ impl Socketmap {
             wordings: Wordings::default(),
             idle: self.limits.idle,
             deadline: self.limits.deadline,
-            dane_only: self.dane_only,
-            resolvers: self.resolvers,
+            telling: self.telling,
             clients: Arc::new(Semaphore::new(permits)),
         });
         let mut serving = JoinSet::new();
@@ -182,7 +184,8 @@ fn unix_socket(
     }
     let mode = file_mode(&config.mode).map_err(SocketmapError::Mode)?;
     let access = Access::mode(mode).for_group(&config.group);
-    let place: Place<_> = BoundSocket::open_in_place(&config.path, &access, activated)?;
+    let place: unix_socket::Place<_> =
+        BoundSocket::open_in_place(&config.path, &access, activated)?;
     let default = SocketmapConfig::default().path;
     Ok(place.or_say("socketmap.path", &config.path, &default))
 }

@@ -11,6 +11,7 @@ use std::{
     hash::{BuildHasher as _, BuildHasherDefault, Hash},
     io,
     mem::{self, MaybeUninit},
+    net::IpAddr,
     os::fd::AsFd,
     pin::{Pin, pin},
     sync::Arc,
@@ -22,6 +23,7 @@ use rustix::net::{RecvFlags, recv};
 use sealpost_plugin_api::Query;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::{TcpStream, UnixStream},
     sync::watch,
     time::{Sleep, sleep},
 };
@@ -40,9 +42,45 @@ use crate::{
 };
 
 /// What a client speaks on.
-pub(super) trait Stream: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static {
+    /// Where the client is.
+    fn place(&self) -> Place;
+}
 
-impl<S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static> Stream for S {}
+/// Where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On this machine, with its resolvers.
+    Here,
+    /// On another one.
+    Elsewhere,
+}
+
+impl Stream for UnixStream {
+    fn place(&self) -> Place {
+        Place::Here
+    }
+}
+
+impl Stream for TcpStream {
+    fn place(&self) -> Place {
+        match (self.peer_addr(), self.local_addr()) {
+            (Ok(client), Ok(ours)) => Place::of(client.ip(), ours.ip()),
+            _ => Place::Elsewhere,
+        }
+    }
+}
+
+impl Place {
+    /// Of a client with this address, which came to this one of ours.
+    fn of(client: IpAddr, ours: IpAddr) -> Self {
+        let client = client.to_canonical();
+        match client.is_loopback() || client == ours.to_canonical() {
+            true => Self::Here,
+            false => Self::Elsewhere,
+        }
+    }
+}
 
 /// How much is read at once.
 const READ_OCTETS: usize = 16_384;
@@ -264,10 +302,11 @@ impl<S: Stream> Client<S> {
         let asked = Asked {
             map,
             next_hop,
-            dane_only: self.desk.dane_only(),
+            dane_only: self.desk.dane_only(self.stream.place()),
         };
         let query = Query::new(&domain).with_deadline(self.desk.deadline);
-        let Some(answer) = self.desk.hook.policy_at_once(&query) else {
+        let at_once = self.desk.hook.policy_at_once(&query, asked.dane_use());
+        let Some(answer) = at_once else {
             return Some((asked, domain.into_owned()));
         };
         let worded = self.desk.wordings.of(&answer, asked);
@@ -278,7 +317,7 @@ impl<S: Stream> Client<S> {
     /// Answers a question that takes its time.
     async fn ask(&mut self, asked: Asked, domain: &str) {
         let query = Query::new(domain).with_deadline(self.desk.deadline);
-        let answer = self.desk.hook.policy(query).await;
+        let answer = self.desk.hook.policy_of_all(query, asked.dane_use()).await;
         self.give(&answer, &Worded::of(&answer, asked), domain);
     }
 
@@ -367,5 +406,28 @@ impl<Stopped: Future> Others<'_, Stopped> {
     fn look_again_in(&mut self, time: Duration) {
         self.quiet.set(sleep(time));
         self.asked = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c17_only_a_client_on_this_machine_has_the_resolvers_that_are_seen() {
+        for (client, ours, expected) in [
+            ("127.0.0.1", "127.0.0.1", Place::Here),
+            ("127.0.0.53", "127.0.0.1", Place::Here),
+            ("::1", "::1", Place::Here),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", Place::Here),
+            ("192.0.2.1", "192.0.2.1", Place::Here),
+            ("::ffff:192.0.2.1", "192.0.2.1", Place::Here),
+            ("192.0.2.2", "192.0.2.1", Place::Elsewhere),
+            ("::ffff:192.0.2.2", "::ffff:192.0.2.1", Place::Elsewhere),
+            ("2001:db8::2", "2001:db8::1", Place::Elsewhere),
+        ] {
+            let of = Place::of(client.parse().unwrap(), ours.parse().unwrap());
+            assert_eq!(of, expected, "{client} {ours}");
+        }
     }
 }

@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashSet,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sealpost_plugin_api::Level;
@@ -14,7 +17,7 @@ use sealpost_plugin_api::Level;
 pub use super::socketmap_whole::Asked;
 use super::{
     socketmap_request::MapName,
-    socketmap_whole::{Says, needs_no_mx, says},
+    socketmap_whole::{Says, says},
 };
 use crate::{
     config::TellsDane,
@@ -40,6 +43,8 @@ pub enum TellsPostfix {
     Policy,
     /// DANE or no mail.
     DaneOnly,
+    /// That nothing is demanded, whatever Postfix's own level.
+    NothingDemanded,
     /// Nothing: Postfix goes by its own settings.
     NothingFound,
     /// To try again later.
@@ -86,6 +91,40 @@ impl Resolvers {
     }
 }
 
+/// What decides whether Postfix is told `dane-only`: the setting that the door was opened with, and what is
+/// seen of the resolvers.
+#[derive(Clone, Debug)]
+pub struct TellingDane {
+    setting: TellsDane,
+    resolvers: Arc<Resolvers>,
+}
+
+impl TellingDane {
+    /// By this setting, and by what is seen there.
+    #[must_use]
+    pub const fn new(setting: TellsDane, resolvers: Arc<Resolvers>) -> Self {
+        Self { setting, resolvers }
+    }
+
+    /// The same setting, with what is seen there.
+    #[must_use]
+    pub fn by(self, resolvers: Arc<Resolvers>) -> Self {
+        Self { resolvers, ..self }
+    }
+
+    /// Whether a Postfix on this machine is told at this moment.
+    #[must_use]
+    pub fn now(&self) -> DaneOnly {
+        DaneOnly::of(self.setting, self.resolvers.answers())
+    }
+
+    /// Whether one on another machine is: what its resolvers do is not seen here.
+    #[must_use]
+    pub const fn elsewhere(&self) -> DaneOnly {
+        DaneOnly::of(self.setting, SignedAnswers::NotSeen)
+    }
+}
+
 impl DaneOnly {
     /// What the operator's setting comes to.
     #[must_use]
@@ -111,8 +150,11 @@ impl Reply {
             (MapName::QueryWithTlsrpt, TellsPostfix::NothingFound) => {
                 Some(Asker::Telling(Said::Nothing))
             }
+            (MapName::QueryWithTlsrpt, TellsPostfix::NothingDemanded) => {
+                Some(Asker::Telling(Said::NothingDemanded))
+            }
             // Postfix before 3.10: nothing that it leaves unsaid means anything.
-            (MapName::Query, TellsPostfix::NothingFound) => None,
+            (MapName::Query, TellsPostfix::NothingFound | TellsPostfix::NothingDemanded) => None,
         }
     }
 }
@@ -130,7 +172,7 @@ const WORDS_OF_MATCH: [&str; 3] = ["hostname", "nexthop", "dot-nexthop"];
 #[must_use]
 pub fn reply(answer: &Answer, asked: Asked) -> Reply {
     let requirement = &answer.requirement;
-    if requirement.level == Level::Defer && !needs_no_mx(answer, asked.next_hop) {
+    if requirement.level == Level::Defer {
         return wait(&requirement.reason);
     }
     let applied = answer.applied.as_deref();
@@ -145,7 +187,8 @@ pub fn reply(answer: &Answer, asked: Asked) -> Reply {
             let hosts: Vec<String> = hosts.into_iter().map(ToString::to_string).collect();
             secure(&hosts, applied, asked.map)
         }
-        Says::Wait(why) => wait(why),
+        Says::Wait(why) => wait(&why),
+        Says::Opportunistic => opportunistic(),
         // OURS: the operator's own level stays (docs/decisions/0010-postfix.md).
         Says::Nothing => not_found(),
     }
@@ -157,6 +200,15 @@ fn dane_only() -> Reply {
     Reply {
         text: "OK dane-only".to_owned(),
         told: TellsPostfix::DaneOnly,
+    }
+}
+
+/// TLS wherever it is offered, and no DANE. Attributes for reports would have Postfix call every handshake a
+/// success under a policy that it did not check.
+fn opportunistic() -> Reply {
+    Reply {
+        text: "OK may".to_owned(),
+        told: TellsPostfix::NothingDemanded,
     }
 }
 

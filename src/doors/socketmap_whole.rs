@@ -2,8 +2,11 @@
 //! them (`docs/decisions/0011-dane.md`, "What Postfix is answered").
 //!
 //! Postfix asks about a next hop and takes one answer for all of its hosts. `dane-only` has it use the hosts
-//! with TLSA records alone; `secure` those that are named in it. So whatever is answered, no host is used
-//! with less than its TLSA records ask, nor with less than an enforced policy does.
+//! with TLSA records alone; `secure` those that are named in it, and turns DANE off for them. So where DANE is
+//! enforced, no host is used with less than its TLSA records ask, nor with less than an enforced policy does;
+//! and what DANE says is not taken for nothing where it is not known.
+
+use std::borrow::Cow;
 
 use super::{
     socketmap_reply::DaneOnly,
@@ -12,11 +15,13 @@ use super::{
 use crate::{
     hook::{
         Answer,
-        basis::{DaneRole, PolicyRole},
+        basis::{DaneRole, DaneUse, PolicyRole},
     },
     policy::{
         MxHost, MxPattern,
-        dane::{DaneFinding, HostDane, LookupTrouble, MailHosts, MxSecurity, RankedHost},
+        dane::{
+            DaneFinding, DomainDane, HostDane, LookupTrouble, MailHosts, MxSecurity, RankedHost,
+        },
     },
 };
 
@@ -25,6 +30,8 @@ use crate::{
 pub(super) enum Says<'a> {
     /// Nothing: the MTA goes by its own settings.
     Nothing,
+    /// That nothing is demanded, so that the MTA does no DANE by a level of its own.
+    Opportunistic,
     /// DANE or no mail.
     DaneOnly,
     /// The policy.
@@ -32,7 +39,7 @@ pub(super) enum Says<'a> {
     /// The policy, for these hosts of those that it lists, and no other host.
     PolicyFor(Vec<&'a MxHost>),
     /// To try again later. Why.
-    Wait(&'static str),
+    Wait(Cow<'static, str>),
 }
 
 /// What is asked, and what may be said.
@@ -59,7 +66,22 @@ impl Asked {
             (_, DaneOnly::Told) => None,
         }
     }
+
+    /// What the MTA makes of DANE.
+    #[must_use]
+    pub const fn dane_use(self) -> DaneUse {
+        match (self.map, self.next_hop, self.dane_only) {
+            // sendmail does DANE alone, and Postfix looks up the TLSA records of such a next hop at another
+            // name.
+            (MapName::Sts, _, _) | (_, NextHop::Host, _) => DaneUse::Unused,
+            (_, _, DaneOnly::Told) => DaneUse::ToldAndItsOwn,
+            (_, _, DaneOnly::Untold) => DaneUse::NotTold,
+        }
+    }
 }
+
+/// Why the mail waits where it is not known in time what DANE says.
+const LATE: &str = "the DNS did not say in time whether DANE is for the domain's MX hosts";
 
 /// What a host can be used with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +106,10 @@ pub(super) fn says(answer: &Answer, asked: Asked) -> Says<'_> {
     };
     let refused = asked.refuses_dane_only();
     match (answer.basis.dane, refused) {
-        (DaneRole::Reported, _) => return by_policy,
+        (DaneRole::Reported, _) => return without_dane(answer, asked),
         // OURS: `dane-only` where Postfix cannot see signed answers would make it wait as well, without a
         // word of why.
-        (DaneRole::Mandatory, Some(why)) => return Says::Wait(why),
+        (DaneRole::Mandatory, Some(why)) => return Says::Wait(why.into()),
         (DaneRole::Mandatory, None) => return Says::DaneOnly,
         // OURS: who cannot be told to do DANE is held to the policy as before.
         (DaneRole::Decides, Some(_)) => return by_policy,
@@ -97,7 +119,21 @@ pub(super) fn says(answer: &Answer, asked: Asked) -> Says<'_> {
     if asked.next_hop == NextHop::Host {
         return by_policy;
     }
-    let hosts = answer.dane.as_deref().map_or(&[][..], |dane| dane.ranked());
+    // OURS: "secure" would have Postfix do no DANE, so it is not said where DANE may decide.
+    let Some(dane) = answer.dane.as_deref() else {
+        return Says::Wait(LATE.into());
+    };
+    match &dane.hosts {
+        // RFC 7672 s2.1.2: DNS trouble in finding the MX hosts delays the mail.
+        MailHosts::Failed(why) => {
+            return Says::Wait(format!("the MX hosts could not be looked up: {why}").into());
+        }
+        MailHosts::TooMany(many) if by_policy == Says::Policy && many.mx == MxSecurity::Secure => {
+            return Says::Wait(too_many(many.number).into());
+        }
+        _ => {}
+    }
+    let hosts = dane.ranked();
     match answer.basis.policy {
         PolicyRole::Reported => without_policy(hosts),
         PolicyRole::Enforced => {
@@ -111,14 +147,26 @@ pub(super) fn says(answer: &Answer, asked: Asked) -> Says<'_> {
     }
 }
 
-/// Whether the mail waits only for the MX records, which nobody needs for this next hop.
-pub(super) fn needs_no_mx(answer: &Answer, next_hop: NextHop) -> bool {
-    let failed = |hosts: &MailHosts| matches!(hosts, MailHosts::Failed(_));
-    next_hop == NextHop::Host
-        && answer
-            .dane
-            .as_deref()
-            .is_some_and(|dane| failed(&dane.hosts))
+fn too_many(number: usize) -> String {
+    format!(
+        "{number} MX hosts are more than dane.hosts_max, and it is not known on which of them DANE decides \
+         beside the policy"
+    )
+}
+
+/// DANE is not enforced for this domain, by the operator's word.
+// OURS: told nothing, a Postfix of the level `dane` would enforce it (docs/decisions/0011-dane.md, "What Postfix
+// is answered").
+fn without_dane<'a>(answer: &Answer, asked: Asked) -> Says<'a> {
+    if answer.basis.policy == PolicyRole::Enforced {
+        // Postfix then does no DANE.
+        return Says::Policy;
+    }
+    let does_dane = asked.dane_use() == DaneUse::ToldAndItsOwn;
+    match answer.dane.as_deref().is_some_and(DomainDane::has_a_say) && does_dane {
+        true => Says::Opportunistic,
+        false => Says::Nothing,
+    }
 }
 
 /// No policy is enforced: DANE must be all there is, or each host is left to the MTA's own level.
@@ -187,7 +235,7 @@ mod tests {
     use super::*;
     use crate::{
         hook::basis::Basis,
-        policy::{AppliedPolicy, Mode, Standing, dane::DomainDane},
+        policy::{AppliedPolicy, Mode, Standing, dane::ManyHosts},
     };
 
     fn answer(policy: PolicyRole, dane: DaneRole, hosts: &[&str]) -> Answer {
@@ -213,6 +261,7 @@ mod tests {
     fn words(says: &Says<'_>) -> String {
         match says {
             Says::Nothing => "nothing".to_owned(),
+            Says::Opportunistic => "may".to_owned(),
             Says::DaneOnly => "dane-only".to_owned(),
             Says::Policy => "policy".to_owned(),
             Says::PolicyFor(hosts) => {
@@ -309,7 +358,11 @@ mod tests {
             (Decides, host, "nothing", "policy"),
             (Decides, untold, "nothing", "policy"),
             (Decides, sts, "nothing", "policy"),
-            (Reported, TOLD, "nothing", "policy"),
+            (Reported, TOLD, "may", "policy"),
+            (Reported, query, "may", "policy"),
+            (Reported, host, "nothing", "policy"),
+            (Reported, untold, "nothing", "policy"),
+            (Reported, sts, "nothing", "policy"),
             (Mandatory, TOLD, "dane-only", "dane-only"),
             (Mandatory, query, "dane-only", "dane-only"),
             (Mandatory, host, "dane-only", "dane-only"),
@@ -328,13 +381,89 @@ mod tests {
     }
 
     #[test]
-    fn c2_mail_waits_for_mx_records_that_nobody_needs_no_longer() {
-        let mut answer = answer(PolicyRole::Reported, DaneRole::Decides, &[]);
-        assert!(!needs_no_mx(&answer, NextHop::Host));
-        let mut dane = DomainDane::for_test(&[]);
-        dane.hosts = MailHosts::Failed("SERVFAIL".to_owned());
-        answer.dane = Some(dane.into());
-        assert!(needs_no_mx(&answer, NextHop::Host));
-        assert!(!needs_no_mx(&answer, NextHop::Domain));
+    fn b36_c2_what_is_not_known_of_dane_does_not_turn_it_off() {
+        let many = |mx| MailHosts::TooMany(ManyHosts { number: 99, mx });
+        let failed = || MailHosts::Failed("SERVFAIL".to_owned());
+        let untold = Asked {
+            dane_only: DaneOnly::Untold,
+            ..TOLD
+        };
+        let host = Asked {
+            next_hop: NextHop::Host,
+            ..TOLD
+        };
+        use DaneRole::{Decides, Mandatory, Reported};
+        for (dane, hosts, asked, without_policy, under_policy) in [
+            // Late.
+            (Decides, None, TOLD, "wait", "wait"),
+            (Decides, None, untold, "nothing", "policy"),
+            (Decides, None, host, "nothing", "policy"),
+            (Mandatory, None, TOLD, "dane-only", "dane-only"),
+            (Reported, None, TOLD, "nothing", "policy"),
+            (Decides, Some(failed()), TOLD, "wait", "wait"),
+            (Decides, Some(failed()), untold, "nothing", "policy"),
+            (Reported, Some(failed()), TOLD, "nothing", "policy"),
+            (
+                Decides,
+                Some(many(MxSecurity::Secure)),
+                TOLD,
+                "nothing",
+                "wait",
+            ),
+            (
+                Decides,
+                Some(many(MxSecurity::Insecure)),
+                TOLD,
+                "nothing",
+                "policy",
+            ),
+            (
+                Reported,
+                Some(many(MxSecurity::Secure)),
+                TOLD,
+                "may",
+                "policy",
+            ),
+            (Decides, Some(MailHosts::None), TOLD, "nothing", "policy"),
+            (
+                Decides,
+                Some(MailHosts::Off("off")),
+                TOLD,
+                "nothing",
+                "policy",
+            ),
+        ] {
+            for (policy, expected) in [
+                (PolicyRole::Reported, without_policy),
+                (PolicyRole::Enforced, under_policy),
+            ] {
+                let hosts = hosts.clone().map(|hosts| {
+                    let known = DomainDane::for_test(&[]);
+                    Arc::new(DomainDane { hosts, ..known })
+                });
+                let answer = Answer {
+                    dane: hosts,
+                    ..answer(policy, dane, &[])
+                };
+                let found = words(&says(&answer, asked));
+                assert_eq!(found, expected, "{dane:?} {policy:?} {asked:?} {answer:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn c18_nothing_is_lowered_for_a_domain_on_which_dane_has_no_say() {
+        for (host, expected) in [
+            ("10 a.example.org records", "may"),
+            ("10 a.example.org unusable", "may"),
+            ("10 a.example.org bogus", "may"),
+            ("10 a.example.org records, unsigned MX", "may"),
+            ("10 a.example.org none", "nothing"),
+            ("10 a.example.org unsigned", "nothing"),
+            ("10 a.example.org lost", "nothing"),
+        ] {
+            let answer = answer(PolicyRole::Reported, DaneRole::Reported, &[host]);
+            assert_eq!(words(&says(&answer, TOLD)), expected, "{host}");
+        }
     }
 }

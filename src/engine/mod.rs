@@ -15,6 +15,7 @@ use crate::{
     config::{OverrideMode, WhenUnknown},
     hook::{
         Answer, Asker, AsyncHook,
+        basis::DaneUse,
         joint::{DaneSettings, Known},
         overrides::Overrides,
     },
@@ -186,6 +187,33 @@ impl Engine {
         }
     }
 
+    /// As `answer` does it for a domain that is fresh and not in doubt. A name of another form than ours
+    /// finds nothing here, and the other way the answer.
+    fn at_once(&self, query: &Query<'_>, dane_use: Option<DaneUse>) -> Option<Arc<Answer>> {
+        if query.mx.is_some() {
+            return None;
+        }
+        let settings = self.settings.load();
+        let now = self.clock.now();
+        let overridden = settings.overrides.mode_by_name(query.domain, now.day());
+        let dane = || match question::passed_over(dane_use, overridden) {
+            Some(why) => Some(Fresh::Off(why)),
+            None => self.dane.fresh(query.domain, now),
+        };
+        let answer = if overridden == Some(OverrideMode::Off) {
+            let domain: PolicyDomain = query.domain.parse().ok()?;
+            let dane = dane()?.of(&domain);
+            Arc::new(self.turned_off(domain, Some(dane)))
+        } else if self.doubts.hold(query.domain) {
+            return None;
+        } else {
+            let ready = self.policies.fresh(query.domain, now)?;
+            ready.answer(&dane()?, overridden, settings.dane, &self.answers)?
+        };
+        self.counters.policy_queries.count();
+        Some(answer)
+    }
+
     fn override_for(&self, domain: &PolicyDomain) -> Option<OverrideMode> {
         self.settings
             .load()
@@ -197,9 +225,18 @@ impl Engine {
 impl AsyncHook for Engine {
     fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>> {
         Box::pin(async move {
-            match self.policy_at_once(&query) {
+            match self.at_once(&query, None) {
                 Some(answer) => answer,
-                None => Arc::new(self.answer(query).await),
+                None => Arc::new(self.answer(query, None).await),
+            }
+        })
+    }
+
+    fn policy_of_all<'a>(&'a self, query: Query<'a>, dane: DaneUse) -> BoxFuture<'a, Arc<Answer>> {
+        Box::pin(async move {
+            match self.at_once(&query, Some(dane)) {
+                Some(answer) => answer,
+                None => Arc::new(self.answer(query, Some(dane)).await),
             }
         })
     }
@@ -208,29 +245,8 @@ impl AsyncHook for Engine {
         self.judge(presented)
     }
 
-    // As `answer` does it for a domain that is fresh and not in doubt. A name of another form than
-    // ours finds nothing here, and the other way the answer.
-    fn policy_at_once(&self, query: &Query<'_>) -> Option<Arc<Answer>> {
-        if query.mx.is_some() {
-            return None;
-        }
-        let settings = self.settings.load();
-        let now = self.clock.now();
-        let overridden = settings.overrides.mode_by_name(query.domain, now.day());
-        let answer = if overridden == Some(OverrideMode::Off) {
-            Arc::new(self.turned_off(query.domain.parse().ok()?))
-        } else if self.doubts.hold(query.domain) {
-            return None;
-        } else {
-            let ready = self.policies.fresh(query.domain, now)?;
-            let dane = match overridden {
-                Some(OverrideMode::WithoutDane) => Fresh::Off(question::PASSED_OVER),
-                _ => self.dane.fresh(query.domain, now)?,
-            };
-            ready.answer(&dane, overridden, settings.dane, &self.answers)?
-        };
-        self.counters.policy_queries.count();
-        Some(answer)
+    fn policy_at_once(&self, query: &Query<'_>, dane: DaneUse) -> Option<Arc<Answer>> {
+        self.at_once(query, Some(dane))
     }
 
     fn answered(&self, answer: &Arc<Answer>, asker: Asker) {

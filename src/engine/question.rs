@@ -11,20 +11,23 @@ use crate::{
     config::{OverrideMode, WhenUnknown},
     hook::{
         Answer,
-        basis::Basis,
+        basis::{Basis, DaneRole, DaneUse},
         decide::{self, Refusal},
         joint::{self, DaneSettings, Known},
     },
     policy::{
         MxHost, NameError, PolicyDomain, PolicyType, Standing,
-        dane::{DaneFinding, HostDane},
+        dane::{DaneFinding, DomainDane, HostDane},
     },
     record::{SessionRecord, Source, Verdict, protection::Protection, untrusted::harmless},
 };
 
 impl Engine {
     /// Answers, waiting for what must be looked up.
-    pub(super) async fn answer(&self, query: Query<'_>) -> Answer {
+    ///
+    /// `dane_use` is what an MTA makes of DANE that takes one answer for all mail hosts; absent where each
+    /// host can be asked about.
+    pub(super) async fn answer(&self, query: Query<'_>, dane_use: Option<DaneUse>) -> Answer {
         self.counters.policy_queries.count();
         let domain = match query.domain.parse::<PolicyDomain>() {
             Ok(domain) => domain,
@@ -38,18 +41,23 @@ impl Engine {
             }
         };
         let overridden = self.override_for(&domain);
-        if overridden == Some(OverrideMode::Off) {
-            return self.turned_off(domain);
-        }
         // One deadline for all that the question waits for.
         let deadline = deadline(query.deadline);
+        if overridden == Some(OverrideMode::Off) {
+            let dane = self.dane_within(&domain, (dane_use, overridden), deadline);
+            let dane = dane.await;
+            return self.turned_off(domain, dane);
+        }
         if self.doubts.settle(&domain) {
             // RFC 8461 s5.1: mail must not wait, nor bounce, because of a policy that has been
             // replaced.
             let _in_time = timeout_at(deadline, self.policies.recheck(&domain)).await;
         }
         match query.mx {
-            None => self.answer_domain(&domain, overridden, deadline).await,
+            None => {
+                let asked = (dane_use, overridden);
+                self.answer_domain(&domain, asked, deadline).await
+            }
             Some(mx) => {
                 let about = AboutHost {
                     domain: &domain,
@@ -64,16 +72,18 @@ impl Engine {
     async fn answer_domain(
         &self,
         domain: &PolicyDomain,
-        overridden: Option<OverrideMode>,
+        (dane_use, overridden): (Option<DaneUse>, Option<OverrideMode>),
         deadline: Instant,
     ) -> Answer {
-        let dane = async {
-            if overridden == Some(OverrideMode::WithoutDane) {
-                return Some(Fresh::Off(PASSED_OVER).of(domain));
-            }
-            timeout_at(deadline, self.dane.domain(domain)).await.ok()
-        };
-        let (standing, dane) = tokio::join!(self.standing_within(domain, deadline), dane);
+        let (standing, mut dane) = tokio::join!(
+            self.standing_within(domain, deadline),
+            self.dane_within(domain, (dane_use, overridden), deadline),
+        );
+        let mandatory = overridden == Some(OverrideMode::DaneOnly);
+        // OURS: who is not told of DANE is answered as without it, and late is no reason to wait.
+        if dane.is_none() && dane_use == Some(DaneUse::NotTold) && !mandatory {
+            dane = Some(Fresh::Off(NOT_IN_TIME).of(domain));
+        }
         let (when_unknown, settings) = self.when_unknown_and_dane();
         let decide = |standing: &Standing| {
             let known = Known {
@@ -85,15 +95,19 @@ impl Engine {
                 Some(dane) => joint::decide_domain(&known, dane),
                 None => joint::decide_domain_in_haste(&known, when_unknown),
             };
-            (decision.requirement, Basis::of(&known))
+            let mut basis = Basis::of(&known);
+            // OURS: the operator wants mail to go on where it is not known in time what DANE says.
+            if dane.is_none() && when_unknown == WhenUnknown::May && !mandatory {
+                basis.dane = DaneRole::Reported;
+            }
+            (decision.requirement, basis)
         };
         let is_unknown = standing.is_none();
         let standing = standing.unwrap_or_else(|| Standing::without_policy(domain.clone()));
         let (requirement, basis) = decide(&standing);
         let decides = match &requirement.level {
             Level::Dane { .. } => {
-                overridden == Some(OverrideMode::DaneOnly)
-                    || dane.as_ref().is_some_and(|dane| dane.decides_on_all())
+                mandatory || dane.as_ref().is_some_and(|dane| dane.decides_on_all())
             }
             _ => false,
         };
@@ -213,11 +227,27 @@ impl Engine {
     }
 
     /// The answer for a domain that the operator applies no policies to.
-    pub(super) fn turned_off(&self, domain: PolicyDomain) -> Answer {
+    pub(super) fn turned_off(&self, domain: PolicyDomain, dane: Option<Arc<DomainDane>>) -> Answer {
         let standing = Standing::without_policy(domain);
         let decision = decide::decide(&standing, None, Some(OverrideMode::Off));
-        self.answers
-            .answer(decision.requirement, &Given::of(standing))
+        let given = Given::of(standing);
+        Answer {
+            dane,
+            ..self.answers.answer(decision.requirement, &given)
+        }
+    }
+
+    /// What DANE says of the domain's hosts, where that is known in time.
+    async fn dane_within(
+        &self,
+        domain: &PolicyDomain,
+        (dane_use, overridden): (Option<DaneUse>, Option<OverrideMode>),
+        deadline: Instant,
+    ) -> Option<Arc<DomainDane>> {
+        if let Some(why) = passed_over(dane_use, overridden) {
+            return Some(Fresh::Off(why).of(domain));
+        }
+        timeout_at(deadline, self.dane.domain(domain)).await.ok()
     }
 
     /// What holds for the domain, or what is known of it when the deadline passes or nothing newer
@@ -259,7 +289,28 @@ struct AboutHost<'a> {
 
 /// Why there is no DANE for a domain whose TLSA records the operator wants passed over: nobody waits for
 /// them.
-pub(super) const PASSED_OVER: &str = "the operator wants its TLSA records passed over";
+const PASSED_OVER: &str = "the operator wants its TLSA records passed over";
+
+/// Why there is no DANE for what is asked about without it.
+const UNUSED: &str = "the answer says nothing of DANE";
+
+/// Why there is no DANE for an MTA that is not told of it.
+const NOT_IN_TIME: &str = "the DNS did not say in time, and nobody would be told";
+
+/// Why what DANE says of a domain is not looked up, if it is not.
+pub(super) const fn passed_over(
+    dane_use: Option<DaneUse>,
+    overridden: Option<OverrideMode>,
+) -> Option<&'static str> {
+    match (dane_use, overridden) {
+        (Some(dane_use), overridden) if dane_use.looks_under(overridden) => None,
+        (Some(DaneUse::Unused), _) => Some(UNUSED),
+        (Some(_), _) | (None, Some(OverrideMode::Off | OverrideMode::WithoutDane)) => {
+            Some(PASSED_OVER)
+        }
+        (None, _) => None,
+    }
+}
 
 /// When a question must be answered.
 fn deadline(within: Duration) -> Instant {

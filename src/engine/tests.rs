@@ -184,7 +184,7 @@ async fn an_answer_at_once_is_the_same_and_given_only_while_it_holds() {
     let testing = standing(Mode::Testing, "mx1.example.org");
     let bench = engine(Some(testing.clone()), Overrides::default(), false);
     let query = Query::new("example.org").with_deadline(Duration::from_millis(20));
-    let at_once = || bench.engine.policy_at_once(&query);
+    let at_once = || bench.engine.policy_at_once(&query, DaneUse::ToldAndItsOwn);
     assert_eq!(at_once(), None, "nothing is fresh");
     let slow = bench.engine.policy(query).await;
     *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(testing)));
@@ -195,9 +195,17 @@ async fn an_answer_at_once_is_the_same_and_given_only_while_it_holds() {
     assert_eq!(bench.counters.policy_queries.value(), 4);
     // About an MX host, and under another name, nothing is said so.
     let of_mx = query.with_mx("mx1.example.org");
-    assert_eq!(bench.engine.policy_at_once(&of_mx), None);
+    assert_eq!(
+        bench.engine.policy_at_once(&of_mx, DaneUse::ToldAndItsOwn),
+        None
+    );
     for name in ["Example.org", "example.org.", "[192.0.2.1]", ""] {
-        assert_eq!(bench.engine.policy_at_once(&Query::new(name)), None);
+        assert_eq!(
+            bench
+                .engine
+                .policy_at_once(&Query::new(name), DaneUse::ToldAndItsOwn),
+            None
+        );
     }
     // What the operator changes counts from the next question on, and until its last day.
     let until = bench.engine.clock.now().day();
@@ -227,7 +235,8 @@ async fn an_answer_at_once_is_the_same_and_given_only_while_it_holds() {
         let quick = at_once().unwrap();
         let reason = &quick.requirement.reason;
         assert!(reason.contains(expected), "{reason}");
-        assert_eq!(quick, bench.engine.policy(query).await);
+        let of_all = bench.engine.policy_of_all(query, DaneUse::ToldAndItsOwn);
+        assert_eq!(quick, of_all.await);
     }
 }
 
@@ -237,14 +246,27 @@ async fn b30_a_domain_in_doubt_is_not_answered_at_once() {
     let bench = engine(Some(enforce.clone()), Overrides::default(), false);
     *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(enforce)));
     let query = Query::new("example.org").with_deadline(Duration::from_millis(20));
-    assert!(bench.engine.policy_at_once(&query).is_some());
+    assert!(
+        bench
+            .engine
+            .policy_at_once(&query, DaneUse::ToldAndItsOwn)
+            .is_some()
+    );
     let facts = Facts::new(StartTls::NotOffered);
     let session = Session::new("example.org", Outcome::Facts(facts));
     bench.engine.session(&session.with_mx("mx1.example.org"));
-    assert_eq!(bench.engine.policy_at_once(&query), None);
+    assert_eq!(
+        bench.engine.policy_at_once(&query, DaneUse::ToldAndItsOwn),
+        None
+    );
     bench.engine.policy(query).await;
     assert_eq!(bench.source.rechecks.load(Ordering::Relaxed), 1);
-    assert!(bench.engine.policy_at_once(&query).is_some());
+    assert!(
+        bench
+            .engine
+            .policy_at_once(&query, DaneUse::ToldAndItsOwn)
+            .is_some()
+    );
 }
 
 #[tokio::test]

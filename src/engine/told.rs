@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sealpost_plugin_api::ResultType;
+
 use super::{
     Engine,
     findings::Look,
@@ -22,7 +24,7 @@ use crate::{
             Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, beside_tlsa,
             has_policy, protected, reconcile,
         },
-        told::Told,
+        told::{Ending, Told},
     },
 };
 
@@ -86,7 +88,7 @@ impl Engine {
             Demand::Named => inferred.then_some(Look::HostsOnly),
             Demand::Dane | Demand::DaneMandatory if has_policy(answered) => Some(Look::Probe),
             Demand::Dane | Demand::DaneMandatory => inferred.then_some(Look::HostsOnly),
-            Demand::Nothing => {
+            Demand::Nothing | Demand::Opportunistic => {
                 let unchecked = answered.standing.sts.held_to().is_some();
                 (inferred || unchecked).then_some(Look::Probe)
             }
@@ -96,9 +98,12 @@ impl Engine {
 
     /// An MTA tells of so many equal sessions.
     pub(super) fn take_told(&self, told: &Told, sessions: u32) {
-        self.counters.sessions.add(sessions.into());
         let now = self.clock.now();
         let Remembered { last, before, .. } = self.last_answers.told(&told.domain, now);
+        if is_passed_over_for_dane(told) && !self.demands_dane(told, last.as_deref()) {
+            return;
+        }
+        self.counters.sessions.add(sessions.into());
         let answered = last.or_else(|| self.presumed(told));
         let known = answered.as_deref().map(|answered| Known {
             answered,
@@ -106,6 +111,9 @@ impl Engine {
             overridden: self.override_if_policy_holds(answered),
         });
         let (excluded_met, settled) = match reconcile(told, known) {
+            Reconciled::Counted(_) if self.was_only_audited(told, answered.as_deref()) => {
+                (0, Some(Counted::unchecked(told)))
+            }
             Reconciled::Counted(counted) if has_mx_mismatch(&counted) => (sessions, Some(counted)),
             Reconciled::Counted(counted) => (0, Some(counted)),
             Reconciled::OfTlsa(counted) => (0, Some(counted)),
@@ -126,6 +134,30 @@ impl Engine {
         }
         if told.policy.policy_type == PolicyType::Tlsa {
             self.take_beside(waits(Part::BesideTlsa));
+        }
+    }
+
+    /// Whether TLSA records that are only audited had something to say of a session that counts under no policy:
+    /// the MTA was told not to look at them, and what they would have said is not known (C18).
+    fn was_only_audited(&self, told: &Told, answered: Option<&Answered>) -> bool {
+        let Some(answered) = answered.filter(|answered| answered.demand == Demand::Opportunistic)
+        else {
+            return false;
+        };
+        told.ending == Ending::Success
+            && told.policy.policy_type == PolicyType::NoPolicyFound
+            && !has_policy(answered)
+            && self.known(&answered.standing).is_audited()
+    }
+
+    /// Whether the operator demands DANE of the domain: as the MTA was told, or now where that is not
+    /// remembered.
+    fn demands_dane(&self, told: &Told, answered: Option<&Answered>) -> bool {
+        match answered.map(|answered| answered.demand) {
+            Some(Demand::Unknown) | None => {
+                self.override_for(&told.domain) == Some(OverrideMode::DaneOnly)
+            }
+            Some(demand) => demand == Demand::DaneMandatory,
         }
     }
 
@@ -285,6 +317,17 @@ pub(super) enum Found {
     UnderWay,
     /// It does not say, and nobody is looking.
     Nothing,
+}
+
+/// A host without TLSA records to be used was passed over. Where nobody demands DANE, the MTA was told
+/// `dane-only` for the other hosts' sake, and that is no failed session.
+fn is_passed_over_for_dane(told: &Told) -> bool {
+    let Ending::Failure(failures) = &told.ending else {
+        return false;
+    };
+    failures
+        .iter()
+        .all(|failure| failure.result == ResultType::DaneRequired)
 }
 
 /// The MTA met a host that the policy excludes: it passes over none.

@@ -35,6 +35,34 @@ pub enum PolicyRole {
     Enforced,
 }
 
+/// What an MTA makes of DANE that takes one answer for all mail hosts of a domain: for how much of it the
+/// answer must wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DaneUse {
+    /// It is told to do DANE, and does it by a level of its own where it is told nothing. So what DANE says
+    /// counts also where the operator wants it passed over: then the MTA must be told so.
+    ToldAndItsOwn,
+    /// It is not told of DANE. What DANE says is good to know, and late is as without.
+    NotTold,
+    /// None: nothing that DANE says of the domain is about the host that its mail goes to, or it does DANE
+    /// alone.
+    Unused,
+}
+
+impl DaneUse {
+    /// Whether what DANE says is looked up at all under this word of the operator's.
+    #[must_use]
+    pub const fn looks_under(self, overridden: Option<OverrideMode>) -> bool {
+        match (self, overridden) {
+            // RFC 7672 s6: what is demanded is demanded of each next hop.
+            (_, Some(OverrideMode::DaneOnly)) | (Self::ToldAndItsOwn, _) => true,
+            (Self::Unused, _)
+            | (Self::NotTold, Some(OverrideMode::Off | OverrideMode::WithoutDane)) => false,
+            (Self::NotTold, _) => true,
+        }
+    }
+}
+
 impl Basis {
     /// Nothing is demanded.
     pub const NOTHING: Self = Self {

@@ -20,7 +20,7 @@ pub mod hold;
 pub mod joint;
 pub mod overrides;
 
-use basis::Basis;
+use basis::{Basis, DaneUse};
 
 /// The hook as the doors of the daemon call it: [`sealpost_plugin_api::Hook`] for async callers.
 /// Doors know this trait and nothing behind it.
@@ -29,9 +29,15 @@ pub trait AsyncHook: Send + Sync {
     /// deadline; see [`sealpost_plugin_api::Hook::policy`].
     fn policy<'a>(&'a self, query: Query<'a>) -> BoxFuture<'a, Arc<Answer>>;
 
+    /// The same about a domain, for an MTA that takes one answer for all of its mail hosts and makes this of
+    /// DANE.
+    fn policy_of_all<'a>(&'a self, query: Query<'a>, _dane: DaneUse) -> BoxFuture<'a, Arc<Answer>> {
+        self.policy(query)
+    }
+
     /// The same answer where it can be given without waiting for anybody, else nothing: a door with
     /// many askers spares itself the rest.
-    fn policy_at_once(&self, query: &Query<'_>) -> Option<Arc<Answer>>;
+    fn policy_at_once(&self, query: &Query<'_>, dane: DaneUse) -> Option<Arc<Answer>>;
 
     /// Takes down that an MTA was given an answer by a door that hears nothing of what comes of it.
     /// Returns at once.
@@ -106,6 +112,8 @@ pub enum Said {
     /// That DANE alone decides (`dane-only`): mail hosts without TLSA records are passed over, and nothing
     /// is told of them.
     DaneOnly,
+    /// That nothing is demanded (`may`), so that it does no DANE by a level of its own.
+    NothingDemanded,
     /// Nothing: it goes by its own settings.
     Nothing,
 }

@@ -65,6 +65,8 @@ pub fn infer(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<Infer
         Demand::Nothing => {
             in_the_clear(attempts, findings).or_else(|| dane::without_tlsa(attempts, findings))
         }
+        // It asked for no TLSA records.
+        Demand::Opportunistic => in_the_clear(attempts, findings),
         // It connects to every host, and tells how that went.
         Demand::Unnamed | Demand::Unknown => None,
     };

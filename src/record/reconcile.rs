@@ -59,8 +59,10 @@ pub enum Demand {
     Dane,
     /// The same by the operator's word: such a host fails what he demands (RFC 7672 s6).
     DaneMandatory,
-    /// Nothing: no policy holds, or it is only reported on.
+    /// Nothing: no policy holds, or it is only reported on. By a level of its own the MTA may do DANE.
     Nothing,
+    /// Nothing, in so many words: nor does the MTA do DANE.
+    Opportunistic,
     /// A policy holds that is to be demanded, and it is not known how the MTA was answered.
     Unknown,
 }
@@ -91,6 +93,7 @@ impl Demand {
             (Said::Policy, _) => Self::Unnamed,
             (Said::DaneOnly, DaneRole::Mandatory) => Self::DaneMandatory,
             (Said::DaneOnly, _) => Self::Dane,
+            (Said::NothingDemanded, _) => Self::Opportunistic,
             (Said::Nothing, _) => Self::Nothing,
         }
     }
@@ -195,10 +198,11 @@ fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
     let counted = match &standing.sts {
         _ if known.overridden == Some(OverrideMode::Off) => as_told,
         sts if sts.held_to().is_some() => match (demand, &told.ending) {
-            (Demand::Nothing, Ending::Success) => return Reconciled::AsFound,
-            (Demand::Nothing, Ending::Failure(_)) | (Demand::Unnamed, _) => {
-                Counted::told(told, standing.applied())
+            (Demand::Nothing | Demand::Opportunistic, Ending::Success) => {
+                return Reconciled::AsFound;
             }
+            (Demand::Nothing | Demand::Opportunistic, Ending::Failure(_))
+            | (Demand::Unnamed, _) => Counted::told(told, standing.applied()),
             // Whoever was given a policy with its name would name it: this delivery holds to an
             // answer from before.
             (Demand::Named | Demand::Dane | Demand::DaneMandatory, _) => as_told,
@@ -228,7 +232,8 @@ fn given<'a>(told: &Told, known: Known<'a>) -> Option<&'a Arc<AppliedPolicy>> {
     let meant = || {
         given().find(|answered| {
             let ours = answered.standing.applied();
-            answered.demand != Demand::Nothing && came_from(&told.policy, ours)
+            !matches!(answered.demand, Demand::Nothing | Demand::Opportunistic)
+                && came_from(&told.policy, ours)
         })
     };
     Some(exact.or_else(meant)?.standing.applied())

@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Write as _},
     os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Output, Stdio},
@@ -165,10 +165,12 @@ impl Ready {
         // sd_notify(3): a datagram of lines.
         let mut buffer = [0; 4096];
         loop {
-            let length = self
-                .socket
-                .recv(&mut buffer)
-                .unwrap_or_else(|error| panic!("the daemon is not ready: {error}\n{}", log()));
+            let length = match self.socket.recv(&mut buffer) {
+                Ok(length) => length,
+                // A child of the test's ended meanwhile.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => panic!("the daemon is not ready: {error}\n{}", log()),
+            };
             let said = String::from_utf8_lossy(&buffer[..length]);
             if said.lines().any(|line| line == "READY=1") {
                 break;

@@ -16,7 +16,7 @@ use sealpost::{
         datagram::{DatagramDoor, DatagramDoorError},
         tlsrpt_datagram::DATAGRAM_OCTETS_MAX,
     },
-    hook::{Answer, Asker, AsyncHook},
+    hook::{Answer, Asker, AsyncHook, basis::DaneUse},
     net::{activation::Activated, datagram_socket::SocketError},
     observe::Counters,
     record::told::{Ending, Told},
@@ -94,7 +94,7 @@ impl AsyncHook for Ear {
         panic!("nobody can ask here")
     }
 
-    fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
+    fn policy_at_once(&self, _query: &Query<'_>, _dane: DaneUse) -> Option<Arc<Answer>> {
         panic!("nobody can ask here")
     }
 

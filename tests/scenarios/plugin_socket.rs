@@ -11,7 +11,7 @@ use sealpost::{
     clock::BoxFuture,
     config::PluginSocketConfig,
     doors::plugin_socket::{PluginSocket, PluginSocketError},
-    hook::{Answer, Asker, AsyncHook},
+    hook::{Answer, Asker, AsyncHook, basis::DaneUse},
     net::unix_socket::SocketError,
     observe::Counters,
     record::told::Told,
@@ -94,7 +94,7 @@ impl AsyncHook for FakeHook {
         })
     }
 
-    fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
+    fn policy_at_once(&self, _query: &Query<'_>, _dane: DaneUse) -> Option<Arc<Answer>> {
         None
     }
 

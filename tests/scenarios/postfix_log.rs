@@ -12,7 +12,7 @@ use sealpost::{
     clock::{BoxFuture, SystemClock},
     config::{PostfixLogConfig, PostfixLogTake},
     doors::{postfix_log::PostfixLog, postfix_log_told::Checks},
-    hook::{Answer, Asker, AsyncHook},
+    hook::{Answer, Asker, AsyncHook, basis::DaneUse},
     observe::Counters,
     record::told::Told,
 };
@@ -32,7 +32,7 @@ impl AsyncHook for Domains {
         unreachable!("a log asks nothing")
     }
 
-    fn policy_at_once(&self, _query: &Query<'_>) -> Option<Arc<Answer>> {
+    fn policy_at_once(&self, _query: &Query<'_>, _dane: DaneUse) -> Option<Arc<Answer>> {
         None
     }
 

@@ -124,10 +124,13 @@ pub(super) const SOCKETMAP: Section = Section {
             Kind::Word(&["auto", "always", "never"]),
             "\"auto\"",
             "",
-            "Whether Postfix is answered `dane-only` for a domain all of whose mail hosts have secure TLSA \
-             records. Postfix then needs `smtp_dns_support_level = dnssec` and a resolver that \
-             validates; without, such mail waits. `auto`: where the resolvers of `/etc/resolv.conf` are \
-             on this machine and mark signed answers.",
+            "Whether Postfix is answered `dane-only`: where no mail host of a domain may be used but by its TLSA \
+             records, where beside an enforced policy the best one has such, and for `mode = \"dane-only\"`. Postfix \
+             then needs `smtp_dns_support_level = dnssec` and a resolver that validates; without, such mail \
+             waits. `auto`: where the resolvers of `/etc/resolv.conf` of this machine are on it and mark signed \
+             answers; a client on another machine is not told. `always`: also such a client. `never`: policies \
+             alone are told; mail to a domain with `mode = \"dane-only\"` waits, and `may` is not told either. \
+             Where it is told, `may` is too: for a domain with TLSA records that the operator passes over or only audits.",
         ),
     ],
 };

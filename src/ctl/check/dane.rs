@@ -22,8 +22,8 @@ pub(super) fn dane_state(dane: &DomainDane, validation: &Result<By, String>) -> 
         (MailHosts::Failed(why), _) => ("failed", Some(why.clone())),
         (MailHosts::Off(why), _) => ("not-known", Some((*why).to_owned())),
         (MailHosts::None, _) => ("not-known", Some("the domain takes no mail".to_owned())),
-        (MailHosts::TooMany(number), _) => {
-            let why = format!("{number} MX hosts are more than dane.hosts_max");
+        (MailHosts::TooMany(many), _) => {
+            let why = format!("{} MX hosts are more than dane.hosts_max", many.number);
             ("not-known", Some(why))
         }
         (MailHosts::Known(_), Some(MxSecurity::Secure)) => ("secure", None),

@@ -112,7 +112,7 @@ pub fn validation(validation: &Validation) -> Result<By, String> {
 
 /// Whether Postfix may be told that a domain goes by DANE alone, by the setting and by what the resolvers
 /// of this machine do now.
-pub async fn dane_only(config: &Config) -> DaneOnly {
+async fn dane_only(config: &Config) -> DaneOnly {
     let resolvers = match config.socketmap.dane_only {
         TellsDane::Auto => match SystemResolvers::look(&SystemList::default(), &config.dns).await {
             SystemResolvers::Mark => SignedAnswers::Marked,

@@ -18,7 +18,7 @@ use crate::{
         Answer,
         basis::Basis,
         decide::Decision,
-        joint::{Known, decide_host},
+        joint::{Known, decide_domain, decide_host},
     },
     policy::{
         Announcement, MxHost, PolicyType, Standing, StsStanding,
@@ -100,23 +100,29 @@ pub(super) fn socketmap(
     dane: Arc<DomainDane>,
     dane_only: DaneOnly,
 ) -> Vec<SocketmapReply> {
-    let answer = Answer {
+    let answer = |requirement, dane| Answer {
         basis: Basis::of(known),
         requirement,
         applied: Some(Arc::clone(known.standing.applied())),
         dane: Some(dane),
     };
-    let told = |map: MapName| SocketmapReply {
-        map: map.name().to_owned(),
-        reply: reply(
-            &answer,
-            Asked {
-                map,
-                next_hop: NextHop::Domain,
-                dane_only,
-            },
-        )
-        .text,
+    let unasked = DomainDane::off(known.standing.domain.clone(), "it is not asked for");
+    let without_dane = answer(decide_domain(known, &unasked).requirement, unasked.into());
+    let with_dane = answer(requirement, dane);
+    let told = |map: MapName| {
+        let asked = Asked {
+            map,
+            next_hop: NextHop::Domain,
+            dane_only,
+        };
+        let answer = match asked.dane_use().looks_under(known.overridden) {
+            true => &with_dane,
+            false => &without_dane,
+        };
+        SocketmapReply {
+            map: map.name().to_owned(),
+            reply: reply(answer, asked).text,
+        }
     };
     MapName::ALL.into_iter().map(told).collect()
 }

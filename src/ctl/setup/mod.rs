@@ -14,12 +14,14 @@ use super::{
     exit::{Exit, Failure},
 };
 
+mod asked;
 mod before;
 mod machine;
 mod plan;
 mod postconf;
 mod postfix;
 
+pub(super) use asked::without_signed_answers;
 use before::{Before, Undoable};
 use machine::Machine;
 use plan::{Change, Place, Plan, plan};

@@ -175,7 +175,7 @@ impl Planner<'_> {
         let written = tables(postfix.written(name));
         let (earlier, mut next): (Vec<&str>, Vec<&str>) = written
             .into_iter()
-            .partition(|table| is_ours(table, postfix, socketmap));
+            .partition(|table| is_ours(table, postfix.queue_directory(), socketmap));
         let holds = tables(postfix.value(name));
         for other in holds.iter().filter(|table| {
             table.contains("socketmap:") && **table != ours && !earlier.contains(table)
@@ -413,8 +413,19 @@ fn tables(value: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Whether one of these tables is the socketmap of this configuration, whatever map name it asks.
+pub(super) fn asks_here(
+    policy_maps: &str,
+    queue_directory: &str,
+    socketmap: &SocketmapConfig,
+) -> bool {
+    let queue_directory = Path::new(queue_directory);
+    let mut tables = tables(policy_maps).into_iter();
+    tables.any(|table| is_ours(table, queue_directory, socketmap))
+}
+
 /// Is this table the one of an earlier set-up, whatever map name it asks?
-fn is_ours(table: &str, postfix: &Postfix, socketmap: &SocketmapConfig) -> bool {
+fn is_ours(table: &str, queue_directory: &Path, socketmap: &SocketmapConfig) -> bool {
     let asked = table
         .strip_prefix("socketmap:")
         .and_then(|rest| rest.rsplit_once(':'));
@@ -422,8 +433,7 @@ fn is_ours(table: &str, postfix: &Postfix, socketmap: &SocketmapConfig) -> bool 
         return false;
     };
     if let Some(path) = server.strip_prefix("unix:") {
-        !socketmap.path.as_os_str().is_empty()
-            && postfix.queue_directory().join(path) == socketmap.path
+        !socketmap.path.as_os_str().is_empty() && queue_directory.join(path) == socketmap.path
     } else {
         let address = server.strip_prefix("inet:").and_then(|at| at.parse().ok());
         address.is_some_and(|address| socketmap.listen.contains(&address))

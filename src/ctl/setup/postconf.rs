@@ -43,15 +43,19 @@ pub(super) enum PostconfError {
 /// What is read of `main.cf`.
 const PARAMETERS: &[&str] = &[
     "compatibility_level",
+    "ignore_mx_lookup_error",
     "mail_version",
     "maillog_file",
     "queue_directory",
     "relayhost",
     "sender_dependent_default_transport_maps",
+    "smtp_dns_resolver_options",
     "smtp_dns_support_level",
     "smtp_enforce_tls",
+    "smtp_host_lookup",
     "smtp_tls_CAfile",
     "smtp_tls_CApath",
+    "smtp_tls_dane_insecure_mx_policy",
     "smtp_tls_enforce_peername",
     "smtp_tls_enforce_sts_mx_patterns",
     "smtp_tls_loglevel",
@@ -96,6 +100,11 @@ impl Postconf {
             services,
             entries: entries.into_iter().map(|entry| entry.name).collect(),
         })
+    }
+
+    /// What holds for these parameters, with the values of others (`$name`) put in.
+    pub(super) fn values(&self, names: &[&str]) -> Result<BTreeMap<String, String>, PostconfError> {
+        Ok(assignments(&self.ask_for(&["-x"], names)?))
     }
 
     /// The directory that was given, where one was.

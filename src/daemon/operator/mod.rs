@@ -10,7 +10,7 @@ use crate::{
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
-        check::{Look, Means, check, dane_only, validation},
+        check::{Look, Means, check, validation},
         control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
@@ -20,6 +20,7 @@ use crate::{
         },
     },
     deliver::courier::Courier,
+    doors::socketmap_reply::{Resolvers, TellingDane},
     engine::{
         dane::DaneResolver,
         keeper::{Keeper, Unknown},
@@ -57,6 +58,8 @@ pub struct Operator {
     started_at: Timestamp,
     /// Where the store is: `store.path` at the start.
     store_path: String,
+    /// As the socketmap goes by it.
+    telling: TellingDane,
     loaded: ArcSwap<Loaded>,
     raised: Mutex<Vec<String>>,
 }
@@ -92,8 +95,18 @@ impl Operator {
             clock: Arc::clone(&parts.clock),
             started_at,
             store_path: loaded.config.store.path.display().to_string(),
+            telling: TellingDane::new(loaded.config.socketmap.dane_only, Arc::default()),
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
+        }
+    }
+
+    /// The same where it is known what the resolvers do that Postfix asks, as the socketmap has it.
+    #[must_use]
+    pub fn with_resolvers(self, resolvers: Arc<Resolvers>) -> Self {
+        Self {
+            telling: self.telling.by(resolvers),
+            ..self
         }
     }
 
@@ -361,7 +374,7 @@ impl Operator {
         let means = Means {
             dane: &*self.dane,
             validation: validation(&self.validation),
-            dane_only: dane_only(&loaded.config).await,
+            dane_only: self.telling.now(),
             look: (depth == Depth::MailHosts).then_some(look),
             dns: &*self.dns,
             policy_host: &*self.policy_host,

@@ -248,6 +248,26 @@ fn what_is_said_of_a_handshake_and_of_what_went_before() {
          relay.example:587",
         r#"TlsaLookupFailed { next_hop: "relay.example", mx: "relay.example" }"#,
     );
+    for (words, lack) in [
+        ("non DNSSEC destination", "Records"),
+        ("no TLSA records found", "Records"),
+        ("TLSA records unusable", "Usable"),
+    ] {
+        check(
+            &format!("warning: TLS policy lookup for example.org/mx.example.org: {words}"),
+            &format!(
+                r#"DaneNotToBeHad {{ next_hop: "example.org", mx: "mx.example.org", lack: {lack} }}"#
+            ),
+        );
+    }
+    check(
+        "warning: TLS policy lookup for [relay.example]:587/relay.example: no TLSA records found",
+        r#"DaneNotToBeHad { next_hop: "relay.example", mx: "relay.example", lack: Records }"#,
+    );
+    check(
+        "warning: TLS policy lookup for example.org/mx.example.org: no TLSA records found by us",
+        "-",
+    );
     check(
         "warning: TLS policy lookup for example.org/mx.example.org: client TLS configuration \
          problem",

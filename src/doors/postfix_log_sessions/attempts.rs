@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, net::IpAddr};
 
 use super::{
-    super::postfix_line::{Connection, Delivery, Peer, Reason, Reported, TlsUsed, Trust},
+    super::postfix_line::{Connection, DaneLack, Delivery, Peer, Reason, Reported, TlsUsed, Trust},
     cut, server,
 };
 use crate::clock::Timestamp;
@@ -45,6 +45,8 @@ pub(super) enum State {
     NotListed(Option<String>),
     /// Passed over on the way to this next hop.
     TlsaLookupFailed(Option<String>),
+    /// Passed over on the way to this next hop: it has no TLSA records that can be used.
+    DaneNotToBeHad(String, DaneLack),
     /// A connection left open by an earlier message, or one kept in the clear by choice.
     NoSession,
 }

@@ -355,6 +355,15 @@ fn c_a_host_that_is_passed_over_counts_once_for_a_message() {
         &[told, told].concat(),
     );
     check(&[deferred], &told[1..]);
+    let no_records =
+        "2 warning: TLS policy lookup for example.org/mx3.example.org: no TLSA records found";
+    let deferred = "2 AAAA01: to=<a@example.org>, BYnone, DEFERRED (no TLSA records found)";
+    let told = ["example.org mx3.example.org DaneNotToBeHad(Records)"];
+    check(&[no_records, no_records, deferred], &told);
+    check(
+        &[no_records, deferred, no_records, deferred],
+        &[told, told].concat(),
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{reply as reply_to, *};
 use crate::{
     doors::socketmap_request::NextHop,
     hook::basis::Basis,
-    policy::{Mode, PolicyDomain, Standing, StsPolicy},
+    policy::{Mode, PolicyDomain, Standing, StsPolicy, dane::DomainDane},
 };
 
 /// The reply about a domain to who may be told `dane-only`.
@@ -447,7 +447,7 @@ fn g3_a_reply_is_never_longer_than_postfix_takes() {
 fn b36_an_answer_for_some_of_the_hosts_names_them_alone() {
     let mut answer = answer(&["mx1.example.org", "*.example.net"], &LINES);
     let hosts = ["10 mx1.example.org none", "20 mx2.example.net records"];
-    answer.dane = Some(crate::policy::dane::DomainDane::for_test(&hosts).into());
+    answer.dane = Some(DomainDane::for_test(&hosts).into());
     answer.basis.dane = crate::hook::basis::DaneRole::Decides;
     let told = reply(&answer, MapName::QueryWithTlsrpt);
     assert_eq!(told.told, TellsPostfix::PolicyByName);
@@ -465,7 +465,7 @@ fn b36_an_answer_for_some_of_the_hosts_names_them_alone() {
         "OK secure match=mx1.example.org:.example.net servername=hostname"
     );
     let hosts = ["10 mx1.example.org records"];
-    answer.dane = Some(crate::policy::dane::DomainDane::for_test(&hosts).into());
+    answer.dane = Some(DomainDane::for_test(&hosts).into());
     for (map, expected) in [
         (MapName::QueryWithTlsrpt, "OK dane-only"),
         (MapName::Query, "OK dane-only"),
@@ -478,4 +478,43 @@ fn b36_an_answer_for_some_of_the_hosts_names_them_alone() {
     }
     let (level, attributes) = postfix_reads("dane-only").unwrap();
     assert_eq!((level.as_str(), attributes.len()), ("dane-only", 0));
+}
+
+#[test]
+fn c17_who_is_told_dane_only_by_the_setting_and_the_resolvers() {
+    let marked = || {
+        let resolvers = Resolvers::default();
+        resolvers.saw(SignedAnswers::Marked);
+        Arc::new(resolvers)
+    };
+    let (told, untold) = (DaneOnly::Told, DaneOnly::Untold);
+    for (setting, resolvers, now, elsewhere) in [
+        (TellsDane::Auto, marked(), told, untold),
+        (TellsDane::Auto, Arc::default(), untold, untold),
+        (TellsDane::Always, Arc::default(), told, told),
+        (TellsDane::Never, marked(), untold, untold),
+    ] {
+        let telling = TellingDane::new(setting, Arc::default()).by(resolvers);
+        let found = (telling.now(), telling.elsewhere());
+        assert_eq!(found, (now, elsewhere), "{setting:?}");
+    }
+}
+
+#[test]
+fn c18_what_is_not_enforced_is_told_without_attributes() {
+    use MapName::{Query, QueryWithTlsrpt, Sts};
+    let hosts = DomainDane::for_test(&["10 mx1.example.org records"]);
+    let answer = Answer {
+        dane: Some(hosts.into()),
+        ..Answer::bare(Requirement::new(Level::May, "a reason"))
+    };
+    for (map, text, asker) in [
+        (Query, "OK may", None),
+        (QueryWithTlsrpt, "OK may", Some(Said::NothingDemanded)),
+        (Sts, "NOTFOUND ", None),
+    ] {
+        let reply = reply(&answer, map);
+        let found = (reply.text.as_str(), reply.asker(map));
+        assert_eq!(found, (text, asker.map(Asker::Telling)), "{map:?}");
+    }
 }

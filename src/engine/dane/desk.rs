@@ -16,7 +16,7 @@ use crate::{
         MxHost, PolicyDomain,
         dane::{
             DaneFinding, DomainDane, Exchange, ExchangeKind, HostDane, HostFound, LookupTrouble,
-            MailExchanges, MailHosts, MxSecurity, NoDane,
+            MailExchanges, MailHosts, ManyHosts, MxSecurity, NoDane,
         },
     },
 };
@@ -187,7 +187,11 @@ impl Desk {
         let hosts = exchanges.of(domain);
         let looks = self.looks_below(exchanges.mx);
         if looks && hosts.len() > self.parts.config.hosts_max {
-            return (MailHosts::TooMany(hosts.len()), Timestamp(i64::MAX));
+            let many = ManyHosts {
+                number: hosts.len(),
+                mx: exchanges.mx,
+            };
+            return (MailHosts::TooMany(many), Timestamp(i64::MAX));
         }
         let expected: Vec<_> = hosts
             .into_iter()

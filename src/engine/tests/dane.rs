@@ -344,16 +344,22 @@ async fn an_answer_at_once_needs_both_fresh_and_changes_with_either() {
     *bench.source.ready.lock().unwrap() = Some(Arc::new(Ready::new(testing)));
     let query = Query::new(DOMAIN).with_deadline(Duration::from_millis(20));
     assert_eq!(
-        bench.engine.policy_at_once(&query),
+        bench.engine.policy_at_once(&query, DaneUse::ToldAndItsOwn),
         None,
         "DANE is not fresh"
     );
     dane.say(&[records("mx1.example.org", [1; 32])]);
     *dane.fresh.lock().unwrap() = Some(dane.whole());
-    let first = bench.engine.policy_at_once(&query).unwrap();
+    let first = bench
+        .engine
+        .policy_at_once(&query, DaneUse::ToldAndItsOwn)
+        .unwrap();
     assert!(matches!(first.requirement.level, Level::Dane { .. }));
     assert_eq!(first.dane, Some(dane.whole()));
-    let again = bench.engine.policy_at_once(&query).unwrap();
+    let again = bench
+        .engine
+        .policy_at_once(&query, DaneUse::ToldAndItsOwn)
+        .unwrap();
     assert!(Arc::ptr_eq(&first, &again));
     // What the operator or the domain changes is in the next answer.
     bench.engine.reload(EngineSettings {
@@ -364,12 +370,18 @@ async fn an_answer_at_once_needs_both_fresh_and_changes_with_either() {
             ..DaneSettings::default()
         },
     });
-    let audited = bench.engine.policy_at_once(&query).unwrap();
+    let audited = bench
+        .engine
+        .policy_at_once(&query, DaneUse::ToldAndItsOwn)
+        .unwrap();
     assert_eq!(audited.requirement.level, Level::May);
     assert!(audited.requirement.audit);
     dane.say(&[]);
     *dane.fresh.lock().unwrap() = Some(dane.whole());
-    let changed = bench.engine.policy_at_once(&query).unwrap();
+    let changed = bench
+        .engine
+        .policy_at_once(&query, DaneUse::ToldAndItsOwn)
+        .unwrap();
     assert_eq!(changed.dane, Some(dane.whole()));
 }
 
@@ -491,4 +503,200 @@ async fn d11_without_an_answer_about_the_host_nothing_is_passed_that_dane_may_fo
         counted(&bench),
         ["no-policy-found example.org: success, tls"]
     );
+}
+
+/// An engine whose operator says this of the domain, if anything.
+fn overriding(bench: &Bench, overridden: Option<OverrideMode>, when_unknown: WhenUnknown) {
+    let overrides = overridden.map(|mode| Override {
+        domain: DOMAIN.parse().unwrap(),
+        mode,
+        until: None,
+    });
+    bench.engine.reload(EngineSettings {
+        overrides: overrides.into_iter().collect(),
+        when_unknown,
+        dane: DaneSettings::default(),
+    });
+}
+
+/// What is said to an MTA that takes one answer for all hosts: the level, what TLSA records count for, and
+/// whether it is known what they say.
+async fn ask_for_all(bench: &Bench, dane_use: DaneUse) -> String {
+    let query = Query::new(DOMAIN).with_deadline(Duration::from_millis(20));
+    let answer = bench.engine.policy_of_all(query, dane_use).await;
+    let level = match answer.requirement.level {
+        Level::May => "may",
+        Level::Verify { .. } => "verify",
+        Level::Dane { .. } => "dane",
+        Level::Defer => "defer",
+        ref other => panic!("{other:?}"),
+    };
+    let known = match answer.dane.as_deref().map(|dane| &dane.hosts) {
+        None => "late",
+        Some(MailHosts::Known(_)) => "known",
+        Some(MailHosts::Off(_)) => "off",
+        Some(other) => panic!("{other:?}"),
+    };
+    format!("{level} {:?} {known}", answer.basis.dane)
+}
+
+#[tokio::test]
+async fn b36_how_long_an_answer_for_all_hosts_waits_for_dane() {
+    use DaneUse::{NotTold, ToldAndItsOwn, Unused};
+    use OverrideMode::{DaneOnly, Off, WithoutDane};
+    let plain = || Standing::without_policy(DOMAIN.parse().unwrap());
+    let enforced = || standing(Mode::Enforce, "*.example.org");
+    let (defer, may) = (WhenUnknown::Defer, WhenUnknown::May);
+    for (standing, dane_use, overridden, setting, in_time, late) in [
+        // An enforced policy is no reason to take DANE for nothing.
+        (
+            enforced(),
+            ToldAndItsOwn,
+            None,
+            defer,
+            "dane Decides known",
+            "verify Decides late",
+        ),
+        (
+            enforced(),
+            ToldAndItsOwn,
+            None,
+            may,
+            "dane Decides known",
+            "verify Reported late",
+        ),
+        (
+            plain(),
+            ToldAndItsOwn,
+            None,
+            defer,
+            "dane Decides known",
+            "defer Decides late",
+        ),
+        // Who is not told of it does not wait for it.
+        (
+            plain(),
+            NotTold,
+            None,
+            defer,
+            "dane Decides known",
+            "may Decides off",
+        ),
+        (
+            enforced(),
+            NotTold,
+            None,
+            defer,
+            "dane Decides known",
+            "verify Decides off",
+        ),
+        (
+            plain(),
+            Unused,
+            None,
+            defer,
+            "may Decides off",
+            "may Decides off",
+        ),
+        // What is demanded is.
+        (
+            plain(),
+            Unused,
+            Some(DaneOnly),
+            may,
+            "dane Mandatory known",
+            "dane Mandatory late",
+        ),
+        (
+            plain(),
+            NotTold,
+            Some(DaneOnly),
+            may,
+            "dane Mandatory known",
+            "dane Mandatory late",
+        ),
+        // C18: what is passed over must be known where the MTA would go by it.
+        (
+            plain(),
+            ToldAndItsOwn,
+            Some(Off),
+            defer,
+            "may Reported known",
+            "may Reported late",
+        ),
+        (
+            plain(),
+            ToldAndItsOwn,
+            Some(WithoutDane),
+            defer,
+            "may Reported known",
+            "may Reported late",
+        ),
+        (
+            plain(),
+            NotTold,
+            Some(Off),
+            defer,
+            "may Reported off",
+            "may Reported off",
+        ),
+        (
+            plain(),
+            Unused,
+            Some(WithoutDane),
+            defer,
+            "may Reported off",
+            "may Reported off",
+        ),
+    ] {
+        let (bench, dane) = with_dane(Some(standing), false);
+        dane.say(&[records("mx1.example.org", [1; 32])]);
+        overriding(&bench, overridden, setting);
+        for (never, expected) in [(false, in_time), (true, late)] {
+            dane.never.store(never, Ordering::Relaxed);
+            let found = ask_for_all(&bench, dane_use).await;
+            assert_eq!(found, expected, "{dane_use:?} {overridden:?} {setting:?}");
+        }
+    }
+    // A policy that is not known is waited for all the same.
+    let (bench, dane) = with_dane(None, true);
+    dane.say(&[]);
+    let found = ask_for_all(&bench, Unused).await;
+    assert_eq!(found, "defer Reported late");
+}
+
+#[tokio::test]
+async fn c17_a_host_without_records_that_postfix_passed_over_is_a_failure_where_dane_is_demanded() {
+    let told = |bench: &Bench| {
+        let failure = crate::record::Failure::of_policy(
+            ResultType::DaneRequired,
+            crate::hook::joint::DANE_REQUIRED,
+        );
+        let base: PolicyDomain = "mx1.example.org".parse().unwrap();
+        let told = Told::new(
+            DOMAIN.parse().unwrap(),
+            AppliedPolicy::tlsa_not_had(base),
+            crate::record::told::Ending::Failure(vec![failure]),
+        );
+        bench.engine.told(&told, 1);
+    };
+    for (overridden, expected) in [(None, 0), (Some(OverrideMode::DaneOnly), 1)] {
+        for asked in [false, true] {
+            let without = Standing::without_policy(DOMAIN.parse().unwrap());
+            let (bench, dane) = with_dane(Some(without), false);
+            dane.say(&[records("mx2.example.org", [1; 32])]);
+            overriding(&bench, overridden, WhenUnknown::Defer);
+            if asked {
+                let query = Query::new(DOMAIN).with_deadline(Duration::from_millis(20));
+                let use_ = DaneUse::ToldAndItsOwn;
+                let answer = bench.engine.policy_of_all(query, use_).await;
+                let given = crate::hook::Said::DaneOnly;
+                bench.engine.answered(&answer, Asker::Telling(given));
+            }
+            told(&bench);
+            let found = counted(&bench);
+            assert_eq!(found.len(), expected, "{overridden:?} {asked}: {found:?}");
+            assert_eq!(bench.counters.sessions.value(), expected as u64);
+        }
+    }
 }

@@ -3,7 +3,7 @@ use crate::{
     hook::hold::{DaneHold, Demanded, demanded, hold},
     policy::{
         Mode, MxHost,
-        dane::{RankedHost, TlsaRecord, TlsaSet},
+        dane::{ManyHosts, RankedHost, TlsaRecord, TlsaSet},
     },
 };
 
@@ -484,7 +484,10 @@ fn b36_what_a_domain_is_answered_as_a_whole() {
         ..domain(&[])
     };
     let many = || DomainDane {
-        hosts: MailHosts::TooMany(99),
+        hosts: MailHosts::TooMany(ManyHosts {
+            number: 99,
+            mx: Secure,
+        }),
         ..domain(&[])
     };
     let off = || DomainDane::off("example.org".parse().unwrap(), "off");

@@ -1,6 +1,6 @@
 //! What signed DNS says of all the mail hosts of a recipient domain.
 
-use super::HostDane;
+use super::{DaneFinding, HostDane, LookupTrouble, MxSecurity};
 use crate::{
     clock::Timestamp,
     policy::{MxHost, PolicyDomain},
@@ -26,10 +26,19 @@ pub enum MailHosts {
     Known(Vec<RankedHost>),
     /// The domain takes no mail (RFC 7505), or has neither MX records nor an address.
     None,
-    /// There are more than anybody would look through: each has its own answer.
-    TooMany(usize),
+    /// There are more than are looked through: each has its own answer.
+    TooMany(ManyHosts),
     /// RFC 7672 s2.1.2: the MX records could not be looked up, or are bogus: mail must wait. In words.
     Failed(String),
+}
+
+/// More mail hosts than are looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManyHosts {
+    /// How many.
+    pub number: usize,
+    /// Whether the MX records that name them are signed: below others no TLSA record gets past a policy.
+    pub mx: MxSecurity,
 }
 
 /// One of a domain's mail hosts.
@@ -71,6 +80,22 @@ impl DomainDane {
         found.map(|ranked| &ranked.dane)
     }
 
+    /// Whether a client of its own DANE would go by it for some host: there are TLSA records, or they could not
+    /// be looked up, or there may be some on hosts that nobody looked through.
+    #[must_use]
+    pub fn has_a_say(&self) -> bool {
+        match &self.hosts {
+            MailHosts::Known(hosts) => hosts.iter().any(|ranked| {
+                matches!(
+                    ranked.dane.finding,
+                    DaneFinding::Records(_) | DaneFinding::Unreachable(LookupTrouble::Tlsa { .. })
+                )
+            }),
+            MailHosts::TooMany(many) => many.mx == MxSecurity::Secure,
+            MailHosts::Off(_) | MailHosts::None | MailHosts::Failed(_) => false,
+        }
+    }
+
     /// Whether DANE decides on every one of its hosts: its MX records are secure, and each host has a
     /// TLSA record that can be used.
     #[must_use]
@@ -87,9 +112,7 @@ impl DomainDane {
     /// is `bogus`; or its addresses are `lost`. With `, unsigned MX` the records that name it are not
     /// signed.
     pub(crate) fn for_test(hosts: &[&str]) -> Self {
-        use super::{
-            DaneFinding, LookupTrouble, MxSecurity, NoDane, TlsaPolicy, TlsaRecord, TlsaSet,
-        };
+        use super::{NoDane, TlsaPolicy, TlsaRecord, TlsaSet};
         let ranked = |line: &&str| {
             let (line, mx) = match line.strip_suffix(", unsigned MX") {
                 Some(line) => (line, MxSecurity::Insecure),

@@ -19,7 +19,7 @@ mod path;
 pub mod tlsa;
 pub mod verdict;
 
-pub use domain::{DomainDane, MailHosts, RankedHost};
+pub use domain::{DomainDane, MailHosts, ManyHosts, RankedHost};
 pub use exchanges::{Exchange, ExchangeKind, HostFound, MailExchanges, NamedHosts};
 pub use host::{DaneFinding, HostDane, LookupTrouble, MxSecurity, NoDane, TlsaPolicy};
 pub use order::{AddressAnswer, NextQuestion, Proof};

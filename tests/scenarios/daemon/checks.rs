@@ -133,3 +133,27 @@ fn a_check_reads_as_a_postmaster_reads_it() {
     assert!(text.contains("QUERYwithTLSRPT: OK dane-only"), "{text}");
     assert!(daemon.stop().success());
 }
+
+/// Until the door is opened anew it answers as before, and so says a check; what is taken up at once is shown
+/// at once.
+#[test]
+fn a_check_shows_what_the_door_goes_by_and_not_what_it_will() {
+    let mut host = host();
+    let mut daemon = host.start();
+    host.set("socketmap.dane_only", "never");
+    host.write_config();
+    daemon.reload();
+    let text = host.shown(&["check", "dane-ok.test"]);
+    assert!(text.contains("QUERYwithTLSRPT: OK dane-only"), "{text}");
+    host.set_override("dane-ok.test", "without-dane");
+    host.write_config();
+    daemon.reload();
+    let text = host.shown(&["check", "dane-ok.test"]);
+    assert!(text.contains("QUERYwithTLSRPT: OK may"), "{text}");
+    assert!(text.contains("sts: NOTFOUND"), "{text}");
+    assert!(daemon.stop().success());
+    let daemon = host.start();
+    let text = host.shown(&["check", "dane-ok.test"]);
+    assert!(text.contains("QUERYwithTLSRPT: NOTFOUND"), "{text}");
+    assert!(daemon.stop().success());
+}

@@ -83,3 +83,146 @@ fn b36_c3_dane_decides_where_there_is_a_policy_too() {
         assert!(!tried.contains("mx1.dane-twomx.test"), "{tried}");
     });
 }
+
+/// Postfix goes past no TLSA record because we could not say in time, or look at all hosts. Told the policy, it
+/// would do no DANE.
+#[test]
+fn b36_what_is_not_known_of_dane_does_not_put_the_policy_in_its_place() {
+    with_each_version(&[("smtp_tls_security_level", "dane")], |_, host| {
+        let settings = "deadline_ms = 4000\n[dane]\nhosts_max = 1\n";
+        let _daemon = host.start_daemon_with(settings);
+        host.ask("fault _25._tcp.mx.both-bad-dane.test silence");
+        // The policy is content with each of these certificates.
+        let fates = host.send_to_each(&["both-bad-dane.test", "dane-better-bad.test"]);
+        let log = host.mail_log();
+        for fate in &fates {
+            assert_eq!(fate.status, Status::Deferred, "{}\n{log}", fate.line);
+        }
+        assert!(log.contains("the DNS did not say in time"), "{log}");
+        assert!(
+            log.contains("2 MX hosts are more than dane.hosts_max"),
+            "{log}"
+        );
+    });
+}
+
+/// Who is not told of DANE does not wait for it.
+#[test]
+fn what_nobody_would_be_told_is_no_reason_to_wait() {
+    with_each_version(&[], |_, host| {
+        let _daemon = host.start_daemon_with("dane_only = \"never\"\ndeadline_ms = 4000\n");
+        host.ask("fault _25._tcp.mx.dane-ok.test silence");
+        host.ask("fault _25._tcp.mx.both.test silence");
+        let fates = host.send_to_each(&["dane-ok.test", "both.test"]);
+        let log = host.mail_log();
+        assert_eq!(fates[0].delivered, Delivery::Tls, "{log}");
+        assert_eq!(fates[1].delivered, Delivery::TlsVerified, "{log}");
+    });
+}
+
+/// Domains whose TLSA records keep mail from them, at a level that does DANE by itself.
+const BROKEN: [(&str, Delivery); 3] = [
+    ("dane-bad.test", Delivery::Tls),
+    ("dane-bogus.test", Delivery::Tls),
+    ("dane-nostarttls.test", Delivery::Plain),
+];
+
+/// An operator who passes over the TLSA records of a domain, or only audits them, has its mail delivered.
+#[test]
+fn c18_what_the_operator_does_not_enforce_postfix_does_not_enforce_by_itself() {
+    with_each_version(&[("smtp_tls_security_level", "dane")], |version, host| {
+        for (sent, modes) in (1..).zip([
+            ["off", "without-dane", "audit"],
+            ["audit", "off", "without-dane"],
+            ["without-dane", "audit", "off"],
+        ]) {
+            let overrides: Vec<String> = BROKEN
+                .iter()
+                .zip(modes)
+                .map(|((domain, _), mode)| format!("[domain.\"{domain}\"]\nmode = \"{mode}\"\n"))
+                .collect();
+            let daemon = host.start_daemon_with(&overrides.concat());
+            goes_through(host);
+            // What nobody spoke of is left to Postfix.
+            let fate = host.send("dane-twomx.test");
+            assert_eq!(
+                fate.mx.as_deref(),
+                Some("mx2.dane-twomx.test"),
+                "{}",
+                fate.line
+            );
+            if version == Version::V3_10 {
+                let counted = daemon.counted("dane-bad.test", sent);
+                let expected = [Counted::good("no-policy-found", sent)];
+                assert_eq!(counted, expected, "{modes:?}");
+            }
+        }
+    });
+}
+
+/// The first weeks: nothing is enforced, and what a policy demands still is.
+#[test]
+fn c18_audited_dane_is_enforced_by_nobody() {
+    with_each_version(&[("smtp_tls_security_level", "dane")], |_, host| {
+        let _daemon = host.start_daemon_with("[dane]\naudit = true\n");
+        goes_through(host);
+        let fates = host.send_to_each(&["both-bad-dane.test", "both-bad-sts.test"]);
+        let log = host.mail_log();
+        assert_eq!(fates[0].delivered, Delivery::TlsVerified, "{log}");
+        assert_eq!(fates[1].status, Status::Deferred, "{log}");
+    });
+}
+
+fn goes_through(host: &PostfixHost) {
+    let domains = BROKEN.map(|(domain, _)| domain);
+    for (fate, (domain, delivered)) in host.send_to_each(&domains).iter().zip(BROKEN) {
+        assert_eq!(fate.delivered, delivered, "{domain}: {}", host.mail_log());
+    }
+}
+
+/// Where the log is read, it tells of each host that mandatory DANE keeps mail from; where DANE is not
+/// mandatory, such a host is only passed over.
+#[test]
+fn c17_the_log_tells_of_each_host_that_mandatory_dane_keeps_mail_from() {
+    with_each_version(&[], |version, host| {
+        let take = match version {
+            Version::V3_10 => "silent",
+            Version::V3_7 => "all",
+        };
+        let log = format!("[postfix_log]\npath = \"log/mail.log\"\ntake = \"{take}\"\n");
+        let daemon = host.start_daemon_with(&format!(
+            "{log}[domain.\"plain.test\"]\nmode = \"dane-only\"\n\
+             [domain.\"dane-unusable.test\"]\nmode = \"dane-only\"\n"
+        ));
+        let demanded = ["plain.test", "dane-unusable.test"];
+        for _ in 0..2 {
+            for fate in host.send_to_each(&demanded) {
+                assert_eq!(fate.status, Status::Deferred, "{}", fate.line);
+            }
+        }
+        for domain in demanded {
+            let counted = daemon.counted(domain, 2);
+            let [counted] = counted.as_slice() else {
+                panic!("{counted:?}\n{}", host.mail_log());
+            };
+            let (failures, kind) = (counted.failures, &counted.details[0].0);
+            assert_eq!((counted.policy_type.as_str(), failures), ("tlsa", 2));
+            // 3.10 tells this one itself, and is believed.
+            let expected = match (version, domain) {
+                (Version::V3_10, "dane-unusable.test") => "tlsa-invalid",
+                _ => "dane-required no-usable-tlsa-records",
+            };
+            assert!(kind.starts_with(expected), "{kind}");
+        }
+        // Its second MX has no TLSA records, and nobody demands that it has.
+        let fate = host.send("dane-better-bad.test");
+        assert_eq!(fate.status, Status::Deferred, "{}", fate.line);
+        assert!(host.mail_log().contains("no TLSA records found"));
+        let counted = daemon.counted("dane-better-bad.test", 1);
+        let kinds = counted.iter().flat_map(|counted| &counted.details);
+        let required: Vec<_> = kinds
+            .filter(|(kind, ..)| kind.contains("dane-required"))
+            .collect();
+        assert!(required.is_empty(), "{required:?}");
+    });
+}

@@ -219,6 +219,50 @@ fn mail_goes_by_policies(fresh: &Fresh) {
     assert_eq!(report.delivered, Delivery::Tls, "{}", report.line);
 }
 
+/// Set up by hand, and without what `dane-only` needs: mail to domains with DANE would wait.
+#[test]
+fn a_postfix_that_cannot_do_as_it_may_be_told_is_warned_of() {
+    Fresh::each(|fresh| {
+        let warned = || {
+            let output = fresh.sealpost(&["config", "check"]);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .contains("smtp_dns_support_level is not set")
+        };
+        assert!(!warned(), "it does not ask");
+        let asks = "smtp_tls_policy_maps=socketmap:unix:sealpost/socketmap.sock:QUERY";
+        fresh.postconf(&["-e", asks]);
+        assert!(warned());
+        fresh.serve();
+        wait_until("the daemon's warning", || {
+            fresh
+                .host
+                .daemon_log()
+                .contains("smtp_dns_support_level is not set")
+        });
+        fresh.postconf(&["-e", "smtp_dns_support_level=dnssec"]);
+        assert!(!warned(), "it can");
+    });
+}
+
+/// C18: what is only audited, Postfix is not set to enforce.
+#[test]
+fn c18_postfix_is_not_set_to_do_dane_that_is_only_audited() {
+    Fresh::each(|fresh| {
+        fresh.configure(&format!(
+            "[dane]\naudit = true\n{}",
+            fresh.of_version("", LOG)
+        ));
+        let (plan, code) = fresh.json(&["--apply"]);
+        assert_eq!(code, 0, "{plan}");
+        assert_eq!(fresh.value("smtp_tls_security_level"), "may");
+        fresh.configure(fresh.of_version("", LOG));
+        fresh.json(&["--apply"]);
+        assert_eq!(fresh.value("smtp_tls_security_level"), "dane");
+    });
+}
+
 /// What stands there in several lines, and names other parameters, stays and comes back.
 #[test]
 fn undo_leaves_alone_what_was_changed_since() {
@@ -305,12 +349,15 @@ fn what_stands_in_the_way_is_named_and_answered_with_1() {
             "mydomain=relay.test",
             "relayhost=[mx.$mydomain]:587",
             "smtp_tls_CAfile=/etc/ssl/certs/none.pem",
+            "ignore_mx_lookup_error=yes",
+            "smtp_dns_resolver_options=res_defnames",
         ] {
             fresh.postconf(&["-e", setting]);
         }
         let bulk = "bulk/unix=bulk unix - - y - - smtp -o smtp_tls_policy_maps= -o { \
                     smtp_tls_security_level = none }";
-        fresh.postconf(&["-M", "-e", bulk]);
+        let slow = "slow/unix=slow unix - - y - - smtp -o smtp_dns_support_level=enabled";
+        fresh.postconf(&["-M", "-e", bulk, slow]);
         let (plan, code) = fresh.json(&[]);
         assert_eq!(code, 1, "{plan}");
         assert!(names(&plan).contains(&"smtp_tls_security_level"), "{plan}");
@@ -319,10 +366,15 @@ fn what_stands_in_the_way_is_named_and_answered_with_1() {
             "bulk/unix of master.cf sets smtp_tls_policy_maps=",
             "bulk/unix of master.cf sets smtp_tls_security_level=none",
             "the policy of mx.relay.test alone counts",
+            "ignore_mx_lookup_error is yes",
+            "smtp_dns_resolver_options is res_defnames",
+            "slow/unix of master.cf sets smtp_dns_support_level=enabled",
             "none.pem, which cannot be read",
         ] {
             assert!(traps(&plan).contains(expected), "{expected}: {plan}");
         }
+        fresh.postconf(&["-M", "-X", "slow/unix"]);
+        fresh.postconf(&["-X", "ignore_mx_lookup_error", "smtp_dns_resolver_options"]);
         fresh.postconf(&["-X", "smtp_tls_CAfile", "smtp_tls_CApath"]);
         let (plan, code) = fresh.json(&[]);
         assert_eq!(code, 0, "{plan}");

@@ -5,7 +5,10 @@ use std::{os::unix::fs::PermissionsExt as _, sync::Mutex};
 use sealpost::{
     clock::BoxFuture,
     doors::socketmap::SocketmapError,
-    hook::{Answer, Asker, basis::Basis},
+    hook::{
+        Answer, Asker,
+        basis::{Basis, DaneUse},
+    },
     policy::{AppliedPolicy, PolicyType},
     record::told::Told,
 };
@@ -78,7 +81,7 @@ impl AsyncHook for FakeHook {
         })
     }
 
-    fn policy_at_once(&self, query: &Query<'_>) -> Option<Arc<Answer>> {
+    fn policy_at_once(&self, query: &Query<'_>, _dane: DaneUse) -> Option<Arc<Answer>> {
         assert_eq!(query.mx, None);
         let waits = ["slow.", "held."]
             .iter()

@@ -1,18 +1,21 @@
 //! What Postfix needs so that it can do DANE: signed answers, from resolvers on this machine.
 
-use super::{Machine, Planner, Version};
+use super::{Machine, Planner, Trap, Version};
 use crate::{
-    config::{DnssecValidation, TellsDane},
+    config::{DnssecValidation, InsecureMx, TellsDane},
     net::validation::SystemResolvers,
 };
 
 impl Planner<'_> {
-    /// Whether Postfix is to do DANE, by the configuration, and its resolvers let it.
+    /// Whether Postfix is to do DANE by a level of its own, by the configuration, and its resolvers let it.
+    // C18: what is only audited Postfix must not enforce.
     pub(super) fn can_do_dane(&self, machine: &Machine) -> bool {
-        self.is_to_do_dane() && machine.resolvers == SystemResolvers::Mark
+        self.may_be_told() && !self.config.dane.audit && machine.resolvers == SystemResolvers::Mark
     }
 
-    fn is_to_do_dane(&self) -> bool {
+    /// Whether Postfix may be told `dane-only`. Also where DANE is only audited: some domain may be demanded
+    /// it of.
+    fn may_be_told(&self) -> bool {
         self.config.dane.validation != DnssecValidation::Off
             && self.config.socketmap.dane_only != TellsDane::Never
     }
@@ -32,15 +35,88 @@ impl Planner<'_> {
                 "Postfix asks its resolver which answers are signed: without it there is no DANE",
             );
         }
+        if self.may_be_told() && machine.resolvers == SystemResolvers::Mark {
+            self.keeps_postfix_from_dane();
+        }
+        if self.config.dane.audit {
+            self.audited_at_a_level_above();
+        } else if self.may_be_told() || is_dane {
+            self.resolvers(machine);
+        }
+        if is_dane || self.can_do_dane(machine) {
+            self.below_insecure_mx();
+        }
+    }
+
+    /// What else Postfix does no DANE with: all mail that is told `dane-only` then waits.
+    fn keeps_postfix_from_dane(&mut self) {
+        let waits = "Postfix does no DANE so, and mail to domains with DANE waits";
         let lookups = self.postfix.value("smtp_host_lookup");
-        if self.can_do_dane(machine) && !lookups.is_empty() && !lookups.contains("dns") {
+        if !lookups.is_empty() && !lookups.contains("dns") {
             self.stop(format!(
-                "smtp_host_lookup is {lookups}: Postfix does no DANE without dns in it, and mail to \
-                 domains with DANE waits"
+                "smtp_host_lookup is {lookups}, without dns: {waits}"
             ));
         }
-        if self.is_to_do_dane() || is_dane {
-            self.resolvers(machine);
+        if self.postfix.value("ignore_mx_lookup_error") == "yes" {
+            self.stop(format!("ignore_mx_lookup_error is yes: {waits}"));
+        }
+        let options = self.postfix.value("smtp_dns_resolver_options");
+        if ["res_defnames", "res_dnsrch"]
+            .iter()
+            .any(|one| options.contains(one))
+        {
+            self.stop(format!("smtp_dns_resolver_options is {options}: {waits}"));
+        }
+        for service in &self.postfix.services {
+            let level = service
+                .overrides
+                .iter()
+                .find(|(name, value)| name == "smtp_dns_support_level" && value != "dnssec");
+            if let Some((name, value)) = level {
+                self.traps.push(Trap {
+                    stops: true,
+                    text: format!(
+                        "the service {} of master.cf sets {name}={value}: {waits}",
+                        service.name
+                    ),
+                });
+            }
+        }
+    }
+
+    /// Domains with TLSA records are answered `may` while DANE is audited, which is less than this level.
+    fn audited_at_a_level_above(&mut self) {
+        let level = self.postfix.value("smtp_tls_security_level");
+        let above = ["encrypt", "verify", "secure", "fingerprint"].contains(&level);
+        if above && self.may_be_told() {
+            self.trap(format!(
+                "smtp_tls_security_level is {level}, and dane.audit is true: domains with TLSA records are \
+                 answered may, which is less. Postfix does no DANE by this level, so set \
+                 socketmap.dane_only = \"never\" in the configuration of sealpost for that time"
+            ));
+        }
+    }
+
+    /// RFC 7672 s2.2.1: Postfix has a setting of its own for what `dane.insecure_mx` says, and goes by that.
+    fn below_insecure_mx(&mut self) {
+        let name = "smtp_tls_dane_insecure_mx_policy";
+        let next = match self.config.dane.insecure_mx {
+            InsecureMx::Dane => "dane",
+            InsecureMx::Encrypt => "encrypt",
+            InsecureMx::May => "may",
+        };
+        // postconf(5): where nothing is set it is `dane` at the level `dane`, which is the one in question.
+        let written = self.postfix.written(name);
+        let now = match written.contains("smtp_tls_security_level") || written.is_empty() {
+            true => "dane",
+            false => self.postfix.value(name),
+        };
+        if now != next {
+            self.set(
+                name,
+                next,
+                "what TLSA records are worth where the MX records are not signed, as dane.insecure_mx says",
+            );
         }
     }
 

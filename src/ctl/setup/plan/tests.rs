@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::*;
 use crate::{
-    config::{DnssecValidation, TellsDane},
+    config::{DnssecValidation, InsecureMx, TellsDane},
     ctl::setup::postfix::SmtpService,
     net::validation::SystemResolvers,
 };
@@ -286,6 +286,24 @@ fn c1_dane_is_for_a_postfix_that_is_told_which_answers_are_signed() {
         assert!(text.contains(trap), "{text}");
         assert_eq!(text.is_empty(), trap.is_empty(), "{text}");
     }
+    for (level, expected, trap) in [
+        ("", &[may][..], ""),
+        ("may", &[], ""),
+        ("dane", &[dnssec], ""),
+        ("encrypt", &[], "answered may, which is less"),
+        ("secure", &[], "answered may, which is less"),
+    ] {
+        let mut audited = config();
+        audited.dane.audit = true;
+        let there = postfix("3.10.13", &[("smtp_tls_security_level", level)]);
+        let plan_audited = plan(&there, &audited, &machine()).unwrap();
+        let mut set = set(&plan_audited);
+        set.retain(|one| one.contains("level"));
+        assert_eq!(set, expected, "C18: {level}");
+        let text = traps(&plan_audited);
+        assert!(text.contains(trap), "{text}");
+        assert_eq!(text.is_empty(), trap.is_empty(), "{text}");
+    }
     let mut off = config();
     off.dane.validation = DnssecValidation::Off;
     let plan_off = plan(&postfix("3.10.13", &[]), &off, &machine()).unwrap();
@@ -301,6 +319,104 @@ fn c1_dane_is_for_a_postfix_that_is_told_which_answers_are_signed() {
         let plan = plan(&postfix(version, &[]), &config(), &machine()).unwrap();
         assert_eq!(traps(&plan).contains("trust-ad"), needs, "{version}");
     }
+}
+
+/// Told `dane-only`, such a Postfix lets all mail wait.
+#[test]
+fn c1_what_keeps_postfix_from_dane_stands_in_the_way() {
+    let stops = |parameters: &[(&str, &str)], overrides: &[(&str, &str)], tells| {
+        let mut config = config();
+        config.socketmap.dane_only = tells;
+        let mut there = postfix("3.10.13", parameters);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        there.services[1].overrides = overrides.iter().map(owned).collect();
+        let plan = plan(&there, &config, &machine()).unwrap();
+        let stops = plan.traps.into_iter().filter(|trap| trap.stops);
+        stops.map(|trap| trap.text).collect::<Vec<_>>().join("\n")
+    };
+    let service = "relay/unix of master.cf sets smtp_dns_support_level=enabled";
+    for (parameters, overrides, expected) in [
+        (
+            &[("ignore_mx_lookup_error", "yes")][..],
+            &[][..],
+            "ignore_mx_lookup_error is yes",
+        ),
+        (
+            &[("smtp_dns_resolver_options", "res_dnsrch")],
+            &[],
+            "smtp_dns_resolver_options is res_dnsrch",
+        ),
+        (
+            &[("smtp_host_lookup", "native")],
+            &[],
+            "smtp_host_lookup is native",
+        ),
+        (&[], &[("smtp_dns_support_level", "enabled")], service),
+    ] {
+        let text = stops(parameters, overrides, TellsDane::Auto);
+        assert!(text.contains(expected), "{text}");
+        assert!(text.contains("mail to domains with DANE waits"), "{text}");
+        assert_eq!(stops(parameters, overrides, TellsDane::Never), "");
+    }
+    let nothing_wrong = [("smtp_dns_support_level", "dnssec")];
+    assert_eq!(stops(&[], &nothing_wrong, TellsDane::Auto), "");
+}
+
+/// RFC 7672 s2.2.1: Postfix goes by a parameter of its own.
+#[test]
+fn c6_what_is_not_signed_is_worth_the_same_to_postfix() {
+    let name = "smtp_tls_dane_insecure_mx_policy";
+    let by_default = "${{$smtp_tls_security_level} == {dane} ? {dane} : {may}}";
+    for (insecure_mx, written, holds, level, expected) in [
+        (InsecureMx::Dane, by_default, "may", "", None),
+        (InsecureMx::Dane, by_default, "dane", "dane", None),
+        (InsecureMx::Encrypt, by_default, "may", "", Some("encrypt")),
+        (InsecureMx::May, by_default, "dane", "dane", Some("may")),
+        (InsecureMx::May, "may", "may", "dane", None),
+        (InsecureMx::Dane, "may", "may", "dane", Some("dane")),
+        // No DANE of its own, so nothing below such records either.
+        (InsecureMx::May, by_default, "may", "encrypt", None),
+    ] {
+        let mut config = config();
+        config.dane.insecure_mx = insecure_mx;
+        let mut there = postfix("3.10.13", &[("smtp_tls_security_level", level)]);
+        put(&mut there, name, written, holds);
+        let machine = match level {
+            "encrypt" => Machine {
+                resolvers: SystemResolvers::DoNotMark,
+                ..machine()
+            },
+            _ => machine(),
+        };
+        let set = set(&plan(&there, &config, &machine).unwrap());
+        let found = set
+            .iter()
+            .find_map(|one| one.strip_prefix(name)?.strip_prefix('='));
+        assert_eq!(found, expected, "{insecure_mx:?} {written} {level}");
+    }
+}
+
+/// The warning of a start is for a Postfix that asks here.
+#[test]
+fn our_socketmap_is_known_among_the_tables() {
+    let socketmap = config().socketmap;
+    let queue = "/var/spool/postfix";
+    for (tables, expected) in [
+        ("socketmap:unix:sealpost/socketmap.sock:QUERY", true),
+        (
+            "inline:{ { a.test = may } }, socketmap:unix:sealpost/socketmap.sock:QUERYwithTLSRPT",
+            true,
+        ),
+        ("socketmap:inet:127.0.0.1:8642:QUERY", false),
+        ("", false),
+    ] {
+        assert_eq!(asks_here(tables, queue, &socketmap), expected, "{tables}");
+    }
+    assert!(!asks_here(
+        "socketmap:unix:sealpost/socketmap.sock:QUERY",
+        "/var/spool/postfix-out",
+        &socketmap
+    ));
 }
 
 /// What is to be trusted must be found, by a chrooted Postfix too.

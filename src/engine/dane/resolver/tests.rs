@@ -18,7 +18,8 @@ use crate::{
     config::InsecureMx,
     net::dns::{DnsError, Found, Lookup, Mx},
     policy::dane::{
-        DaneFinding, LookupTrouble, MailHosts, MxSecurity, NoDane, RankedHost, TlsaRecord,
+        DaneFinding, LookupTrouble, MailHosts, ManyHosts, MxSecurity, NoDane, RankedHost,
+        TlsaRecord,
     },
 };
 
@@ -576,7 +577,11 @@ async fn g3_of_700_mail_hosts_none_is_looked_up_and_each_has_its_answer() {
     lab.mx("a.test", Secure(mx(&hosts)));
     lab.signed_host("mx699.test", 1);
     let dane = lab.domain("a.test").await;
-    assert_eq!(dane.hosts, MailHosts::TooMany(700));
+    let many = ManyHosts {
+        number: 700,
+        mx: MxSecurity::Secure,
+    };
+    assert_eq!(dane.hosts, MailHosts::TooMany(many));
     assert_eq!(lab.asked(), ["MX a.test"]);
     let dane = lab.host("a.test", "mx699.test").await;
     assert!(dane.decides().is_some());
