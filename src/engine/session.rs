@@ -15,6 +15,10 @@ use crate::{
     },
 };
 
+/// How long after a session that an MTA held to an answer about the whole domain it may tell of it: what
+/// DANE said of the host is not held against it any longer.
+const TOLD_SECONDS_MAX: i64 = 3_600;
+
 impl Engine {
     /// Counts a session under each policy that applied to it.
     pub(super) fn take_session(&self, session: &Session<'_>) {
@@ -73,7 +77,7 @@ impl Engine {
         });
         let mut given = match named {
             // An answer about the host itself let it in.
-            Some(named) if named.dane.is_some() || !self.refuses(&named.standing, session) => named,
+            Some(named) if named.says_of_host() || !self.refuses(&named.standing, session) => named,
             // The answer for the domain would have turned this MX away. If there was a session all the
             // same, the later answer for the MX let it in: the domain had moved (RFC 8461 s5.1), or DANE
             // decides on it.
@@ -91,7 +95,8 @@ impl Engine {
             }
         };
         if given.dane.is_none() {
-            given.dane = host.and_then(|host| self.dane.known(&domain, &host));
+            let since = self.clock.now().plus_seconds(-TOLD_SECONDS_MAX);
+            given.dane = host.and_then(|host| self.dane.held(&domain, &host, since));
         }
         given
     }

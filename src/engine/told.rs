@@ -62,12 +62,15 @@ impl Engine {
             .answers
             .find(domain, &answer.requirement.policy)?
             .standing;
+        // G6: what takes that much room is not held for every domain. What is told is then counted as told.
+        let dane = answer.dane.clone().filter(|dane| !dane.is_heavy());
+        let is_whole = dane.is_some() || answer.dane.is_none();
         let answered = Answered {
             standing,
             demand: Demand::of(said, answer.basis),
-            dane: answer.dane.clone(),
+            dane,
         };
-        let answer = (Arc::clone(answer), said);
+        let answer = is_whole.then(|| (Arc::clone(answer), said));
         Some(self.last_answers.remember(domain, answered, answer))
     }
 

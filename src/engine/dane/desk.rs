@@ -35,6 +35,8 @@ pub(super) struct Desk {
     domains: Shelf<PolicyDomain, Kept<Arc<DomainDane>>>,
     /// What was last said of one host of a domain, and for which port.
     said: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
+    /// The records of a host that could be looked up once, and then no more.
+    lost: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
     exchange_flights: Flights<PolicyDomain, Arc<Kept<ExchangesFound>>>,
     host_flights: Flights<HostKey, Arc<Kept<HostLookup>>>,
     domain_flights: Flights<PolicyDomain, Arc<DomainDane>>,
@@ -71,6 +73,7 @@ impl Desk {
             hosts: Shelf::new(),
             domains: Shelf::new(),
             said: Shelf::new(),
+            lost: Shelf::new(),
             exchange_flights: Flights::new(),
             host_flights: Flights::new(),
             domain_flights: Flights::new(),
@@ -113,6 +116,9 @@ impl Desk {
         };
         let (dane, until) = self.look_up_host(&key, port, &dns).await;
         let dane = Arc::new(dane);
+        if matches!(dane.finding, DaneFinding::Unreachable(_)) {
+            self.keep_lost(domain, host);
+        }
         let said = Kept {
             value: Said {
                 port,
@@ -131,16 +137,74 @@ impl Desk {
         kept.is_fresh(now).then(|| Arc::clone(&kept.value))
     }
 
-    /// What was last said of a host, with the others of its domain or alone.
+    /// What was last known of a host, however old. That a lookup failed since takes nothing of it away.
     pub(super) fn known(&self, domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>> {
-        let alone = self.said.recall(&(domain.clone(), host.clone()));
-        let alone = alone.map(|said| (said.since, Arc::clone(&said.value.dane)));
-        let whole = self.domains.recall(domain).and_then(|kept| {
-            let dane = kept.value.host(host)?;
-            Some((kept.since, Arc::new(dane.clone())))
+        let said = self.all_said(domain, host).into_iter().flatten();
+        let newest = said.max_by_key(|kept| {
+            let is_known = !matches!(kept.value.finding, DaneFinding::Unreachable(_));
+            (is_known, kept.since)
         });
-        let both = [whole, alone].into_iter().flatten();
-        both.max_by_key(|(since, _)| *since).map(|(_, dane)| dane)
+        newest.map(|kept| kept.value)
+    }
+
+    /// What was last said of a host, where it still held `at` that time.
+    pub(super) fn held(
+        &self,
+        domain: &PolicyDomain,
+        host: &MxHost,
+        at: Timestamp,
+    ) -> Option<Arc<HostDane>> {
+        // What was found by a resolver that is trusted no more is nothing to hold a session to.
+        self.parts.validation.resolver()?;
+        let said = self.all_said(domain, host).into_iter().flatten();
+        let held = said.filter(|kept| kept.until >= at);
+        let newest = held.max_by_key(|kept| {
+            let is_about_records = !matches!(
+                kept.value.finding,
+                DaneFinding::Unreachable(LookupTrouble::Mx(_) | LookupTrouble::Addresses(_))
+            );
+            (is_about_records, kept.since)
+        });
+        newest.map(|kept| kept.value)
+    }
+
+    /// All that is remembered of a host.
+    fn all_said(&self, domain: &PolicyDomain, host: &MxHost) -> [Option<Kept<Arc<HostDane>>>; 3] {
+        let key = (domain.clone(), host.clone());
+        let alone = |said: Arc<Kept<Said>>| Kept {
+            value: Arc::clone(&said.value.dane),
+            since: said.since,
+            until: said.until,
+        };
+        let whole = self.domains.recall(domain).and_then(|kept| {
+            Some(Kept {
+                value: Arc::new(kept.value.host(host)?.clone()),
+                since: kept.since,
+                until: kept.until,
+            })
+        });
+        let lost = self.lost.recall(&key).map(alone);
+        [whole, self.said.recall(&key).map(alone), lost]
+    }
+
+    /// Keeps the records that are known of a host, before it is remembered that they cannot be looked up.
+    fn keep_lost(&self, domain: &PolicyDomain, host: &MxHost) {
+        let said = self.all_said(domain, host).into_iter().flatten();
+        let Some(newest) = said.max_by_key(|kept| kept.since) else {
+            return;
+        };
+        if newest.value.records().is_some() {
+            let said = Kept {
+                value: Said {
+                    port: self.parts.port,
+                    dane: newest.value,
+                },
+                since: newest.since,
+                until: newest.until,
+            };
+            let key = (domain.clone(), host.clone());
+            self.lost.remember(&key, Arc::new(said));
+        }
     }
 
     async fn look_up_domain(
@@ -168,6 +232,20 @@ impl Desk {
             hosts,
             until,
         });
+        if let Some(before) = self.domains.recall(domain) {
+            for ranked in before.value.ranked() {
+                let host = &ranked.dane.host;
+                let is_lost = match &dane.hosts {
+                    MailHosts::Failed(_) | MailHosts::TooMany(_) => true,
+                    _ => dane
+                        .host(host)
+                        .is_some_and(|dane| matches!(dane.finding, DaneFinding::Unreachable(_))),
+                };
+                if is_lost {
+                    self.keep_lost(domain, host);
+                }
+            }
+        }
         let kept = Kept {
             value: Arc::clone(&dane),
             since: self.now(),
@@ -235,9 +313,7 @@ impl Desk {
             host: host.clone(),
             mx: MxSecurity::Insecure,
             // RFC 7672 s2.1.2: who hides the MX records must not get the mail.
-            finding: DaneFinding::Unreachable(LookupTrouble::Addresses(format!(
-                "the MX records of {domain} are needed, and: {reason}"
-            ))),
+            finding: DaneFinding::Unreachable(LookupTrouble::Mx(reason.to_owned())),
         };
         let exchanges = match exchanges.here().await {
             Ok(exchanges) => exchanges,

@@ -65,7 +65,7 @@ fn passed_over_host(dane: &HostDane, demand: Demand) -> Option<(Arc<AppliedPolic
             failure(ResultType::DnssecInvalid, code),
         )),
         // RFC 8460 s4.3.4: no TLS session failed.
-        DaneFinding::Unreachable(LookupTrouble::Addresses(_)) => None,
+        DaneFinding::Unreachable(LookupTrouble::Mx(_) | LookupTrouble::Addresses(_)) => None,
         DaneFinding::Records(_) | DaneFinding::Nothing(_)
             if demand == Demand::DaneMandatory && dane.decides().is_none() =>
         {
