@@ -10,8 +10,8 @@ use crate::{
     hook::{decide, hold},
     policy::{MxHost, PolicyDomain, PolicyType, Standing, StsStanding, dane::HostDane},
     record::{
-        Verdict,
-        evaluate::{HeldTo, evaluate},
+        Certainty, SessionRecord, Verdict,
+        evaluate::{Evaluated, HeldTo, evaluate},
     },
 };
 
@@ -36,7 +36,7 @@ impl Engine {
             Unnamed::HeldTo(dane) => dane.map(|dane| &**dane),
         };
         self.counters.sessions.count();
-        let records = evaluate(
+        let Evaluated { records, certainty } = evaluate(
             session,
             &HeldTo {
                 standing,
@@ -48,15 +48,20 @@ impl Engine {
         );
         if records.is_empty() {
             self.counters.sessions_not_counted.count();
+            return;
         }
+        if certainty == Certainty::Unchecked {
+            self.counters.sessions_unchecked.count();
+        }
+        let fails_policy = |record: &SessionRecord| {
+            record.policy.policy_type == PolicyType::Sts
+                && matches!(record.verdict, Verdict::Failure(_))
+        };
         let policy_holds = matches!(standing.sts, StsStanding::InForce { .. });
-        for record in records {
-            let of_policy = record.policy.policy_type == PolicyType::Sts;
-            if policy_holds && of_policy && matches!(record.verdict, Verdict::Failure(_)) {
-                self.doubts.raise(&standing.domain);
-            }
-            self.journal.push(record);
+        if policy_holds && records.iter().any(fails_policy) {
+            self.doubts.raise(&standing.domain);
         }
+        self.journal.push_all(records);
     }
 
     /// What a session was held to: what its answer named; of an MTA that does not name it, what it was last

@@ -21,11 +21,11 @@ use crate::{
     config::ProbeConfig,
     policy::PolicyDomain,
     record::{
-        Failure, Verdict,
+        Certainty, Failure, Verdict,
         finding::DomainFindings,
         infer::{Attempts, infer},
         protection::Protection,
-        reconcile::{Answered, Certainty, Counted, Known, Reconciled, reconcile},
+        reconcile::{Answered, Counted, Known, Reconciled, reconcile},
     },
 };
 

@@ -16,10 +16,10 @@ use crate::{
     hook::{Answer, Asker, Said, decide::STS_MX_MISMATCH},
     policy::{PolicyDomain, PolicyType, StsStanding},
     record::{
-        SessionRecord, Verdict,
+        Certainty, SessionRecord, Verdict,
         protection::Protection,
         reconcile::{
-            Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, beside_tlsa,
+            Answered, Counted, Demand, Known, Reconciled, as_found, beside_tlsa,
             has_policy, protected, reconcile,
         },
         told::Told,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sealpost_plugin_api::{Level, ResultType};
 
 use super::{
-    Failure, Source, Verdict,
+    Certainty, Failure, Source, Verdict,
     classify::Observed,
     finding::{DomainFindings, HostFinding},
     told::{Ending, Told},
@@ -132,15 +132,6 @@ pub struct Counted {
     pub source: Source,
     /// Whether it is what the policy says of the session.
     pub certainty: Certainty,
-}
-
-/// Whether what is counted is what the policy says of the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certainty {
-    /// It was held to what it is counted under.
-    Checked,
-    /// A policy holds, nobody checked it, and nothing could be found out: counted as it was told.
-    Unchecked,
 }
 
 impl Counted {

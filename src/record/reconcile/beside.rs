@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
 
-use super::{Answered, Certainty, Counted, faults, with_mx_mismatch};
+use super::{Answered, Counted, faults, with_mx_mismatch};
 use crate::{
     policy::{AppliedPolicy, StsStanding},
     record::{
-        Failure, Source, Verdict,
+        Certainty, Failure, Source, Verdict,
         finding::{DomainFindings, HostFinding},
         told::{Ending, Told},
     },
