@@ -19,8 +19,8 @@ use crate::{
         Certainty, SessionRecord, Verdict,
         protection::Protection,
         reconcile::{
-            Answered, Counted, Demand, Known, Reconciled, as_found, beside_tlsa,
-            has_policy, protected, reconcile,
+            Answered, Counted, Demand, Known, Reconciled, as_found, beside_tlsa, has_policy,
+            protected, reconcile, was_tried,
         },
         told::Told,
     },
@@ -138,7 +138,7 @@ impl Engine {
         let domain = &waits.told.domain;
         let found = match waits.answered.as_deref() {
             None => return self.wait(waits),
-            Some(answered) if !self.counts_beside(answered) => return,
+            Some(answered) if !self.counts_beside(&waits.told, answered) => return,
             Some(answered) => match self.found_beside(&waits.told, answered, waits.at) {
                 Found::Nothing => {
                     self.looks.findings.wish(domain, Look::Probe);
@@ -158,8 +158,10 @@ impl Engine {
     }
 
     /// Whether what is told under TLSA records is counted under the domain's policy too.
-    pub(super) fn counts_beside(&self, answered: &Answered) -> bool {
-        has_policy(answered) && self.override_if_policy_holds(answered) != Some(OverrideMode::Off)
+    pub(super) fn counts_beside(&self, told: &Told, answered: &Answered) -> bool {
+        was_tried(told)
+            && has_policy(answered)
+            && self.override_if_policy_holds(answered) != Some(OverrideMode::Off)
     }
 
     /// What the policy says of a session that was told at this time under TLSA records.

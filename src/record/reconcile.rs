@@ -32,7 +32,7 @@ use crate::{
 mod beside;
 mod protected;
 
-pub use beside::{beside_tlsa, has_policy};
+pub use beside::{beside_tlsa, has_policy, was_tried};
 pub use protected::protected;
 
 /// How an MTA that tells its sessions was answered for a domain.

@@ -28,6 +28,21 @@ pub fn has_policy(answered: &Answered) -> bool {
     sts.held_to().is_some() || matches!(sts, StsStanding::Unfetched(_))
 }
 
+/// Whether there was a session at all. What DANE forbade to connect to nobody tried, and under the policy
+/// there is nothing to count.
+#[must_use]
+pub fn was_tried(told: &Told) -> bool {
+    let Ending::Failure(failures) = &told.ending else {
+        return true;
+    };
+    !failures.iter().any(|failure| {
+        matches!(
+            failure.result,
+            ResultType::DnssecInvalid | ResultType::DaneRequired
+        )
+    })
+}
+
 /// What the policy says of a session that was told under TLSA records, and that [`has_policy`]; `None`
 /// where that is not known.
 #[must_use]
@@ -193,6 +208,24 @@ mod tests {
                 assert_eq!(&counted.policy, answered.standing.applied());
             }
             assert_eq!(words(counted), columns[2], "{line}");
+        }
+    }
+
+    #[test]
+    fn d7_what_dane_forbade_to_try_is_no_session_under_the_policy() {
+        let mx = "mx1.example.org";
+        for (ending, expected) in [
+            ("success".to_owned(), true),
+            (format!("validation-failure dane-no-match {mx}"), true),
+            (format!("starttls-not-supported - {mx}"), true),
+            (format!("dnssec-invalid tlsa-bogus {mx}"), false),
+            (format!("dane-required - {mx}"), false),
+        ] {
+            assert_eq!(
+                was_tried(&Told::for_test("tlsa", &ending)),
+                expected,
+                "{ending}"
+            );
         }
     }
 
