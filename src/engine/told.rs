@@ -17,6 +17,7 @@ use crate::{
     policy::{PolicyDomain, PolicyType, StsStanding},
     record::{
         Certainty, SessionRecord, Verdict,
+        infer::was_with_passed_over,
         protection::Protection,
         reconcile::{
             Answered, Counted, Demand, Known, Reconciled, as_found, beside_tlsa, has_policy,
@@ -86,7 +87,7 @@ impl Engine {
     fn look_for(&self, answered: &Answered) -> Option<Look> {
         let inferred = self.looks.silence == Silence::Inferred;
         match answered.demand {
-            Demand::Named => inferred.then_some(Look::HostsOnly),
+            Demand::Named | Demand::NamedForSome => inferred.then_some(Look::HostsOnly),
             Demand::Dane | Demand::DaneMandatory if has_policy(answered) => Some(Look::Probe),
             Demand::Dane | Demand::DaneMandatory => inferred.then_some(Look::HostsOnly),
             Demand::Nothing => {
@@ -108,14 +109,15 @@ impl Engine {
             before: before.as_deref(),
             overridden: self.override_if_policy_holds(answered),
         });
-        let (excluded_met, settled) = match reconcile(told, known) {
-            Reconciled::Counted(counted) if has_mx_mismatch(&counted) => (sessions, Some(counted)),
-            Reconciled::Counted(counted) => (0, Some(counted)),
-            Reconciled::OfTlsa(counted) => (0, Some(counted)),
-            Reconciled::AsFound => (0, self.found_now(told, answered.as_deref(), now)),
-            Reconciled::StandingWanted => (0, None),
+        let settled = match reconcile(told, known) {
+            Reconciled::Counted(counted) | Reconciled::OfTlsa(counted) => Some(counted),
+            Reconciled::AsFound => self.found_now(told, answered.as_deref(), now),
+            Reconciled::StandingWanted => None,
         };
-        self.pending.told(&told.domain, excluded_met);
+        let met_excluded = settled.as_ref().is_some_and(has_mx_mismatch);
+        self.pending.told(&told.domain, sessions, |answered| {
+            met_excluded || was_with_passed_over(told, answered)
+        });
         let waits = |part| Waits {
             at: now,
             told: told.clone(),

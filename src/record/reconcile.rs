@@ -52,6 +52,9 @@ pub enum Demand {
     /// To hold to the policy, which it will name: mail hosts that the policy does not list are passed
     /// over, and nothing is told of them.
     Named,
+    /// The same for some of the hosts that the policy lists, because DANE decides on others or keeps the MTA
+    /// from them.
+    NamedForSome,
     /// To hold to the policy, without what it needs to name it.
     Unnamed,
     /// To go by DANE alone: mail hosts without TLSA records that can be used are passed over, and nothing
@@ -88,6 +91,7 @@ impl Demand {
     pub const fn of(given: Said, basis: Basis) -> Self {
         match (given, basis.dane) {
             (Said::PolicyByName, _) => Self::Named,
+            (Said::PolicyForSome, _) => Self::NamedForSome,
             (Said::Policy, _) => Self::Unnamed,
             (Said::DaneOnly, DaneRole::Mandatory) => Self::DaneMandatory,
             (Said::DaneOnly, _) => Self::Dane,
@@ -192,7 +196,9 @@ fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
             }
             // Whoever was given a policy with its name would name it: this delivery holds to an
             // answer from before.
-            (Demand::Named | Demand::Dane | Demand::DaneMandatory, _) => as_told,
+            (Demand::Named | Demand::NamedForSome | Demand::Dane | Demand::DaneMandatory, _) => {
+                as_told
+            }
             (Demand::Unknown, _) => Counted::unchecked(told),
         },
         StsStanding::InForce { .. } | StsStanding::NotAnnounced => as_told,
