@@ -32,11 +32,11 @@ pub(super) struct Desk {
     /// What was found of hosts, for whatever domain.
     hosts: Shelf<HostKey, Kept<HostLookup>>,
     /// What was said of whole domains.
-    domains: Shelf<PolicyDomain, Kept<Arc<DomainDane>>>,
+    pub(super) domains: Shelf<PolicyDomain, Kept<Arc<DomainDane>>>,
     /// What was last said of one host of a domain, and for which port.
-    said: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
+    pub(super) said: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
     /// The records of a host that could be looked up once, and then no more.
-    lost: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
+    pub(super) lost: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
     exchange_flights: Flights<PolicyDomain, Arc<Kept<ExchangesFound>>>,
     host_flights: Flights<HostKey, Arc<Kept<HostLookup>>>,
     domain_flights: Flights<PolicyDomain, Arc<DomainDane>>,
@@ -45,7 +45,7 @@ pub(super) struct Desk {
 /// What was said of one host of a domain.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
-    port: u16,
+    pub(super) port: u16,
     pub(super) dane: Arc<HostDane>,
 }
 
@@ -137,76 +137,6 @@ impl Desk {
         kept.is_fresh(now).then(|| Arc::clone(&kept.value))
     }
 
-    /// What was last known of a host, however old. That a lookup failed since takes nothing of it away.
-    pub(super) fn known(&self, domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>> {
-        let said = self.all_said(domain, host).into_iter().flatten();
-        let newest = said.max_by_key(|kept| {
-            let is_known = !matches!(kept.value.finding, DaneFinding::Unreachable(_));
-            (is_known, kept.since)
-        });
-        newest.map(|kept| kept.value)
-    }
-
-    /// What was last said of a host, where it still held `at` that time.
-    pub(super) fn held(
-        &self,
-        domain: &PolicyDomain,
-        host: &MxHost,
-        at: Timestamp,
-    ) -> Option<Arc<HostDane>> {
-        // What was found by a resolver that is trusted no more is nothing to hold a session to.
-        self.parts.validation.resolver()?;
-        let said = self.all_said(domain, host).into_iter().flatten();
-        let held = said.filter(|kept| kept.until >= at);
-        let newest = held.max_by_key(|kept| {
-            let is_about_records = !matches!(
-                kept.value.finding,
-                DaneFinding::Unreachable(LookupTrouble::Mx(_) | LookupTrouble::Addresses(_))
-            );
-            (is_about_records, kept.since)
-        });
-        newest.map(|kept| kept.value)
-    }
-
-    /// All that is remembered of a host.
-    fn all_said(&self, domain: &PolicyDomain, host: &MxHost) -> [Option<Kept<Arc<HostDane>>>; 3] {
-        let key = (domain.clone(), host.clone());
-        let alone = |said: Arc<Kept<Said>>| Kept {
-            value: Arc::clone(&said.value.dane),
-            since: said.since,
-            until: said.until,
-        };
-        let whole = self.domains.recall(domain).and_then(|kept| {
-            Some(Kept {
-                value: Arc::new(kept.value.host(host)?.clone()),
-                since: kept.since,
-                until: kept.until,
-            })
-        });
-        let lost = self.lost.recall(&key).map(alone);
-        [whole, self.said.recall(&key).map(alone), lost]
-    }
-
-    /// Keeps the records that are known of a host, before it is remembered that they cannot be looked up.
-    fn keep_lost(&self, domain: &PolicyDomain, host: &MxHost) {
-        let said = self.all_said(domain, host).into_iter().flatten();
-        let Some(newest) = said.max_by_key(|kept| kept.since) else {
-            return;
-        };
-        if newest.value.records().is_some() {
-            let said = Kept {
-                value: Said {
-                    port: self.parts.port,
-                    dane: newest.value,
-                },
-                since: newest.since,
-                until: newest.until,
-            };
-            let key = (domain.clone(), host.clone());
-            self.lost.remember(&key, Arc::new(said));
-        }
-    }
-
     async fn look_up_domain(
         self: &Arc<Self>,
         domain: &PolicyDomain,
@@ -232,20 +162,7 @@ impl Desk {
             hosts,
             until,
         });
-        if let Some(before) = self.domains.recall(domain) {
-            for ranked in before.value.ranked() {
-                let host = &ranked.dane.host;
-                let is_lost = match &dane.hosts {
-                    MailHosts::Failed(_) | MailHosts::TooMany(_) => true,
-                    _ => dane
-                        .host(host)
-                        .is_some_and(|dane| matches!(dane.finding, DaneFinding::Unreachable(_))),
-                };
-                if is_lost {
-                    self.keep_lost(domain, host);
-                }
-            }
-        }
+        self.keep_all_lost(&dane);
         let kept = Kept {
             value: Arc::clone(&dane),
             since: self.now(),

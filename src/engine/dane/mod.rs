@@ -16,6 +16,7 @@ mod flights;
 mod kept;
 mod lookups;
 mod resolver;
+mod said;
 
 pub use resolver::{DaneParts, DaneResolver, NOBODY_VALIDATES, Validation};
 
