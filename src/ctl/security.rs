@@ -34,12 +34,23 @@ pub(super) fn as_text(security: &Security) -> String {
             counted(security.further_domains, "recipient domain")
         );
     }
-    if !security.not_noted.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nSessions were counted, but not what protected them, on {}.",
-            shown(&security.not_noted.join(", "))
-        );
+    let is_shown = |day: &&String| security.days.iter().any(|each| each.day == **day);
+    let (partly, unknown): (Vec<&String>, Vec<&String>) =
+        security.not_noted.iter().partition(is_shown);
+    for (days, said) in [
+        (
+            unknown,
+            "Sessions were counted, but not what protected them, on",
+        ),
+        (
+            partly,
+            "More sessions were counted, but not what protected them, on",
+        ),
+    ] {
+        if !days.is_empty() {
+            let days: Vec<&str> = days.into_iter().map(String::as_str).collect();
+            let _ = writeln!(text, "\n{said} {}.", shown(&days.join(", ")));
+        }
     }
     text
 }
@@ -97,7 +108,35 @@ fn share(part: u64, all: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use super::{ProtectedSessions, Security, as_text, share};
+    use crate::ctl::wire::SecurityOfDay;
+
+    #[test]
+    fn of_a_day_of_which_only_a_part_is_known_the_operator_is_told_so() {
+        let numbers = ProtectedSessions::default();
+        let security = Security {
+            since: "2026-11-18".to_owned(),
+            until: "2026-11-21".to_owned(),
+            days: vec![SecurityOfDay {
+                day: "2026-11-20".to_owned(),
+                protected: numbers,
+            }],
+            not_noted: ["2026-11-18", "2026-11-19", "2026-11-20"]
+                .map(str::to_owned)
+                .into(),
+            total: numbers,
+            domains: Vec::new(),
+            further_domains: 0,
+            further: numbers,
+        };
+        let text = as_text(&security);
+        for line in [
+            "Sessions were counted, but not what protected them, on 2026-11-18, 2026-11-19.",
+            "More sessions were counted, but not what protected them, on 2026-11-20.",
+        ] {
+            assert!(text.lines().any(|each| each == line), "{text}");
+        }
+    }
 
     #[test]
     fn a_share_does_not_round_the_last_session_in_the_clear_away() {

@@ -15,6 +15,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{
+    DeliveryState, Step,
     agenda::Errand,
     courier::Courier,
     ledger::on_disk,
@@ -56,6 +57,15 @@ impl Shares {
         };
         let untold = self.recipients.iter().filter(|one| !is_told(one));
         untold.cloned().collect()
+    }
+}
+
+/// Whether a report went to its destination, or can be counted on to go there.
+// OURS: one that was tried in vain may yet be given up, and then nobody would be told. Told twice is better.
+const fn goes(state: &DeliveryState) -> bool {
+    match state.step {
+        Step::Due(_) | Step::Sending(_) | Step::Sent(_) => true,
+        Step::RetryAt { .. } | Step::GivenUp { .. } => false,
     }
 }
 
@@ -150,7 +160,7 @@ impl Courier {
             };
             let states = self.ledger.states(&errand);
             if !states.is_empty() {
-                let arrives = states.into_iter().filter(|(_, state)| !state.is_given_up());
+                let arrives = states.into_iter().filter(|(_, state)| goes(state));
                 told.insert(domain.clone(), arrives.map(|(to, _)| to).collect());
             } else if self.may_yet_be_told(&errand) {
                 unknown.push(domain.clone());
@@ -219,6 +229,40 @@ async fn lookups(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn a2_what_was_tried_in_vain_is_not_counted_on() {
+        let at = Timestamp(0);
+        let reason = || "451 come later".to_owned();
+        for (step, expected) in [
+            (Step::Due(at), true),
+            (Step::Sending(at), true),
+            (Step::Sent(at), true),
+            (
+                Step::RetryAt {
+                    at,
+                    reason: reason(),
+                },
+                false,
+            ),
+            (
+                Step::GivenUp {
+                    at,
+                    reason: reason(),
+                },
+                false,
+            ),
+        ] {
+            let state = DeliveryState {
+                report_id: "1@sender.example".to_owned(),
+                attempts: 1,
+                first_attempt_at: Some(at),
+                step,
+            };
+            assert_eq!(goes(&state), expected, "{state:?}");
+        }
+    }
 
     #[test]
     fn a2_a_destination_is_not_told_twice_however_it_is_written() {

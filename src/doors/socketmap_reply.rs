@@ -39,6 +39,8 @@ pub struct Reply {
 pub enum TellsPostfix {
     /// The policy, and what Postfix needs to name it in what it tells of its sessions.
     PolicyByName,
+    /// The same for some of the hosts that it lists.
+    PolicyForSome,
     /// The policy alone.
     Policy,
     /// DANE or no mail.
@@ -147,6 +149,7 @@ impl Reply {
             // Also a Postfix that tells nothing goes to no other host.
             (_, TellsPostfix::DaneOnly) => Some(Asker::Telling(Said::DaneOnly)),
             (_, TellsPostfix::PolicyByName) => Some(Asker::Telling(Said::PolicyByName)),
+            (_, TellsPostfix::PolicyForSome) => Some(Asker::Telling(Said::PolicyForSome)),
             (MapName::QueryWithTlsrpt, TellsPostfix::NothingFound) => {
                 Some(Asker::Telling(Said::Nothing))
             }
@@ -185,7 +188,14 @@ pub fn reply(answer: &Answer, asked: Asked) -> Reply {
         Says::Policy => secure(listed(), applied, asked.map),
         Says::PolicyFor(hosts) => {
             let hosts: Vec<String> = hosts.into_iter().map(ToString::to_string).collect();
-            secure(&hosts, applied, asked.map)
+            let reply = secure(&hosts, applied, asked.map);
+            match reply.told {
+                TellsPostfix::PolicyByName => Reply {
+                    told: TellsPostfix::PolicyForSome,
+                    ..reply
+                },
+                _ => reply,
+            }
         }
         Says::Wait(why) => wait(&why),
         Says::Opportunistic => opportunistic(),

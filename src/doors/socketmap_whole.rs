@@ -218,7 +218,9 @@ fn fit(dane: &HostDane, otherwise: Fit) -> Fit {
         return Fit::Dane;
     }
     match (&dane.finding, dane.mx) {
-        (DaneFinding::Unreachable(LookupTrouble::Addresses(_)), _) => Fit::Not,
+        (DaneFinding::Unreachable(LookupTrouble::Mx(_) | LookupTrouble::Addresses(_)), _) => {
+            Fit::Not
+        }
         (DaneFinding::Unreachable(LookupTrouble::Tlsa { .. }), MxSecurity::Secure) => {
             Fit::NotByDane
         }

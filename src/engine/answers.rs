@@ -47,18 +47,25 @@ struct Generations {
 pub struct Given {
     /// How the domain stood.
     pub standing: Standing,
-    /// What DANE said of the MX host, in an answer about one of which it said something.
+    /// What DANE said of the MX host, in an answer about one; also that it said nothing.
     pub dane: Option<Arc<HostDane>>,
 }
 
 impl Given {
-    /// An answer about a domain as a whole, or about a host of which DANE says nothing.
+    /// An answer about a domain as a whole, or about what is no host name.
     #[must_use]
     pub const fn of(standing: Standing) -> Self {
         Self {
             standing,
             dane: None,
         }
+    }
+
+    /// Whether it is about an MX host of which DANE said something.
+    #[must_use]
+    pub fn says_of_host(&self) -> bool {
+        let says = |dane: &Arc<HostDane>| !matches!(dane.finding, DaneFinding::Nothing(_));
+        self.dane.as_ref().is_some_and(says)
     }
 
     /// Its short name: the policy's own, or one for it and the records of the host together.
@@ -85,6 +92,7 @@ impl Given {
                     context.update(b" ");
                 }
             }
+            DaneFinding::Unreachable(LookupTrouble::Mx(_)) => context.update(b" exchanges"),
             DaneFinding::Unreachable(LookupTrouble::Addresses(_)) => context.update(b" addresses"),
             DaneFinding::Unreachable(LookupTrouble::Tlsa { base, code, .. }) => {
                 context.update(b" failed ");
@@ -113,6 +121,11 @@ impl Answers {
             generations.old = mem::take(&mut generations.young);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        // G6: of a host with very many records what holds is known to the resolver; it is not held here for
+        // every domain.
+        let is_heavy = given.dane.as_ref().is_some_and(|dane| dane.is_heavy());
+        let light = is_heavy.then(|| Given::of(given.standing.clone()));
+        let given = light.as_ref().unwrap_or(given);
         // Policies that could not be had share a name, and why they could not is reported: the newest
         // reason counts. Otherwise there is nothing to be copied.
         if generations.young.get(&name) != Some(given) {

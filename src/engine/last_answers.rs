@@ -59,15 +59,15 @@ impl LastAnswers {
         })
     }
 
-    /// The domain was answered so, by this answer. The same is kept once.
+    /// The domain was answered so, by this answer where that is to be known again. The same is kept once.
     pub(super) fn remember(
         &self,
         domain: &PolicyDomain,
         answered: Answered,
-        given: (Arc<Answer>, Said),
+        given: Option<(Arc<Answer>, Said)>,
     ) -> Arc<Answered> {
         self.with(domain, |kept| {
-            kept.given = Some(given);
+            kept.given = given;
             let remembered = &mut kept.remembered;
             if let Some(last) = &remembered.last
                 && **last == answered
@@ -165,13 +165,15 @@ mod tests {
             answered("new.example.org", Demand::Named),
         );
         let answer = given();
-        let first = answers.remember(&domain, old.clone(), answer.clone());
+        let first = answers.remember(&domain, old.clone(), Some(answer.clone()));
         let again = answers.again(&domain, &answer.0, answer.1).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
         assert_eq!(answers.again(&domain, &answer.0, Said::Policy), None);
-        let same = answers.remember(&domain, old.clone(), given());
-        assert!(Arc::ptr_eq(&first, &same));
-        assert_eq!(answers.again(&domain, &answer.0, answer.1), None);
+        for given in [Some(given()), None] {
+            let same = answers.remember(&domain, old.clone(), given);
+            assert!(Arc::ptr_eq(&first, &same));
+            assert_eq!(answers.again(&domain, &answer.0, answer.1), None);
+        }
         for demand in [Demand::Named, Demand::Unnamed, Demand::Named] {
             answers.remember(
                 &domain,
@@ -179,7 +181,7 @@ mod tests {
                     demand,
                     ..new.clone()
                 },
-                given(),
+                Some(given()),
             );
         }
         let remembered = answers.told(&domain, Timestamp(5));
@@ -200,7 +202,7 @@ mod tests {
         answers.remember(
             &favourite,
             answered("mx.example.org", Demand::Named),
-            given(),
+            Some(given()),
         );
         for number in 0..3 * GENERATION_DOMAINS_MAX {
             let domain = format!("{number}.example").parse().unwrap();

@@ -191,11 +191,13 @@ impl Engine {
         if in_haste {
             self.count_if_unknown(&decision.requirement);
         }
-        // The name is to bring back what was said of the host, where something was.
-        let says = |dane: &Arc<HostDane>| !matches!(dane.finding, DaneFinding::Nothing(_));
+        // The name is to bring back what was said of the host, also that DANE says nothing of it: records
+        // that are found later are nothing to this session. Of old knowledge only what may have counted.
+        let counted =
+            |dane: &Arc<HostDane>| !in_haste || !matches!(dane.finding, DaneFinding::Nothing(_));
         let given = Given {
             standing,
-            dane: dane.filter(says),
+            dane: dane.filter(counted),
         };
         self.answers.answer(decision.requirement, &given)
     }

@@ -106,11 +106,15 @@ impl Ready {
             basis: Basis::of(&known),
             ..answers.answer(requirement, &self.given)
         });
-        made.answer.store(Some(Arc::new(MadeAnswer {
-            dane: dane.clone(),
-            settings,
-            answer: Arc::clone(&answer),
-        })));
+        // G6: what takes that much room is made anew each time.
+        let is_heavy = answer.dane.as_ref().is_some_and(|dane| dane.is_heavy());
+        made.answer.store((!is_heavy).then(|| {
+            Arc::new(MadeAnswer {
+                dane: dane.clone(),
+                settings,
+                answer: Arc::clone(&answer),
+            })
+        }));
         Some(answer)
     }
 }

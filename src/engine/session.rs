@@ -10,10 +10,14 @@ use crate::{
     hook::{decide, hold},
     policy::{MxHost, PolicyDomain, PolicyType, Standing, StsStanding, dane::HostDane},
     record::{
-        Verdict,
-        evaluate::{HeldTo, evaluate},
+        Certainty, SessionRecord, Verdict,
+        evaluate::{Evaluated, HeldTo, evaluate},
     },
 };
+
+/// How long after a session that an MTA held to an answer about the whole domain it may tell of it: what
+/// DANE said of the host is not held against it any longer.
+const TOLD_SECONDS_MAX: i64 = 3_600;
 
 impl Engine {
     /// Counts a session under each policy that applied to it.
@@ -32,7 +36,7 @@ impl Engine {
             Unnamed::HeldTo(dane) => dane.map(|dane| &**dane),
         };
         self.counters.sessions.count();
-        let records = evaluate(
+        let Evaluated { records, certainty } = evaluate(
             session,
             &HeldTo {
                 standing,
@@ -44,15 +48,20 @@ impl Engine {
         );
         if records.is_empty() {
             self.counters.sessions_not_counted.count();
+            return;
         }
+        if certainty == Certainty::Unchecked {
+            self.counters.sessions_unchecked.count();
+        }
+        let fails_policy = |record: &SessionRecord| {
+            record.policy.policy_type == PolicyType::Sts
+                && matches!(record.verdict, Verdict::Failure(_))
+        };
         let policy_holds = matches!(standing.sts, StsStanding::InForce { .. });
-        for record in records {
-            let of_policy = record.policy.policy_type == PolicyType::Sts;
-            if policy_holds && of_policy && matches!(record.verdict, Verdict::Failure(_)) {
-                self.doubts.raise(&standing.domain);
-            }
-            self.journal.push(record);
+        if policy_holds && records.iter().any(fails_policy) {
+            self.doubts.raise(&standing.domain);
         }
+        self.journal.push_all(records);
     }
 
     /// What a session was held to: what its answer named; of an MTA that does not name it, what it was last
@@ -73,7 +82,7 @@ impl Engine {
         });
         let mut given = match named {
             // An answer about the host itself let it in.
-            Some(named) if named.dane.is_some() || !self.refuses(&named.standing, session) => named,
+            Some(named) if named.says_of_host() || !self.refuses(&named.standing, session) => named,
             // The answer for the domain would have turned this MX away. If there was a session all the
             // same, the later answer for the MX let it in: the domain had moved (RFC 8461 s5.1), or DANE
             // decides on it.
@@ -91,7 +100,8 @@ impl Engine {
             }
         };
         if given.dane.is_none() {
-            given.dane = host.and_then(|host| self.dane.known(&domain, &host));
+            let since = self.clock.now().plus_seconds(-TOLD_SECONDS_MAX);
+            given.dane = host.and_then(|host| self.dane.held(&domain, &host, since));
         }
         given
     }

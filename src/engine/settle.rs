@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     Engine,
-    findings::{Findings, NoFindings},
+    findings::{Findings, Look, NoFindings},
     silent::Group,
     told::Found,
     waiting::{Part, Waits},
@@ -21,11 +21,11 @@ use crate::{
     config::ProbeConfig,
     policy::PolicyDomain,
     record::{
-        Failure, Verdict,
+        Certainty, Failure, Verdict,
         finding::DomainFindings,
         infer::{Attempts, infer},
         protection::Protection,
-        reconcile::{Answered, Certainty, Counted, Known, Reconciled, reconcile},
+        reconcile::{Answered, Counted, Known, Reconciled, reconcile},
     },
 };
 
@@ -170,6 +170,13 @@ impl Engine {
             let presumed = Answered::presumed(standing, overridden);
             let answered = self.last_answers.presume(&domain, presumed);
             self.wish(&domain, &answered);
+            // What is told under TLSA records is known by a look only, however the MTA was answered.
+            let waits_for_look = |waits: &Waits| {
+                waits.part == Part::BesideTlsa && self.counts_beside(&waits.told, &answered)
+            };
+            if self.waiting.any(&domain, waits_for_look) {
+                self.looks.findings.wish(&domain, Look::Probe);
+            }
             self.waiting.answered(&domain, &answered);
         }
         domain
@@ -212,7 +219,7 @@ impl Engine {
             }
             return;
         };
-        if !self.counts_beside(&answered) {
+        if !self.counts_beside(&waits.told, &answered) {
             return;
         }
         match (

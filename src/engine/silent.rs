@@ -47,7 +47,7 @@ pub(super) struct Group {
     pub(super) further: u32,
     /// How many more, which a told session followed.
     pub(super) followed: u32,
-    /// In how many of these the MTA met a host that the policy excludes.
+    /// In how many of these the MTA met a host that it was held to pass over.
     pub(super) excluded_met: u32,
 }
 
@@ -125,8 +125,15 @@ impl Pending {
         }
     }
 
-    /// Sessions of the domain are told; so many of them were with a host that the policy excludes.
-    pub(super) fn told(&self, domain: &PolicyDomain, mut excluded_met: u32) {
+    /// So many sessions of the domain are told. `met_excluded` says whether they were with a host that an MTA
+    /// that was answered so is held to pass over.
+    pub(super) fn told(
+        &self,
+        domain: &PolicyDomain,
+        sessions: u32,
+        met_excluded: impl Fn(&Answered) -> bool,
+    ) {
+        let mut excluded_met = sessions;
         let mut queue = self.queue();
         let Some(groups) = queue.domains.get_mut(domain) else {
             return;
@@ -135,6 +142,9 @@ impl Pending {
             group.followed = group.followed.saturating_add(group.silent);
             group.silent = 0;
             group.further = 0;
+            if !met_excluded(&group.answered) {
+                continue;
+            }
             let met = excluded_met.min(group.followed.saturating_sub(group.excluded_met));
             group.excluded_met += met;
             excluded_met -= met;
@@ -251,10 +261,10 @@ mod tests {
         for at in [1_000, 1_000, 1_020] {
             pending.add(&domain(0), &answered, Step::First, Timestamp(at), SILENT);
         }
-        pending.told(&domain(0), 0);
+        pending.told(&domain(0), 3, |_| false);
         pending.add(&domain(0), &answered, Step::First, Timestamp(1_025), SILENT);
-        pending.told(&domain(1), 5);
-        pending.told(&domain(0), 3);
+        pending.told(&domain(1), 5, |_| true);
+        pending.told(&domain(0), 3, |_| true);
         pending.add(&domain(0), &answered, Step::First, Timestamp(1_026), SILENT);
         assert_eq!(due(&pending, 2_000), ["1000 0+2-2", "1026 1+2-1"]);
     }

@@ -18,11 +18,12 @@ use crate::{
     hook::{Answer, Asker, Said, decide::STS_MX_MISMATCH},
     policy::{PolicyDomain, PolicyType, StsStanding},
     record::{
-        SessionRecord, Verdict,
+        Certainty, SessionRecord, Verdict,
+        infer::was_with_passed_over,
         protection::Protection,
         reconcile::{
-            Answered, Certainty, Counted, Demand, Known, Reconciled, as_found, beside_tlsa,
-            has_policy, protected, reconcile,
+            Answered, Counted, Demand, Known, Reconciled, as_found, beside_tlsa, has_policy,
+            protected, reconcile, was_tried,
         },
         told::{Ending, Told},
     },
@@ -64,12 +65,15 @@ impl Engine {
             .answers
             .find(domain, &answer.requirement.policy)?
             .standing;
+        // G6: what takes that much room is not held for every domain. What is told is then counted as told.
+        let dane = answer.dane.clone().filter(|dane| !dane.is_heavy());
+        let is_whole = dane.is_some() || answer.dane.is_none();
         let answered = Answered {
             standing,
             demand: Demand::of(said, answer.basis),
-            dane: answer.dane.clone(),
+            dane,
         };
-        let answer = (Arc::clone(answer), said);
+        let answer = is_whole.then(|| (Arc::clone(answer), said));
         Some(self.last_answers.remember(domain, answered, answer))
     }
 
@@ -85,7 +89,7 @@ impl Engine {
     fn look_for(&self, answered: &Answered) -> Option<Look> {
         let inferred = self.looks.silence == Silence::Inferred;
         match answered.demand {
-            Demand::Named => inferred.then_some(Look::HostsOnly),
+            Demand::Named | Demand::NamedForSome => inferred.then_some(Look::HostsOnly),
             Demand::Dane | Demand::DaneMandatory if has_policy(answered) => Some(Look::Probe),
             Demand::Dane | Demand::DaneMandatory => inferred.then_some(Look::HostsOnly),
             Demand::Nothing | Demand::Opportunistic => {
@@ -110,17 +114,18 @@ impl Engine {
             before: before.as_deref(),
             overridden: self.override_if_policy_holds(answered),
         });
-        let (excluded_met, settled) = match reconcile(told, known) {
+        let settled = match reconcile(told, known) {
             Reconciled::Counted(_) if self.was_only_audited(told, answered.as_deref()) => {
-                (0, Some(Counted::unchecked(told)))
+                Some(Counted::unchecked(told))
             }
-            Reconciled::Counted(counted) if has_mx_mismatch(&counted) => (sessions, Some(counted)),
-            Reconciled::Counted(counted) => (0, Some(counted)),
-            Reconciled::OfTlsa(counted) => (0, Some(counted)),
-            Reconciled::AsFound => (0, self.found_now(told, answered.as_deref(), now)),
-            Reconciled::StandingWanted => (0, None),
+            Reconciled::Counted(counted) | Reconciled::OfTlsa(counted) => Some(counted),
+            Reconciled::AsFound => self.found_now(told, answered.as_deref(), now),
+            Reconciled::StandingWanted => None,
         };
-        self.pending.told(&told.domain, excluded_met);
+        let met_excluded = settled.as_ref().is_some_and(has_mx_mismatch);
+        self.pending.told(&told.domain, sessions, |answered| {
+            met_excluded || was_with_passed_over(told, answered)
+        });
         let waits = |part| Waits {
             at: now,
             told: told.clone(),
@@ -167,7 +172,7 @@ impl Engine {
         let domain = &waits.told.domain;
         let found = match waits.answered.as_deref() {
             None => return self.wait(waits),
-            Some(answered) if !self.counts_beside(answered) => return,
+            Some(answered) if !self.counts_beside(&waits.told, answered) => return,
             Some(answered) => match self.found_beside(&waits.told, answered, waits.at) {
                 Found::Nothing => {
                     self.looks.findings.wish(domain, Look::Probe);
@@ -187,8 +192,10 @@ impl Engine {
     }
 
     /// Whether what is told under TLSA records is counted under the domain's policy too.
-    pub(super) fn counts_beside(&self, answered: &Answered) -> bool {
-        has_policy(answered) && self.override_if_policy_holds(answered) != Some(OverrideMode::Off)
+    pub(super) fn counts_beside(&self, told: &Told, answered: &Answered) -> bool {
+        was_tried(told)
+            && has_policy(answered)
+            && self.override_if_policy_holds(answered) != Some(OverrideMode::Off)
     }
 
     /// What the policy says of a session that was told at this time under TLSA records.

@@ -47,7 +47,9 @@ impl Engine {
                     None => held_to,
                 }
             }
-            (Demand::Named | Demand::Unnamed, _) if !was_passed_over(session) => {
+            (Demand::Named | Demand::NamedForSome | Demand::Unnamed, _)
+                if !was_passed_over(session) =>
+            {
                 Unnamed::HeldTo(None)
             }
             _ => held_to,

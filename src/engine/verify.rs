@@ -21,6 +21,10 @@ use crate::{
     record::{classify::Observed, look},
 };
 
+/// How long an MTA that was answered about a domain may take until one of its hosts shows its certificate.
+// RFC 5321 s4.5.3.2.1: it waits five minutes for the greeting.
+const CONNECTING_SECONDS_MAX: i64 = 300;
+
 impl Engine {
     /// Judges a chain by what the answer of this name was made from.
     pub(super) fn judge(&self, presented: &Presented<'_>) -> Verified {
@@ -39,7 +43,8 @@ impl Engine {
         };
         // An answer about the domain, or about another of its hosts, says nothing of this one.
         let dane = given.dane.filter(|dane| dane.host == host);
-        let dane = dane.or_else(|| self.dane.known(&domain, &host));
+        let since = self.clock.now().plus_seconds(-CONNECTING_SECONDS_MAX);
+        let dane = dane.or_else(|| self.dane.held(&domain, &host, since));
         let known = self.known(&given.standing);
         let Decision {
             requirement,

@@ -67,9 +67,7 @@ impl Waiting {
 
     /// Whether sessions of the domain wait for what holds for it, so that more can be added.
     pub(super) fn wants_standing(&self, domain: &PolicyDomain) -> bool {
-        let queue = self.queue();
-        let of_domain = queue.domains.get(domain);
-        of_domain.is_some_and(|waiting| waiting.iter().any(|waits| waits.answered.is_none()))
+        self.any(domain, |waits| waits.answered.is_none())
     }
 
     /// The domains of which it is not known what holds, at most so many.
@@ -83,6 +81,13 @@ impl Waiting {
             .map(|(domain, _)| domain.clone())
             .take(most)
             .collect()
+    }
+
+    /// Whether such sessions of the domain wait.
+    pub(super) fn any(&self, domain: &PolicyDomain, is_such: impl Fn(&Waits) -> bool) -> bool {
+        let queue = self.queue();
+        let of_domain = queue.domains.get(domain);
+        of_domain.is_some_and(|waiting| waiting.iter().any(is_such))
     }
 
     /// It is known now how the MTA was answered for the domain.

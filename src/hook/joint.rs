@@ -266,6 +266,9 @@ impl Known<'_> {
     /// How far DANE binds on this host, by how its name was found.
     pub(super) fn binding(&self, dane: &HostDane) -> Binding {
         match (dane.mx, self.settings.insecure_mx) {
+            // RFC 7672 s2.1.2: whoever hides the MX records must not get the mail, whatever they would
+            // have been.
+            _ if dane.exchanges_are_unknown() => Binding::Full,
             (MxSecurity::Secure, _) => Binding::Full,
             // OURS: who can forge the MX records can name a signed host of their own, and must not get
             // past an enforced policy by it. The policy decides, and TLSA records are not looked at.
@@ -346,6 +349,10 @@ fn unreachable(dane: &HostDane, trouble: &LookupTrouble) -> Decision {
     let host = &dane.host;
     let (reason, refused) = match trouble {
         // RFC 8460 s4.3.4: no TLS session failed.
+        LookupTrouble::Mx(why) => (
+            format!("the MX records that are to name {host} could not be looked up: {why}"),
+            None,
+        ),
         LookupTrouble::Addresses(why) => (
             format!("the addresses of the MX {host} could not be looked up: {why}"),
             None,

@@ -107,6 +107,9 @@ pub enum Said {
     /// The MTA-STS policy, with what is needed to name it: mail hosts that it does not list are passed
     /// over, and nothing is told of them.
     PolicyByName,
+    /// The same, for some of the hosts that the policy lists: what TLSA records ask of the others it could not
+    /// say as well.
+    PolicyForSome,
     /// The policy without that (map name `QUERY`, or a policy too large): what is told names no policy.
     Policy,
     /// That DANE alone decides (`dane-only`): mail hosts without TLSA records are passed over, and nothing

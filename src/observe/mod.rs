@@ -136,6 +136,6 @@ counters! {
     /// Sessions inferred because the MTA said nothing of them.
     sessions_inferred,
     /// Sessions told by an MTA that did not check what the policy asks, and of which nothing more
-    /// could be found out: counted as the MTA told them.
+    /// could be found out: counted as the MTA told them, or under that alone of which it is known.
     sessions_unchecked,
 }

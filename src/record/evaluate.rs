@@ -6,7 +6,7 @@ use rustls::{RootCertStore, pki_types::CertificateDer};
 use sealpost_plugin_api::{Facts, Outcome, ResultType, Session, StartTls, Verification};
 
 use super::{
-    Failure, SessionRecord, Source, Verdict,
+    Certainty, Failure, SessionRecord, Source, Verdict,
     classify::{self, HANDSHAKE_FAILED, NOT_TRUSTED, Observed, classify, concerns_certificate},
     look::established,
     protection::{Met, protection},
@@ -19,7 +19,10 @@ use crate::{
         decide::STS_MX_MISMATCH,
         hold::{DaneHold, Demanded},
     },
-    policy::{KeptPolicy, MxHost, PolicyType, Standing, StsStanding, dane::verdict::NO_MATCH},
+    policy::{
+        AppliedPolicy, KeptPolicy, MxHost, PolicyType, Standing, StsStanding,
+        dane::verdict::NO_MATCH,
+    },
 };
 
 /// What a session was held to.
@@ -35,10 +38,27 @@ pub struct HeldTo<'a> {
     pub roots: &'a RootCertStore,
 }
 
-/// Evaluates a session: one record for each policy that applied (D7), none when it was no TLS session
-/// and is not counted (RFC 8460 s4.3.4).
+/// What a session comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// One record for each policy that applied (D7) and under which it is known how the session went. None
+    /// when it was no TLS session and is not counted (RFC 8460 s4.3.4).
+    pub records: Vec<SessionRecord>,
+    /// Whether a policy applied of which that is not known.
+    pub certainty: Certainty,
+}
+
+impl Evaluated {
+    /// It is not counted.
+    const NOTHING: Self = Self {
+        records: Vec::new(),
+        certainty: Certainty::Checked,
+    };
+}
+
+/// Evaluates a session.
 #[must_use]
-pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec<SessionRecord> {
+pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Evaluated {
     let at = session_time(session.at_unix_seconds, now);
     let host: Option<MxHost> = session.mx.and_then(|mx| mx.parse().ok());
     let standing = held.standing;
@@ -46,14 +66,14 @@ pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec
     // OURS: an answer for several hosts leaves out those on which DANE decides, which the policy lists.
     // There was no session, and it is nobody's failure.
     if passed_over && *held.dane != DaneHold::Nothing && lists(standing, host.as_ref()) {
-        return Vec::new();
+        return Evaluated::NOTHING;
     }
     let by_dane = match passed_over {
         true => None,
         false => under_dane(session, held.dane, held.demanded, at),
     };
     let Some(tls) = tls(session, held, by_dane.as_ref(), host.as_ref(), at) else {
-        return Vec::new();
+        return Evaluated::NOTHING;
     };
     let met = met(session, host.as_ref());
     let sts_applies = match (&by_dane, tls.step) {
@@ -65,44 +85,78 @@ pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Vec
     };
     let by_sts = sts_applies.then(|| under_sts(session, standing, host.as_ref(), &tls, &met));
     let checked = tls.checked || held.demanded == Demanded::Sts;
+    let is_content = by_sts.as_ref().is_some_and(Vec::is_empty);
+    let holds = standing.sts.held_to().is_some();
     let protection = protection(&Met {
         tls_is_up: tls.step == Step::Up,
         vouched_for_by_dane: by_dane.as_ref().is_some_and(|dane| dane.vouched_for),
-        satisfies_sts: checked
-            && standing.sts.held_to().is_some()
-            && by_sts.as_ref().is_some_and(Vec::is_empty),
+        satisfies_sts: checked && holds && is_content,
         demanded: held.demanded,
     });
-    let of_dane = by_dane.map(
-        |UnderDane {
-             policy, troubles, ..
-         }| {
-            let failures: Vec<Failure> = troubles
-                .into_iter()
-                .map(|trouble| met_with(&met, trouble))
-                .collect();
-            (policy, failures)
-        },
-    );
-    let of_sts = by_sts.map(|failures| (Arc::clone(standing.applied()), failures));
-    let mut protection = Some(protection);
-    of_dane
+    // OURS: that nobody checked what a policy asks is no success under it.
+    let is_held_to_it = held.demanded == Demanded::Sts && !tls.is_told;
+    let sts_is_known = tls.checked || is_held_to_it || !holds || !is_content;
+    let of_sts = by_sts.map(|failures| UnderPolicy {
+        policy: Arc::clone(standing.applied()),
+        failures,
+        is_known: sts_is_known,
+    });
+    let of_dane = by_dane.map(|dane| UnderPolicy::of_dane(dane, &met));
+    let (mut known, unknown): (Vec<_>, Vec<_>) = of_dane
         .into_iter()
         .chain(of_sts)
-        .map(|(policy, failures)| SessionRecord {
-            at,
-            domain: standing.domain.clone(),
-            policy,
-            source: Source::Mta,
-            verdict: if failures.is_empty() {
-                Verdict::Success
-            } else {
-                Verdict::Failure(failures)
-            },
-            protection: protection.take(),
-            sessions: 1,
-        })
-        .collect()
+        .partition(|under| under.is_known);
+    // As what Postfix tells without having checked it (docs/decisions/0010-postfix.md): whether TLS was up
+    // is all there is to say.
+    if known.is_empty() {
+        let without = Standing::without_policy(standing.domain.clone());
+        known.push(UnderPolicy {
+            policy: Arc::clone(without.applied()),
+            failures: under_sts(session, &without, host.as_ref(), &tls, &met),
+            is_known: true,
+        });
+    }
+    let mut protection = Some(protection);
+    let records = known.into_iter().map(|under| SessionRecord {
+        at,
+        domain: standing.domain.clone(),
+        policy: under.policy,
+        source: Source::Mta,
+        verdict: if under.failures.is_empty() {
+            Verdict::Success
+        } else {
+            Verdict::Failure(under.failures)
+        },
+        protection: protection.take(),
+        sessions: 1,
+    });
+    Evaluated {
+        records: records.collect(),
+        certainty: match unknown.is_empty() {
+            true => Certainty::Checked,
+            false => Certainty::Unchecked,
+        },
+    }
+}
+
+/// What a session comes to under one policy.
+struct UnderPolicy {
+    policy: Arc<AppliedPolicy>,
+    /// Empty for a success.
+    failures: Vec<Failure>,
+    /// Whether anybody knows.
+    is_known: bool,
+}
+
+impl UnderPolicy {
+    fn of_dane(dane: UnderDane, met: &Failure) -> Self {
+        let failures = dane.troubles.into_iter();
+        Self {
+            policy: dane.policy,
+            failures: failures.map(|trouble| met_with(met, trouble)).collect(),
+            is_known: dane.certainty == Certainty::Checked,
+        }
+    }
 }
 
 /// Whether the MTA says that it did not go to the host, because a policy does not list it.
@@ -153,11 +207,12 @@ fn tls(
     at: Timestamp,
 ) -> Option<Tls> {
     match &session.outcome {
+        // It satisfies what the MTA was told to demand; where that was nothing, it judged by itself.
         Outcome::Success => Some(Tls {
             step: Step::Up,
             troubles: Vec::new(),
             is_told: false,
-            checked: true,
+            checked: matches!(held.demanded, Demanded::Sts | Demanded::Nothing),
         }),
         Outcome::Failure { result, reason } => Some(told_failure(
             *result,
@@ -199,19 +254,29 @@ fn tls_of_facts(
 ) -> Option<Tls> {
     // What an MTA that was to hold the session to the records says of the certificate it says of these,
     // unless it tells of both.
-    let of_records = held.demanded == Demanded::Dane && facts.dane == Verification::Unknown;
+    let tells_of_both =
+        facts.dane != Verification::Unknown && facts.verification != Verification::Unknown;
+    let of_records = held.demanded == Demanded::Dane && !tells_of_both;
     let own = own_check(facts, held, of_records, host, at);
     let checked = own.is_some() || (facts.verification == Verification::Passed && !of_records);
-    let observed = own.unwrap_or_else(|| {
-        let mut facts = *facts;
-        if *held.dane != DaneHold::Nothing {
-            facts.starttls = step(&facts);
+    let own_is_content = own.as_ref().is_some_and(Vec::is_empty);
+    let observed = match (own, step(facts)) {
+        (Some(troubles), StartTls::Established) => Observed::Established { troubles },
+        (Some(troubles), StartTls::HandshakeFailed) if !troubles.is_empty() => {
+            Observed::Failed(troubles)
         }
-        if of_records {
-            facts.verification = Verification::Unknown;
+        // What broke off a handshake with a certificate that the policy is content with the MTA says.
+        _ => {
+            let mut facts = *facts;
+            if *held.dane != DaneHold::Nothing {
+                facts.starttls = step(&facts);
+            }
+            if of_records {
+                facts.verification = Verification::Unknown;
+            }
+            classify(&facts, host, at)
         }
-        classify(&facts, host, at)
-    });
+    };
     let (is_up, troubles) = match observed {
         Observed::NoSession => return None,
         Observed::Established { troubles } => (true, troubles),
@@ -219,8 +284,10 @@ fn tls_of_facts(
     };
     let mismatched = by_dane.is_some_and(UnderDane::minds_certificate);
     let by_records = |trouble: &classify::Trouble| {
+        let minds_certificate =
+            *trouble == NOT_TRUSTED || (own_is_content && concerns_certificate(trouble.0));
         *trouble == NO_MATCH
-            || (of_records && *trouble == NOT_TRUSTED)
+            || (of_records && minds_certificate)
             || (mismatched && *trouble == HANDSHAKE_FAILED)
     };
     let left: Vec<Trouble> = match held.dane {
@@ -237,15 +304,15 @@ fn tls_of_facts(
     })
 }
 
-/// What our own check of the whole chain says, where the MTA handed it over and did not check it for the
-/// policy itself.
+/// What our own check of the whole chain has against it, where the MTA handed it over and did not check it
+/// for the policy itself.
 fn own_check(
     facts: &Facts<'_>,
     held: &HeldTo<'_>,
     of_records: bool,
     host: Option<&MxHost>,
     at: Timestamp,
-) -> Option<Observed> {
+) -> Option<Vec<classify::Trouble>> {
     let (leaf, others) = (facts.leaf_der?, facts.chain_der?);
     let unchecked = facts.verification == Verification::Unknown || of_records;
     if !unchecked || held.standing.sts.held_to().is_none() {
@@ -255,16 +322,9 @@ fn own_check(
         .chain(others.iter().copied())
         .map(CertificateDer::from)
         .collect();
-    let observed = established(&chain, host?, held.roots, at);
-    let Observed::Established { troubles } = &observed else {
-        return None;
-    };
-    match (step(facts), troubles.is_empty()) {
-        (StartTls::Established, _) => Some(observed),
-        (StartTls::NotOffered | StartTls::Refused, _) => None,
-        // The policy had nothing against it: who broke off did so for something else.
-        (_, true) => None,
-        (_, false) => Some(Observed::Failed(troubles.clone())),
+    match established(&chain, host?, held.roots, at) {
+        Observed::Established { troubles } => Some(troubles),
+        Observed::Failed(_) | Observed::NoSession => None,
     }
 }
 
@@ -370,7 +430,7 @@ pub(crate) fn evaluate_without_dane(
         demanded: Demanded::Nothing,
         roots: &RootCertStore::empty(),
     };
-    let mut records = evaluate(session, &held, now);
+    let mut records = evaluate(session, &held, now).records;
     assert!(records.len() < 2, "{records:?}");
     records.pop()
 }
@@ -497,7 +557,7 @@ mod tests {
                 demanded: Demanded::Sts,
                 roots: &RootCertStore::empty(),
             };
-            let records = evaluate(&session, &held, NOW);
+            let records = evaluate(&session, &held, NOW).records;
             assert_eq!(records.len(), expected, "{mx} {dane:?}");
             let of_policy = |record: &SessionRecord| &record.policy == standing.applied();
             assert!(records.iter().all(of_policy));

@@ -17,6 +17,9 @@ use super::{
 };
 
 mod dane;
+
+pub use dane::was_with_passed_over;
+
 use crate::{
     clock::Timestamp,
     policy::{AppliedPolicy, KeptPolicy, StsStanding},
@@ -33,7 +36,7 @@ pub struct Attempts<'a> {
     pub silent: u32,
     /// How many more there were, which a told session followed.
     pub followed: u32,
-    /// In how many of these a mail host was met that the policy excludes: this MTA passes over none.
+    /// In how many of these a mail host was met that is passed over by what was answered: this MTA did not.
     pub excluded_met: u32,
     /// When a session of the domain was last told, before these attempts or after.
     pub told_at: Option<Timestamp>,
@@ -61,6 +64,10 @@ pub fn infer(attempts: &Attempts<'_>, findings: &DomainFindings) -> Option<Infer
     }
     let inferred = match attempts.answered.demand {
         Demand::Named => passed_over(attempts, findings),
+        // Of two hosts that are passed over the one is counted that the policy excludes.
+        Demand::NamedForSome => {
+            passed_over(attempts, findings).or_else(|| dane::passed_over(attempts))
+        }
         Demand::Dane | Demand::DaneMandatory => dane::passed_over(attempts),
         Demand::Nothing => {
             in_the_clear(attempts, findings).or_else(|| dane::without_tlsa(attempts, findings))

@@ -5,6 +5,8 @@
 //! asks [`Journal::synced`].
 
 use std::{
+    cell::RefCell,
+    collections::VecDeque,
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
@@ -34,6 +36,8 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct JournalReader {
     queue: Receiver<Entry>,
+    /// What came together with what was read last.
+    together: RefCell<VecDeque<SessionRecord>>,
     queued: Arc<AtomicUsize>,
     requests: Arc<Requests>,
     sessions_max: usize,
@@ -41,8 +45,9 @@ pub struct JournalReader {
 
 #[derive(Debug)]
 enum Entry {
-    // Boxed: a slot of the queue is reserved at its full size from the start.
-    Session(Box<SessionRecord>),
+    /// The records of one session, or of equal ones. Not in the slot itself: that is reserved at its full
+    /// size from the start.
+    Session(Vec<SessionRecord>),
     /// Someone waits for a sync.
     Wake,
 }
@@ -76,6 +81,7 @@ impl Journal {
         let queued = Arc::new(AtomicUsize::new(0));
         let reader = JournalReader {
             queue: entries,
+            together: RefCell::default(),
             queued: Arc::clone(&queued),
             requests: Arc::clone(&requests),
             sessions_max,
@@ -92,16 +98,31 @@ impl Journal {
 
     /// Puts a record into the queue, or drops and counts it when the queue is full.
     pub fn push(&self, record: SessionRecord) {
-        let sessions = record.sessions;
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        if self
-            .queue
-            .try_send(Entry::Session(Box::new(record)))
-            .is_err()
-        {
-            self.queued.fetch_sub(1, Ordering::Relaxed);
-            self.counters.sessions_dropped.add(sessions.into());
+        self.push_all(vec![record]);
+    }
+
+    /// Puts the records of one session into the queue, one for each policy that it is counted under; all of
+    /// them or none.
+    pub fn push_all(&self, records: Vec<SessionRecord>) {
+        let Some(first) = records.first() else {
+            return;
+        };
+        let (sessions, number) = (first.sessions, records.len());
+        let with_these = |queued: usize| {
+            let queued = queued.saturating_add(number);
+            (queued <= self.sessions_max).then_some(queued)
+        };
+        let has_room = self
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_these)
+            .is_ok();
+        if has_room && self.queue.try_send(Entry::Session(records)).is_ok() {
+            return;
         }
+        if has_room {
+            self.queued.fetch_sub(number, Ordering::Relaxed);
+        }
+        self.counters.sessions_dropped.add(sessions.into());
     }
 
     /// Is it more than three quarters full? Who can wait with what it has should.
@@ -163,11 +184,13 @@ pub enum Next {
 impl JournalReader {
     /// The next thing in the queue, waited for at most so long.
     pub fn next(&self, wait: Duration) -> Next {
+        if let Some(record) = self.of_together() {
+            return Next::Session(record.into());
+        }
         match self.queue.recv_timeout(wait) {
-            Ok(Entry::Session(record)) => {
-                self.queued.fetch_sub(1, Ordering::Relaxed);
-                Next::Session(record)
-            }
+            Ok(Entry::Session(records)) => self
+                .first_of(records)
+                .map_or(Next::Nothing, |record| Next::Session(record.into())),
             Ok(Entry::Wake) => Next::Wake,
             Err(RecvTimeoutError::Timeout) => Next::Nothing,
             Err(RecvTimeoutError::Disconnected) => Next::End,
@@ -179,12 +202,32 @@ impl JournalReader {
     /// # Errors
     /// When there is none, or there will be none any more.
     pub fn try_recv(&self) -> Result<SessionRecord, TryRecvError> {
+        if let Some(record) = self.of_together() {
+            return Ok(record);
+        }
         loop {
-            if let Entry::Session(record) = self.queue.try_recv()? {
-                self.queued.fetch_sub(1, Ordering::Relaxed);
-                return Ok(*record);
+            if let Entry::Session(records) = self.queue.try_recv()?
+                && let Some(record) = self.first_of(records)
+            {
+                return Ok(record);
             }
         }
+    }
+
+    /// The first of records that came together; the others are what is read next.
+    fn first_of(&self, records: Vec<SessionRecord>) -> Option<SessionRecord> {
+        let mut records = records.into_iter();
+        let first = records.next()?;
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+        self.together.borrow_mut().extend(records);
+        Some(first)
+    }
+
+    /// What came together with what was read before.
+    fn of_together(&self) -> Option<SessionRecord> {
+        let record = self.together.borrow_mut().pop_front()?;
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+        Some(record)
     }
 
     /// Those who wait for a sync. Everything they pushed is among the next `sessions_max` records
@@ -258,6 +301,27 @@ mod tests {
         assert_eq!(reader.try_recv().unwrap().at, Timestamp(0));
         assert_eq!(reader.try_recv().unwrap().at, Timestamp(1));
         assert_eq!(reader.try_recv(), Err(TryRecvError::Empty));
+    }
+
+    #[test]
+    fn a_full_queue_takes_all_records_of_a_session_or_none() {
+        let counters = Arc::new(Counters::default());
+        let (journal, reader) = Journal::new(3, Arc::clone(&counters));
+        let read = || reader.try_recv().map(|record| record.at.0);
+        journal.push_all(vec![record(0), record(1)]);
+        journal.push_all(vec![record(2), record(3)]);
+        // It is one session, whatever number of policies it is counted under.
+        assert_eq!(counters.sessions_dropped.value(), 1);
+        assert_eq!(read(), Ok(0));
+        // Half of it still takes its room.
+        journal.push_all(vec![record(4), record(5)]);
+        journal.push_all(vec![record(6)]);
+        assert_eq!(counters.sessions_dropped.value(), 2);
+        assert!(matches!(reader.next(Duration::ZERO), Next::Session(one) if one.at.0 == 1));
+        assert_eq!((read(), read()), (Ok(4), Ok(5)));
+        assert_eq!(read(), Err(TryRecvError::Empty));
+        journal.push_all(Vec::new());
+        assert!(matches!(reader.next(Duration::ZERO), Next::Nothing));
     }
 
     #[test]

@@ -48,6 +48,15 @@ pub struct SessionRecord {
     pub sessions: u32,
 }
 
+/// Whether what is counted is all that there is to say of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It was held to each policy that applied to it, and how it went is known.
+    Checked,
+    /// A policy applied, nobody checked it, and nothing could be found out.
+    Unchecked,
+}
+
 /// How a session went under one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

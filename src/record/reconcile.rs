@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sealpost_plugin_api::{Level, ResultType};
 
 use super::{
-    Failure, Source, Verdict,
+    Certainty, Failure, Source, Verdict,
     classify::Observed,
     finding::{DomainFindings, HostFinding},
     told::{Ending, Told},
@@ -32,7 +32,7 @@ use crate::{
 mod beside;
 mod protected;
 
-pub use beside::{beside_tlsa, has_policy};
+pub use beside::{beside_tlsa, has_policy, was_tried};
 pub use protected::protected;
 
 /// How an MTA that tells its sessions was answered for a domain.
@@ -52,6 +52,9 @@ pub enum Demand {
     /// To hold to the policy, which it will name: mail hosts that the policy does not list are passed
     /// over, and nothing is told of them.
     Named,
+    /// The same for some of the hosts that the policy lists, because DANE decides on others or keeps the MTA
+    /// from them.
+    NamedForSome,
     /// To hold to the policy, without what it needs to name it.
     Unnamed,
     /// To go by DANE alone: mail hosts without TLSA records that can be used are passed over, and nothing
@@ -90,6 +93,7 @@ impl Demand {
     pub const fn of(given: Said, basis: Basis) -> Self {
         match (given, basis.dane) {
             (Said::PolicyByName, _) => Self::Named,
+            (Said::PolicyForSome, _) => Self::NamedForSome,
             (Said::Policy, _) => Self::Unnamed,
             (Said::DaneOnly, DaneRole::Mandatory) => Self::DaneMandatory,
             (Said::DaneOnly, _) => Self::Dane,
@@ -135,15 +139,6 @@ pub struct Counted {
     pub source: Source,
     /// Whether it is what the policy says of the session.
     pub certainty: Certainty,
-}
-
-/// Whether what is counted is what the policy says of the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certainty {
-    /// It was held to what it is counted under.
-    Checked,
-    /// A policy holds, nobody checked it, and nothing could be found out: counted as it was told.
-    Unchecked,
 }
 
 impl Counted {
@@ -205,7 +200,9 @@ fn unnamed(told: &Told, known: Known<'_>) -> Reconciled {
             | (Demand::Unnamed, _) => Counted::told(told, standing.applied()),
             // Whoever was given a policy with its name would name it: this delivery holds to an
             // answer from before.
-            (Demand::Named | Demand::Dane | Demand::DaneMandatory, _) => as_told,
+            (Demand::Named | Demand::NamedForSome | Demand::Dane | Demand::DaneMandatory, _) => {
+                as_told
+            }
             (Demand::Unknown, _) => Counted::unchecked(told),
         },
         StsStanding::InForce { .. } | StsStanding::NotAnnounced => as_told,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sealpost_plugin_api::{Facts, Outcome, ResultType, Session, StartTls, Verification};
 
 use super::{
+    Certainty,
     classify::{HANDSHAKE_FAILED, Observed, classify, concerns_certificate},
     untrusted::reason_code,
 };
@@ -39,6 +40,8 @@ pub(super) struct UnderDane {
     pub(super) troubles: Vec<Trouble>,
     /// Whether its certificate matched a record, for all that is known.
     pub(super) vouched_for: bool,
+    /// Whether it is known what it comes to.
+    pub(super) certainty: Certainty,
 }
 
 impl UnderDane {
@@ -65,6 +68,7 @@ pub(super) fn under_dane(
         policy: Arc::clone(policy),
         troubles,
         vouched_for: false,
+        certainty: Certainty::Checked,
     };
     let failed = |result, code: &str| vec![(result, Some(code.to_owned()))];
     Some(match hold {
@@ -95,6 +99,11 @@ pub(super) fn under_dane(
             UnderDane {
                 policy: Arc::clone(records.applied()),
                 vouched_for: vouched_for && troubles.is_empty(),
+                // OURS: that nothing is known of a certificate is no success.
+                certainty: match vouched_for || !troubles.is_empty() {
+                    true => Certainty::Checked,
+                    false => Certainty::Unchecked,
+                },
                 troubles,
             }
         }
@@ -142,7 +151,8 @@ fn under_records(
     let facts = match &session.outcome {
         Outcome::Facts(facts) => facts,
         outcome => {
-            let satisfied = matches!(outcome, Outcome::Success);
+            // What satisfies a policy says nothing of records that nobody was held to.
+            let satisfied = matches!(outcome, Outcome::Success) && blame == Blame::Records;
             return (without_tls(session, blame, at), satisfied);
         }
     };

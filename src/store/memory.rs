@@ -81,6 +81,11 @@ impl Store for MemoryStore {
         Ok(days.into_iter().collect())
     }
 
+    fn unnoted_until(&self) -> Result<Option<UtcDay>, StoreError> {
+        // It was begun by this process.
+        Ok(None)
+    }
+
     fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
         let held = self.held();
         let mut domains: Vec<_> = held

@@ -187,6 +187,12 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError>;
 
+    /// The newest day on which an earlier release counted sessions without what protected them, if one did.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn unnoted_until(&self) -> Result<Option<UtcDay>, StoreError>;
+
     /// Which MX hosts with TLSA records the sessions of a day were with. One pass over the day.
     ///
     /// # Errors

@@ -32,6 +32,11 @@ const DETAILS_PER_POLICY_MAX: usize = 4_096;
 // OURS: sessions under further policies are counted together, under their type without its text.
 const POLICIES_PER_DOMAIN_DAY_MAX: u32 = 100;
 
+/// Under how many more names one domain's sessions are counted on one day that have no text: an MX host or
+/// what its name is an alias of is the policy domain of its TLSA records, and names cost nothing.
+// OURS: beyond that the recipient domain's own name stands for them.
+const NAMES_PER_DOMAIN_DAY_MAX: u32 = 100;
+
 /// The longest text of a failure that is kept, in octets. Whoever makes failures cuts them; this
 /// is what the store's rows rely on.
 const TEXT_BYTES_MAX: usize = 512;
@@ -269,23 +274,28 @@ impl Running {
         let fingerprint = self.fingerprint_of(&record.policy);
         let own = || (Arc::clone(&record.policy), fingerprint);
         let met = self.hasher.hash_one((record.at.day(), &record.domain));
-        if self
-            .policies_met
-            .get(&met)
-            .is_none_or(|met| *met < POLICIES_PER_DOMAIN_DAY_MAX)
-        {
+        let met = self.policies_met.get(&met).copied().unwrap_or_default();
+        if met < POLICIES_PER_DOMAIN_DAY_MAX {
             return own();
         }
         let groups = self.days.get(&record.at.day());
-        if groups.is_some_and(|groups| groups.contains_key(&(record.domain.clone(), fingerprint))) {
+        let is_met = |fingerprint| {
+            let key = (record.domain.clone(), fingerprint);
+            groups.is_some_and(|groups| groups.contains_key(&key))
+        };
+        if is_met(fingerprint) {
             return own();
         }
-        let further = AppliedPolicy {
+        let mut further = AppliedPolicy {
             policy_string: Vec::new(),
             mx_host: Vec::new(),
             ..record.policy.as_ref().clone()
         };
-        let fingerprint = further.fingerprint();
+        let mut fingerprint = further.fingerprint();
+        if met >= POLICIES_PER_DOMAIN_DAY_MAX + NAMES_PER_DOMAIN_DAY_MAX && !is_met(fingerprint) {
+            further.policy_domain = record.domain.clone();
+            fingerprint = further.fingerprint();
+        }
         (Arc::new(further), fingerprint)
     }
 
@@ -509,6 +519,41 @@ mod tests {
         running.committed();
         running.forget_before(UtcDay(1));
         assert_eq!(running.policies_met.len(), 1);
+    }
+
+    #[test]
+    fn g6_a_domain_with_ever_new_tlsa_base_domains_fills_neither_memory_nor_disk() {
+        let mut running = running();
+        let domain: PolicyDomain = "a.example".parse().unwrap();
+        let mut tell = |host: u32, records: u32| {
+            let policy = AppliedPolicy {
+                policy_string: vec![format!("3 1 1 {records:064X}")],
+                ..AppliedPolicy::tlsa_not_had(format!("mx{host}.a.example").parse().unwrap())
+            };
+            let record = SessionRecord {
+                policy: Arc::new(policy),
+                verdict: Verdict::Success,
+                ..failed(Vec::new())
+            };
+            assert_eq!(running.add(&record), Room::Found);
+        };
+        for number in 0..1_000 {
+            tell(number, number);
+        }
+        // Of a host that is counted by its name, further records are counted there.
+        tell(150, 5_000);
+        let batch = running.batch(&MemoryStore::default()).unwrap();
+        let total = |policy: &AppliedPolicy| {
+            let fingerprint = policy.fingerprint();
+            let mut rows = batch.totals.iter();
+            rows.find(|(key, _)| key.policy == fingerprint)
+                .map_or(0, |(_, total)| *total)
+        };
+        let of = |name: &str| AppliedPolicy::tlsa_not_had(name.parse().unwrap());
+        assert_eq!(batch.policies.len(), 201);
+        assert_eq!(total(&AppliedPolicy::tlsa_not_had(domain)), 800);
+        assert_eq!(total(&of("mx150.a.example")), 2);
+        assert_eq!(batch.totals.values().sum::<u64>(), 1_001);
     }
 
     #[test]

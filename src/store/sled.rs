@@ -249,6 +249,10 @@ impl Store for SledStore {
         })
     }
 
+    fn unnoted_until(&self) -> Result<Option<UtcDay>, StoreError> {
+        self.read(Trees::unnoted_until)
+    }
+
     fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
         self.read(|trees| {
             let rows = trees.rows(day, &key::day(day))?;
@@ -514,7 +518,10 @@ mod tests {
             totals: [(key.clone(), 3)].into(),
             ..Batch::default()
         };
-        SledStore::open(&config).unwrap().commit(&batch).unwrap();
+        let store = SledStore::open(&config).unwrap();
+        store.commit(&batch).unwrap();
+        assert_eq!(store.unnoted_until(), Ok(None));
+        drop(store);
         let format = || {
             let engine = Engine::open(&config.path, 1024 * 1024).unwrap();
             let about = engine.rows("about").unwrap();
@@ -527,6 +534,20 @@ mod tests {
         let store = SledStore::open(&config).unwrap();
         assert_eq!(store.total(&key), Ok(3));
         assert_eq!(store.protected(key.day), Ok(Vec::new()));
+        assert_eq!(store.unnoted_until(), Ok(Some(key.day)));
+        // What is counted later is nothing to it.
+        let later = TallyKey {
+            day: key.day.next(),
+            ..key.clone()
+        };
+        let batch = Batch {
+            totals: [(later, 3)].into(),
+            ..Batch::default()
+        };
+        store.commit(&batch).unwrap();
+        drop(store);
+        let store = SledStore::open(&config).unwrap();
+        assert_eq!(store.unnoted_until(), Ok(Some(key.day)));
         drop(store);
         let (about, _engine) = format();
         let found = about.value(b"format").unwrap().unwrap();

@@ -27,9 +27,13 @@ use crate::{
 // 2: tallies by protection. A release that knows 1 only would take such a row for damage.
 pub(super) const FORMAT: u32 = 2;
 
+/// In the tree `about`: the newest day that has rows of format 1.
+const UNNOTED_UNTIL: &[u8] = b"unnoted-until";
+
 /// An open database and its trees.
 pub(super) struct Trees {
     path: String,
+    about: Rows,
     pub(super) tallies: Rows,
     pub(super) sealed: Sealed,
     pub(super) failures: Rows,
@@ -72,9 +76,9 @@ impl Trees {
         directory: &Path,
         lock: File,
     ) -> Result<Self, StoreError> {
-        let about = engine.rows("about")?;
         let trees = Self {
             path: directory.display().to_string(),
+            about: engine.rows("about")?,
             tallies: engine.rows("tallies")?,
             sealed: Sealed::open(&engine)?,
             failures: engine.rows("failures")?,
@@ -84,12 +88,13 @@ impl Trees {
             engine,
             _lock: lock,
         };
-        trees.check_format(&about)?;
+        trees.check_format()?;
         Ok(trees)
     }
 
-    fn check_format(&self, about: &Rows) -> Result<(), StoreError> {
+    fn check_format(&self) -> Result<(), StoreError> {
         const KEY: &[u8] = b"format";
+        let about = &self.about;
         let Some(value) = about.value(KEY)? else {
             // New, or it died before its first batch.
             about.put(KEY, &FORMAT.to_be_bytes())?;
@@ -109,10 +114,27 @@ impl Trees {
         }
         if found < FORMAT {
             // What an earlier release wrote reads as it did. From now on there may be more.
+            let mut days = days_of(&self.tallies)?;
+            days.extend(days_of(self.sealed.heads())?);
+            if let Some(newest) = days.into_iter().max() {
+                about.put(UNNOTED_UNTIL, &newest.0.to_be_bytes())?;
+            }
+            // Before the number: a crash between the two must not lose it.
+            self.engine.sync()?;
             about.put(KEY, &FORMAT.to_be_bytes())?;
             self.engine.sync()?;
         }
         Ok(())
+    }
+
+    /// The newest day of which a release counted sessions that did not note what protected them.
+    pub(super) fn unnoted_until(&self) -> Result<Option<UtcDay>, StoreError> {
+        let value = self.about.value(UNNOTED_UNTIL)?;
+        let day = |octets: Vec<u8>| {
+            let octets = octets.first_chunk().copied();
+            octets.map(|octets| UtcDay(u32::from_be_bytes(octets)))
+        };
+        Ok(value.and_then(day))
     }
 
     /// The rows of tallies under a prefix, whether they lie singly or packed.

@@ -62,6 +62,9 @@ pub(super) fn host_dane(dane: &HostDane) -> HostDaneView {
         DaneFinding::Unreachable(trouble) => HostDaneView {
             finding: "unreachable".to_owned(),
             reason: match trouble {
+                LookupTrouble::Mx(why) => {
+                    format!("the MX records could not be looked up: {why}")
+                }
                 LookupTrouble::Addresses(why) => {
                     format!("its addresses could not be looked up: {why}")
                 }
@@ -71,7 +74,7 @@ pub(super) fn host_dane(dane: &HostDane) -> HostDaneView {
             },
             base_domain: match trouble {
                 LookupTrouble::Tlsa { base, .. } => Some(base.to_string()),
-                LookupTrouble::Addresses(_) => None,
+                LookupTrouble::Mx(_) | LookupTrouble::Addresses(_) => None,
             },
             ..nothing
         },

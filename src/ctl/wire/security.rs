@@ -13,7 +13,8 @@ pub struct Security {
     pub until: String,
     /// The days among them that have such sessions, in order.
     pub days: Vec<SecurityOfDay>,
-    /// Days whose sessions were counted by a release that did not note what protected them.
+    /// Days on which sessions were counted by a release that did not note what protected them: all of them, or
+    /// for a day that is among [`days`](Self::days) those from before an update.
     pub not_noted: Vec<String>,
     /// All of the days together.
     pub total: ProtectedSessions,

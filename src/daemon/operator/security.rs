@@ -11,7 +11,7 @@ use crate::{
         wire::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain},
     },
     policy::PolicyDomain,
-    store::{Protected, Store, StoreError},
+    store::{Counted, Protected, Store, StoreError, TallyKey},
 };
 
 impl Operator {
@@ -32,7 +32,10 @@ impl Operator {
         }
         let domains_max = question.domains_max;
         self.read_newest(move |store, _| {
-            let mut found = Found::default();
+            let mut found = Found {
+                unnoted_until: store.unnoted_until()?,
+                ..Found::default()
+            };
             for day in store.days()? {
                 if (since..=until).contains(&day) {
                     found.day(store, day)?;
@@ -47,10 +50,25 @@ impl Operator {
 /// What the days that were read so far come to.
 #[derive(Default)]
 struct Found {
+    /// Up to this day it was not noted of every session what protected it.
+    unnoted_until: Option<UtcDay>,
     days: Vec<SecurityOfDay>,
     not_noted: Vec<String>,
     total: Protected,
     domains: BTreeMap<PolicyDomain, Protected>,
+}
+
+/// Whether sessions were counted on a day: a failed fetch of a policy is a note, and no session.
+fn has_sessions(store: &dyn Store, day: UtcDay) -> Result<bool, StoreError> {
+    let is_session = |(key, total): &(TallyKey, u64)| {
+        *total > 0 && matches!(key.counted, Counted::Successes | Counted::Failures)
+    };
+    for domain in store.domains(day)? {
+        if store.tallies(day, &domain)?.iter().any(is_session) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Found {
@@ -61,12 +79,15 @@ impl Found {
             self.domains.entry(domain).or_default().merge(&protected);
         }
         self.total.merge(&of_day);
-        if of_day.total() > 0 {
+        let is_noted = of_day.total() > 0;
+        if is_noted {
             self.days.push(SecurityOfDay {
                 day: day.to_string(),
                 protected: (&of_day).into(),
             });
-        } else if !store.domains(day)?.is_empty() {
+        }
+        let may_be_unnoted = !is_noted || self.unnoted_until.is_some_and(|until| day <= until);
+        if may_be_unnoted && has_sessions(store, day)? {
             self.not_noted.push(day.to_string());
         }
         Ok(())

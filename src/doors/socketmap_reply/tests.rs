@@ -244,13 +244,14 @@ fn a_deferral_says_why_in_one_line_of_ascii() {
 #[test]
 fn d10_who_is_expected_to_tell_of_sessions() {
     use MapName::{Query, QueryWithTlsrpt, Sts};
-    use TellsPostfix::{DaneOnly, NothingFound, Policy, PolicyByName, ToWait};
+    use TellsPostfix::{DaneOnly, NothingFound, Policy, PolicyByName, PolicyForSome, ToWait};
     for (map, told, expected) in [
         (Query, Policy, Some(Said::Policy)),
         (Query, DaneOnly, Some(Said::DaneOnly)),
         (Query, NothingFound, None),
         (Query, ToWait, None),
         (QueryWithTlsrpt, PolicyByName, Some(Said::PolicyByName)),
+        (QueryWithTlsrpt, PolicyForSome, Some(Said::PolicyForSome)),
         (QueryWithTlsrpt, Policy, Some(Said::Policy)),
         (QueryWithTlsrpt, DaneOnly, Some(Said::DaneOnly)),
         (QueryWithTlsrpt, NothingFound, Some(Said::Nothing)),
@@ -450,7 +451,7 @@ fn b36_an_answer_for_some_of_the_hosts_names_them_alone() {
     answer.dane = Some(DomainDane::for_test(&hosts).into());
     answer.basis.dane = crate::hook::basis::DaneRole::Decides;
     let told = reply(&answer, MapName::QueryWithTlsrpt);
-    assert_eq!(told.told, TellsPostfix::PolicyByName);
+    assert_eq!(told.told, TellsPostfix::PolicyForSome);
     let read = policy_in(&told);
     assert_eq!(values(&read, "match"), ["mx1.example.org"]);
     assert_eq!(values(&read, "mx_host_pattern"), ["mx1.example.org"]);

@@ -32,9 +32,11 @@ pub(super) struct Desk {
     /// What was found of hosts, for whatever domain.
     hosts: Shelf<HostKey, Kept<HostLookup>>,
     /// What was said of whole domains.
-    domains: Shelf<PolicyDomain, Kept<Arc<DomainDane>>>,
+    pub(super) domains: Shelf<PolicyDomain, Kept<Arc<DomainDane>>>,
     /// What was last said of one host of a domain, and for which port.
-    said: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
+    pub(super) said: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
+    /// The records of a host that could be looked up once, and then no more.
+    pub(super) lost: Shelf<(PolicyDomain, MxHost), Kept<Said>>,
     exchange_flights: Flights<PolicyDomain, Arc<Kept<ExchangesFound>>>,
     host_flights: Flights<HostKey, Arc<Kept<HostLookup>>>,
     domain_flights: Flights<PolicyDomain, Arc<DomainDane>>,
@@ -43,7 +45,7 @@ pub(super) struct Desk {
 /// What was said of one host of a domain.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
-    port: u16,
+    pub(super) port: u16,
     pub(super) dane: Arc<HostDane>,
 }
 
@@ -71,6 +73,7 @@ impl Desk {
             hosts: Shelf::new(),
             domains: Shelf::new(),
             said: Shelf::new(),
+            lost: Shelf::new(),
             exchange_flights: Flights::new(),
             host_flights: Flights::new(),
             domain_flights: Flights::new(),
@@ -113,6 +116,9 @@ impl Desk {
         };
         let (dane, until) = self.look_up_host(&key, port, &dns).await;
         let dane = Arc::new(dane);
+        if matches!(dane.finding, DaneFinding::Unreachable(_)) {
+            self.keep_lost(domain, host);
+        }
         let said = Kept {
             value: Said {
                 port,
@@ -129,18 +135,6 @@ impl Desk {
     pub(super) fn fresh_domain(&self, domain: &str, now: Timestamp) -> Option<Arc<DomainDane>> {
         let kept = self.domains.recall(domain)?;
         kept.is_fresh(now).then(|| Arc::clone(&kept.value))
-    }
-
-    /// What was last said of a host, with the others of its domain or alone.
-    pub(super) fn known(&self, domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>> {
-        let alone = self.said.recall(&(domain.clone(), host.clone()));
-        let alone = alone.map(|said| (said.since, Arc::clone(&said.value.dane)));
-        let whole = self.domains.recall(domain).and_then(|kept| {
-            let dane = kept.value.host(host)?;
-            Some((kept.since, Arc::new(dane.clone())))
-        });
-        let both = [whole, alone].into_iter().flatten();
-        both.max_by_key(|(since, _)| *since).map(|(_, dane)| dane)
     }
 
     async fn look_up_domain(
@@ -168,6 +162,7 @@ impl Desk {
             hosts,
             until,
         });
+        self.keep_all_lost(&dane);
         let kept = Kept {
             value: Arc::clone(&dane),
             since: self.now(),
@@ -239,9 +234,7 @@ impl Desk {
             host: host.clone(),
             mx: MxSecurity::Insecure,
             // RFC 7672 s2.1.2: who hides the MX records must not get the mail.
-            finding: DaneFinding::Unreachable(LookupTrouble::Addresses(format!(
-                "the MX records of {domain} are needed, and: {reason}"
-            ))),
+            finding: DaneFinding::Unreachable(LookupTrouble::Mx(reason.to_owned())),
         };
         let exchanges = match exchanges.here().await {
             Ok(exchanges) => exchanges,

@@ -5,7 +5,7 @@ use std::{borrow::Borrow, hash::Hash, sync::Arc, time::Duration};
 use crate::{
     clock::Timestamp,
     engine::memory::Memory,
-    policy::dane::{DomainDane, HostDane, HostFound, TlsaRecord, TlsaSet},
+    policy::dane::{DomainDane, HostFound},
 };
 
 use super::{
@@ -126,7 +126,7 @@ impl Weight for Kept<ExchangesFound> {
 impl Weight for Kept<HostLookup> {
     fn octets(&self) -> usize {
         match &self.value.found {
-            HostFound::Records { set, .. } => octets_of(set),
+            HostFound::Records(records) => records.octets(),
             HostFound::Nothing(_) | HostFound::NoAddress(_) | HostFound::Unreachable(_) => 0,
         }
     }
@@ -134,28 +134,14 @@ impl Weight for Kept<HostLookup> {
 
 impl Weight for Kept<Said> {
     fn octets(&self) -> usize {
-        of_host(&self.value.dane)
+        self.value.dane.octets()
     }
 }
 
 impl Weight for Kept<Arc<DomainDane>> {
     fn octets(&self) -> usize {
-        let hosts = self.value.ranked().iter();
-        hosts.map(|ranked| of_host(&ranked.dane)).sum()
+        DomainDane::octets(&self.value)
     }
-}
-
-fn of_host(dane: &HostDane) -> usize {
-    let records = dane.records().map_or(0, |records| octets_of(&records.set));
-    // Once as octets, once as text.
-    3 * records + dane.host.as_str().len() + NAME_OCTETS
-}
-
-fn octets_of(set: &TlsaSet) -> usize {
-    let record_octets = size_of::<TlsaRecord>();
-    set.judged()
-        .map(|(record, _)| record.association.len() + record_octets)
-        .sum()
 }
 
 #[cfg(test)]

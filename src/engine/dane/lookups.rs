@@ -12,7 +12,8 @@ use crate::{
     policy::{
         MxHost, PolicyDomain,
         dane::{
-            HostFound, LookupTrouble, MailExchanges, NextQuestion, NoDane, Proof, TlsaSet,
+            HostFound, LookupTrouble, MailExchanges, NextQuestion, NoDane, Proof, TlsaPolicy,
+            TlsaSet, TooLarge,
             order::{AddressAnswer, after_addresses, after_alias, tlsa_name},
         },
     },
@@ -109,7 +110,7 @@ impl Lookups {
         self.counters.dane_lookups_failed.count();
         // A time to live is a promise: records are dropped when theirs has run out, not before.
         let holds = |kept: &Kept<HostLookup>| {
-            matches!(kept.value.found, HostFound::Records { .. })
+            matches!(kept.value.found, HostFound::Records(_))
                 && (kept.since..kept.value.records_until).contains(&now)
         };
         match kept.filter(|kept| holds(kept)) {
@@ -173,9 +174,13 @@ impl Way<'_> {
                 Ok((Proof::Secure, found)) if !found.values.is_empty() => {
                     let now = self.lookups.clock.now();
                     *records_until = self.lookups.lives.of_answer(now, found.time_to_live);
-                    return HostFound::Records {
-                        base: base.clone(),
-                        set: TlsaSet::new(found.values),
+                    return match TlsaSet::read(found.values) {
+                        Ok(set) => {
+                            HostFound::Records(TlsaPolicy::new(base.clone(), set, &[]).into())
+                        }
+                        // OURS: what cannot be held is as what cannot be had. To leave some out could let in
+                        // what they forbid.
+                        Err(too_large) => without_records(base, &Trouble::TooLarge(too_large)),
                     };
                 }
                 // None there, or none that is signed all the way: perhaps below the next.
@@ -203,6 +208,7 @@ impl Way<'_> {
 enum Trouble {
     Bogus(String),
     Failed(DnsError),
+    TooLarge(TooLarge),
 }
 
 impl Trouble {
@@ -210,6 +216,7 @@ impl Trouble {
         match self {
             Self::Bogus(reason) => format!("signed, and the signatures do not hold: {reason}"),
             Self::Failed(error) => error.to_string(),
+            Self::TooLarge(error) => error.to_string(),
         }
     }
 }
@@ -238,7 +245,7 @@ fn without_records(base: &MxHost, trouble: &Trouble) -> HostFound {
         base: base.clone(),
         code: match trouble {
             Trouble::Bogus(_) => "tlsa-bogus",
-            Trouble::Failed(_) => "tlsa-lookup-failed",
+            Trouble::Failed(_) | Trouble::TooLarge(_) => "tlsa-lookup-failed",
         },
         reason: trouble.in_words(),
     })
@@ -249,11 +256,12 @@ fn tell(host: &MxHost, port: u16, found: &HostFound) {
     match found {
         HostFound::Nothing(why) => debug!(%host, port, ?why, "no DANE"),
         HostFound::NoAddress(_) => debug!(%host, port, "mail host without an address"),
-        HostFound::Records { base, set } => {
+        HostFound::Records(found) => {
+            let (base, set) = (&found.base, &found.set);
             let (records, usable) = (set.judged().count(), set.usable().count());
             debug!(%host, port, %base, records, usable, "secure TLSA records");
         }
-        HostFound::Unreachable(LookupTrouble::Addresses(reason)) => {
+        HostFound::Unreachable(LookupTrouble::Mx(reason) | LookupTrouble::Addresses(reason)) => {
             warn!(%host, port, reason, "addresses of a mail host cannot be looked up");
         }
         HostFound::Unreachable(LookupTrouble::Tlsa { base, code, reason }) => {

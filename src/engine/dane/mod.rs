@@ -16,6 +16,7 @@ mod flights;
 mod kept;
 mod lookups;
 mod resolver;
+mod said;
 
 pub use resolver::{DaneParts, DaneResolver, NOBODY_VALIDATES, Validation};
 
@@ -39,8 +40,13 @@ pub trait DaneSource: Send + Sync {
     /// asking anybody. Returns at once.
     fn fresh(&self, domain: &str, now: Timestamp) -> Option<Fresh>;
 
-    /// What was last known of one host of the domain, however old. Returns at once.
+    /// What was last known of one host of the domain, however old. A lookup that failed since takes nothing
+    /// of it away. Returns at once.
     fn known(&self, domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>>;
+
+    /// What was last said of one host of the domain and still held `at` that time: what an MTA that did not
+    /// ask about the host can have gone by. Nothing where nobody validates. Returns at once.
+    fn held(&self, domain: &PolicyDomain, host: &MxHost, at: Timestamp) -> Option<Arc<HostDane>>;
 }
 
 /// What may be told of a domain without asking anybody.
@@ -101,6 +107,15 @@ impl DaneSource for NoDaneSource {
     }
 
     fn known(&self, _domain: &PolicyDomain, _host: &MxHost) -> Option<Arc<HostDane>> {
+        None
+    }
+
+    fn held(
+        &self,
+        _domain: &PolicyDomain,
+        _host: &MxHost,
+        _at: Timestamp,
+    ) -> Option<Arc<HostDane>> {
         None
     }
 }

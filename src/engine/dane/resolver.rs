@@ -92,6 +92,10 @@ impl DaneSource for DaneResolver {
     fn known(&self, domain: &PolicyDomain, host: &MxHost) -> Option<Arc<HostDane>> {
         self.desk.known(domain, host)
     }
+
+    fn held(&self, domain: &PolicyDomain, host: &MxHost, at: Timestamp) -> Option<Arc<HostDane>> {
+        self.desk.held(domain, host, at)
+    }
 }
 
 impl fmt::Debug for DaneResolver {

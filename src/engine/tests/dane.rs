@@ -25,6 +25,8 @@ struct FakeDane {
     hosts: Mutex<Vec<HostDane>>,
     /// What is told without a lookup.
     fresh: Mutex<Option<Arc<DomainDane>>>,
+    /// Until when what is said holds, where that is bounded.
+    held_until: Mutex<Option<Timestamp>>,
     /// Lookups do not end.
     never: AtomicBool,
     lookups: AtomicUsize,
@@ -91,6 +93,12 @@ impl DaneSource for FakeDane {
         let hosts = self.hosts.lock().unwrap();
         let found = hosts.iter().find(|dane| dane.host == *host);
         found.cloned().map(Arc::new)
+    }
+
+    fn held(&self, domain: &PolicyDomain, host: &MxHost, at: Timestamp) -> Option<Arc<HostDane>> {
+        let until = *self.held_until.lock().unwrap();
+        self.known(domain, host)
+            .filter(|_| until.is_none_or(|until| until >= at))
     }
 }
 
@@ -201,8 +209,9 @@ async fn d10_a_session_is_counted_under_the_records_of_its_answer_and_those_of_n
     bench.engine.session(&session);
     let old = "tlsa mx1.example.org: success, dane";
     let new = "tlsa mx1.example.org: validation-failure dane-no-match mx1.example.org, refused";
-    let sts = "sts example.org: success, -";
-    assert_eq!(counted(&bench), [old, sts, new, sts, new, sts, new, sts]);
+    assert_eq!(counted(&bench), [old, new, new, new]);
+    // Who vouches for the certificate, which is what the policy asks, nobody told.
+    assert_eq!(bench.counters.sessions_unchecked.value(), 4);
     // The answer about one host says nothing of another.
     let other = session.with_mx("mx9.example.org");
     bench.engine.session(&other.under_policy(&answer.policy));
@@ -212,6 +221,49 @@ async fn d10_a_session_is_counted_under_the_records_of_its_answer_and_those_of_n
         found[0].starts_with("sts ") && found.len() == 1,
         "{found:?} {mismatch}"
     );
+}
+
+#[tokio::test]
+async fn d10_a_session_is_not_counted_under_records_that_its_answer_did_not_know_or_that_are_old() {
+    let none = Standing::without_policy(DOMAIN.parse().unwrap());
+    let (bench, dane) = with_dane(Some(none), false);
+    let mx = "mx1.example.org";
+    let whole = ask(&bench, DOMAIN, None).await;
+    let before = ask(&bench, DOMAIN, Some(mx)).await;
+    dane.say(&[records(mx, [1; 32])]);
+    let facts = Facts::new(StartTls::Established).with_dane(Verification::Failed);
+    let session = Session::new(DOMAIN, Outcome::Facts(facts)).with_mx(mx);
+    let without = "no-policy-found example.org: success, tls";
+    let under = "tlsa mx1.example.org: validation-failure dane-no-match mx1.example.org, refused";
+    let now = bench.engine.clock.now();
+    for (answer, held_until, expected) in [
+        // It was said of the host that it has no records.
+        (&before, None, without),
+        (&whole, None, under),
+        // They ran out while the session was under way; they ran out this morning.
+        (&whole, Some(-3_600), under),
+        (&whole, Some(-3_601), without),
+    ] {
+        *dane.held_until.lock().unwrap() = held_until.map(|seconds| now.plus_seconds(seconds));
+        bench.engine.session(&session.under_policy(&answer.policy));
+        assert_eq!(counted(&bench), [expected], "{held_until:?}");
+    }
+    // A chain is judged alike, and sooner too late.
+    let authority = Authority::new().unwrap();
+    let leaf = authority.issue(&[mx]).unwrap();
+    let verify = |policy: &str| {
+        let chain = [leaf.der()];
+        bench
+            .engine
+            .verify(&Presented::new(DOMAIN, mx, policy, &chain))
+    };
+    assert!(matches!(verify(&before.policy), Verified::Passed(_)));
+    for (held_until, is_known) in [(-300, true), (-301, false)] {
+        *dane.held_until.lock().unwrap() = Some(now.plus_seconds(held_until));
+        let is_failed = matches!(verify(&whole.policy), Verified::Failed { .. });
+        let is_unknown = matches!(verify(&whole.policy), Verified::Unknown(_));
+        assert_eq!((is_failed, is_unknown), (is_known, !is_known));
+    }
 }
 
 #[tokio::test]

@@ -479,6 +479,60 @@ async fn after_a_start_what_holds_is_asked_for_before_a_session_is_counted() {
 }
 
 #[tokio::test]
+async fn d7_after_a_start_the_policy_beside_tlsa_records_is_looked_for_and_counted() {
+    let bench = bench(sts(Mode::Enforce), Silence::ToldByLog);
+    bench.policies.hidden.store(true, Ordering::Relaxed);
+    bench.find(&["10 mx1.example.org unseen"]);
+    // From when on somebody wishes for it, a look is under way.
+    bench.look(true);
+    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let attending = tokio::spawn(Arc::clone(&bench.engine).attend(stopping));
+    bench.tell("tlsa", "success");
+    assert_eq!(bench.counted(), ["+0 1 tlsa mta: success"]);
+    while bench.findings.wishes.lock().unwrap().is_empty() {
+        bench.clock.advance_seconds(1);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.findings.wishes.lock().unwrap()[..], [Look::Probe]);
+    bench.find(&["10 mx1.example.org good"]);
+    bench.look(false);
+    let mut counted = bench.counted();
+    while counted.is_empty() {
+        bench.clock.advance_seconds(1);
+        tokio::task::yield_now().await;
+        counted = bench.counted();
+    }
+    assert_eq!(counted, ["+0 1 sts probe: success"]);
+    assert_eq!(bench.counters.sessions_unchecked.value(), 0);
+    attending.abort();
+}
+
+#[tokio::test]
+async fn d7_what_dane_forbade_to_try_is_counted_under_the_records_alone() {
+    let bench = bench(sts(Mode::Enforce), Silence::ToldByLog);
+    bench.ask().await;
+    bench.find(&["10 mx1.example.org good"]);
+    for ending in [
+        "dnssec-invalid tlsa-bogus mx1.example.org",
+        "dane-required - mx1.example.org",
+    ] {
+        bench.tell("tlsa", ending);
+        assert_eq!(bench.counted(), [format!("+0 1 tlsa mta: {ending}")]);
+    }
+    assert_eq!(bench.counters.sessions_unchecked.value(), 0);
+    // What came as far as the certificate has both.
+    let mismatch = "validation-failure dane-no-match mx1.example.org";
+    bench.tell("tlsa", mismatch);
+    assert_eq!(
+        bench.counted(),
+        [
+            format!("+0 1 tlsa mta: {mismatch}"),
+            "+0 1 sts probe: success".to_owned()
+        ]
+    );
+}
+
+#[tokio::test]
 async fn what_holds_and_cannot_be_had_is_waited_for_no_longer_than_for_a_look() {
     let bench = bench(None, Silence::Inferred);
     bench.tell("none", "success");

@@ -15,7 +15,7 @@ const ENFORCED: DaneSettings = DaneSettings {
 };
 
 /// What signed DNS says of `mx1.example.org`, in a word: `nothing`, `usable`, `unusable`, `bogus`,
-/// `failed` (its TLSA records), `no-address`.
+/// `failed` (its TLSA records), `no-address`, `no-mx` (the MX records could not be looked up).
 fn host(mx: MxSecurity, word: &str) -> HostDane {
     let name: MxHost = HOST.parse().unwrap();
     let records = |usage| {
@@ -46,6 +46,7 @@ fn host(mx: MxSecurity, word: &str) -> HostDane {
         "unusable" => records(1),
         "bogus" => failed("tlsa-bogus"),
         "failed" => failed("tlsa-lookup-failed"),
+        "no-mx" => DaneFinding::Unreachable(LookupTrouble::Mx("why".to_owned())),
         "no-address" => DaneFinding::Unreachable(LookupTrouble::Addresses("why".to_owned())),
         other => panic!("{other}"),
     };
@@ -180,12 +181,19 @@ fn c7_below_mx_records_that_are_not_signed_the_operator_decides_and_enforce_wins
         ("no-address", Dane, "refuse", "refuse"),
         ("no-address", Encrypt, "encrypt", "encrypt"),
         ("no-address", May, "may", "audit"),
+        ("no-mx", Dane, "refuse", "refuse"),
+        ("no-mx", Encrypt, "refuse", "refuse"),
+        ("no-mx", May, "refuse", "refuse"),
     ] {
         let settings = DaneSettings {
             insecure_mx: setting,
             ..ENFORCED
         };
-        let expected = [without, testing, "verify", UNLISTED];
+        // RFC 7672 s2.1.2: where it is not known that they are unsigned, nothing gets past them.
+        let expected = match finding {
+            "no-mx" => ["refuse"; 4],
+            _ => [without, testing, "verify", UNLISTED],
+        };
         for (word, expected) in STANDINGS.into_iter().zip(expected) {
             let dane = host(MxSecurity::Insecure, finding);
             let found = decided(&standing(word), &dane, None, settings);
@@ -250,6 +258,15 @@ fn c17_c18_what_the_operator_decides_otherwise() {
         (DaneOnly, ENFORCED, Secure, "failed", [FAILED; 4]),
         (DaneOnly, ENFORCED, Secure, "no-address", ["refuse"; 4]),
         (DaneOnly, ENFORCED, Insecure, "usable", [REQUIRED; 4]),
+        (DaneOnly, ENFORCED, Insecure, "no-mx", ["refuse"; 4]),
+        (Audit, ENFORCED, Insecure, "no-mx", ["audit"; 4]),
+        (
+            WithoutDane,
+            ENFORCED,
+            Insecure,
+            "no-mx",
+            ["may", "audit", "verify", UNLISTED],
+        ),
         // What is mandatory is not audited.
         (DaneOnly, audited, Secure, "usable", ["dane"; 4]),
         (DaneOnly, audited, Secure, "nothing", [REQUIRED; 4]),

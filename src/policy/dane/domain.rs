@@ -109,7 +109,7 @@ impl DomainDane {
 impl DomainDane {
     /// Of `example.org` with hosts told in lines: `10 mx1.example.org records`. A host has `records`, of
     /// which one can be used, or `unusable` ones, or `none`; its addresses are `unsigned`; its TLSA lookup
-    /// is `bogus`; or its addresses are `lost`. With `, unsigned MX` the records that name it are not
+    /// is `bogus` or `failed`; or its addresses are `lost`. With `, unsigned MX` the records that name it are not
     /// signed.
     pub(crate) fn for_test(hosts: &[&str]) -> Self {
         use super::{NoDane, TlsaPolicy, TlsaRecord, TlsaSet};
@@ -135,10 +135,13 @@ impl DomainDane {
                 "unusable" => records(9),
                 "none" => DaneFinding::Nothing(NoDane::NoRecords),
                 "unsigned" => DaneFinding::Nothing(NoDane::InsecureAddresses),
-                "bogus" => DaneFinding::Unreachable(LookupTrouble::Tlsa {
+                "bogus" | "failed" => DaneFinding::Unreachable(LookupTrouble::Tlsa {
                     base: host.clone(),
-                    code: "tlsa-bogus",
-                    reason: "a bad signature".to_owned(),
+                    code: match words[2] {
+                        "bogus" => "tlsa-bogus",
+                        _ => "tlsa-lookup-failed",
+                    },
+                    reason: "a bad signature, or none".to_owned(),
                 }),
                 "lost" => DaneFinding::Unreachable(LookupTrouble::Addresses("timeout".to_owned())),
                 other => panic!("{other}"),

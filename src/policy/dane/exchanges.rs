@@ -3,8 +3,12 @@
 //! The MX records are the domain's, what is found of a host is the host's: many domains share one. Put
 //! together here they are what holds for one host of one domain (RFC 7672 s2.2.1, s3.2.2).
 
-use super::{DaneFinding, HostDane, LookupTrouble, MailHosts, MxSecurity, NoDane, TlsaPolicy};
-use super::{Proof, RankedHost, TlsaSet};
+use std::sync::Arc;
+
+use super::{
+    DaneFinding, HostDane, LookupTrouble, MailHosts, MxSecurity, NoDane, Proof, RankedHost,
+    TlsaPolicy,
+};
 use crate::policy::{MxHost, PolicyDomain};
 
 /// What a domain's MX records say.
@@ -57,13 +61,8 @@ pub enum HostFound {
     Nothing(NoDane),
     /// It has no address.
     NoAddress(Proof),
-    /// Secure TLSA records.
-    Records {
-        /// The TLSA base domain.
-        base: MxHost,
-        /// The records.
-        set: TlsaSet,
-    },
+    /// Secure TLSA records, with no other reference name than the base domain.
+    Records(Arc<TlsaPolicy>),
     /// What there is could not be told.
     Unreachable(LookupTrouble),
 }
@@ -199,9 +198,8 @@ impl HostFound {
             Self::Nothing(why) => DaneFinding::Nothing(*why),
             Self::NoAddress(Proof::Secure) => DaneFinding::Nothing(NoDane::NoRecords),
             Self::NoAddress(Proof::Insecure) => DaneFinding::Nothing(NoDane::InsecureAddresses),
-            Self::Records { base, set } => {
-                DaneFinding::Records(TlsaPolicy::new(base.clone(), set.clone(), names).into())
-            }
+            Self::Records(records) if names.is_empty() => DaneFinding::Records(Arc::clone(records)),
+            Self::Records(records) => DaneFinding::Records(records.with_names(names).into()),
             Self::Unreachable(trouble) => DaneFinding::Unreachable(trouble.clone()),
         }
     }
@@ -210,7 +208,7 @@ impl HostFound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::dane::TlsaRecord;
+    use crate::policy::dane::{TlsaRecord, TlsaSet};
 
     fn domain() -> PolicyDomain {
         "example.org".parse().unwrap()
@@ -234,10 +232,8 @@ mod tests {
             matching: 1,
             association: vec![7; 32],
         };
-        HostFound::Records {
-            base: host("end.test"),
-            set: TlsaSet::new(vec![record]),
-        }
+        let set = TlsaSet::new(vec![record]);
+        HostFound::Records(TlsaPolicy::new(host("end.test"), set, &[]).into())
     }
 
     #[test]
@@ -330,6 +326,27 @@ mod tests {
                 .collect();
             assert_eq!(found, names, "{asked}");
         }
+    }
+
+    #[test]
+    fn g6_all_domains_of_a_host_share_its_records_and_their_text() {
+        let found = records();
+        let judged = |proof, of: &str| {
+            let exchanges = exchanges(proof, None, &[(10, "mx.example.org")]);
+            let dane = exchanges.judge(&of.parse().unwrap(), &host("mx.example.org"), &found);
+            Arc::clone(dane.records().unwrap())
+        };
+        let (one, other) = (
+            judged(Proof::Secure, "a.test"),
+            judged(Proof::Secure, "b.test"),
+        );
+        assert_ne!(one.reference_names, other.reference_names);
+        let unsigned = judged(Proof::Insecure, "c.test");
+        for records in [&other, &unsigned] {
+            assert!(Arc::ptr_eq(&one.set, &records.set));
+            assert!(Arc::ptr_eq(one.applied(), records.applied()));
+        }
+        assert_eq!(one.fingerprint(), unsigned.fingerprint());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::policy::{AppliedPolicy, Fingerprint, MxHost, PolicyDomain, PolicyType
 pub struct HostDane {
     /// The host, as the MX record names it.
     pub host: MxHost,
-    /// Whether the MX records that name it are secure.
+    /// Whether the MX records that name it are known to be secure.
     pub mx: MxSecurity,
     /// What was found.
     pub finding: DaneFinding,
@@ -55,6 +55,9 @@ pub enum NoDane {
 /// A lookup that failed where its answer is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookupTrouble {
+    /// RFC 7672 s2.1.2: the MX records of the domain, or they are bogus. Whether they name the host, and
+    /// are signed, is not known: none of the domain's hosts may be used.
+    Mx(String),
     /// RFC 7672 s2.1.2: its addresses. Another MX host may be used; nobody's TLS failed.
     Addresses(String),
     /// RFC 7672 s2.2.3: its TLSA records, below secure addresses.
@@ -73,8 +76,8 @@ pub enum LookupTrouble {
 pub struct TlsaPolicy {
     /// The TLSA base domain: the host, or what its alias leads to (RFC 7672 s2.2.3). Sent as SNI.
     pub base: MxHost,
-    /// The records.
-    pub set: TlsaSet,
+    /// The records, shared by all the domains that the host takes mail for.
+    pub set: Arc<TlsaSet>,
     /// RFC 7672 s3.2.2: the names of which a certificate below a DANE-TA record must carry one. The base
     /// domain is the first; the next hop and what its alias leads to come with secure MX records only.
     pub reference_names: Vec<MxHost>,
@@ -86,12 +89,6 @@ impl TlsaPolicy {
     /// The records of `base`. `names` are the further reference names.
     #[must_use]
     pub fn new(base: MxHost, set: TlsaSet, names: &[MxHost]) -> Self {
-        let mut reference_names = vec![base.clone()];
-        for name in names {
-            if !reference_names.contains(name) {
-                reference_names.push(name.clone());
-            }
-        }
         let applied = AppliedPolicy {
             policy_type: PolicyType::Tlsa,
             policy_domain: PolicyDomain::from(&base),
@@ -101,9 +98,28 @@ impl TlsaPolicy {
         Self {
             fingerprint: applied.fingerprint(),
             applied: Arc::new(applied),
+            reference_names: Vec::new(),
             base,
-            set,
+            set: Arc::new(set),
+        }
+        .with_names(names)
+    }
+
+    /// The same records, with these further reference names and no others.
+    #[must_use]
+    pub fn with_names(&self, names: &[MxHost]) -> Self {
+        let mut reference_names = vec![self.base.clone()];
+        for name in names {
+            if !reference_names.contains(name) {
+                reference_names.push(name.clone());
+            }
+        }
+        Self {
+            base: self.base.clone(),
+            set: Arc::clone(&self.set),
             reference_names,
+            applied: Arc::clone(&self.applied),
+            fingerprint: self.fingerprint,
         }
     }
 
@@ -139,6 +155,12 @@ impl HostDane {
             DaneFinding::Records(records) => Some(records),
             DaneFinding::Nothing(_) | DaneFinding::Unreachable(_) => None,
         }
+    }
+
+    /// Whether the MX records that are to name it could not be looked up.
+    #[must_use]
+    pub const fn exchanges_are_unknown(&self) -> bool {
+        matches!(self.finding, DaneFinding::Unreachable(LookupTrouble::Mx(_)))
     }
 
     /// Its records, where its MX records are secure too and one of the records can be used: then DANE

@@ -101,11 +101,42 @@ pub(super) enum Published {
     Key,
 }
 
+/// How many records of one name are read, and how many octets they may have together.
+// OURS: nobody needs as many as go into a message of the DNS, and each is held for as long as its host is known
+// (docs/decisions/0011-dane.md).
+const RECORDS_MAX: usize = 64;
+const OCTETS_MAX: usize = 8_192;
+
+/// There are more records of a name than anybody reads, or longer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{records} TLSA records of {octets} octets, where {RECORDS_MAX} of {OCTETS_MAX} octets are read"
+)]
+pub struct TooLarge {
+    /// How many there are.
+    pub records: usize,
+    /// How many octets they have together.
+    pub octets: usize,
+}
+
 const SHA256_OCTETS: usize = 32;
 const SHA512_OCTETS: usize = 64;
 
 impl TlsaSet {
-    /// Reads the records of an answer. None is left out: what cannot be used is in the report too.
+    /// Reads the records of an answer, unless there are too many.
+    ///
+    /// # Errors
+    /// When they are more than are read, or too long.
+    pub fn read(records: Vec<TlsaRecord>) -> Result<Self, TooLarge> {
+        let octets = records.iter().map(|record| record.association.len()).sum();
+        if records.len() > RECORDS_MAX || octets > OCTETS_MAX {
+            let records = records.len();
+            return Err(TooLarge { records, octets });
+        }
+        Ok(Self::new(records))
+    }
+
+    /// Records of an answer that are not too many. None is left out: what cannot be used is in the report too.
     #[must_use]
     pub fn new(mut records: Vec<TlsaRecord>) -> Self {
         records.sort();

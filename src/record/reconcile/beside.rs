@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::ResultType;
 
-use super::{Answered, Certainty, Counted, faults, with_mx_mismatch};
+use super::{Answered, Counted, faults, with_mx_mismatch};
 use crate::{
     policy::{AppliedPolicy, StsStanding},
     record::{
-        Failure, Source, Verdict,
+        Certainty, Failure, Source, Verdict,
         finding::{DomainFindings, HostFinding},
         told::{Ending, Told},
     },
@@ -26,6 +26,21 @@ const DANE_NO_MATCH: &str = "dane-no-match";
 pub fn has_policy(answered: &Answered) -> bool {
     let sts = &answered.standing.sts;
     sts.held_to().is_some() || matches!(sts, StsStanding::Unfetched(_))
+}
+
+/// Whether there was a session at all. What DANE forbade to connect to nobody tried, and under the policy
+/// there is nothing to count.
+#[must_use]
+pub fn was_tried(told: &Told) -> bool {
+    let Ending::Failure(failures) = &told.ending else {
+        return true;
+    };
+    !failures.iter().any(|failure| {
+        matches!(
+            failure.result,
+            ResultType::DnssecInvalid | ResultType::DaneRequired
+        )
+    })
 }
 
 /// What the policy says of a session that was told under TLSA records, and that [`has_policy`]; `None`
@@ -193,6 +208,24 @@ mod tests {
                 assert_eq!(&counted.policy, answered.standing.applied());
             }
             assert_eq!(words(counted), columns[2], "{line}");
+        }
+    }
+
+    #[test]
+    fn d7_what_dane_forbade_to_try_is_no_session_under_the_policy() {
+        let mx = "mx1.example.org";
+        for (ending, expected) in [
+            ("success".to_owned(), true),
+            (format!("validation-failure dane-no-match {mx}"), true),
+            (format!("starttls-not-supported - {mx}"), true),
+            (format!("dnssec-invalid tlsa-bogus {mx}"), false),
+            (format!("dane-required - {mx}"), false),
+        ] {
+            assert_eq!(
+                was_tried(&Told::for_test("tlsa", &ending)),
+                expected,
+                "{ending}"
+            );
         }
     }
 

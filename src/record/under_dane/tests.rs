@@ -10,7 +10,7 @@ use crate::{
     },
     record::{
         Verdict as Ended,
-        evaluate::{HeldTo, evaluate},
+        evaluate::{Evaluated, HeldTo, evaluate},
     },
 };
 
@@ -68,7 +68,7 @@ impl World {
             demanded,
             roots: &self.roots,
         };
-        let records = evaluate(&session, &held, NOW);
+        let Evaluated { records, certainty } = evaluate(&session, &held, NOW);
         let mut words = Vec::new();
         for record in &records {
             let verdict = match &record.verdict {
@@ -102,6 +102,9 @@ impl World {
         let first = records.first().and_then(|record| record.protection);
         assert_eq!(protections.len(), usize::from(!records.is_empty()));
         words.extend(first.map(|protection| protection.name().to_owned()));
+        if certainty == Certainty::Unchecked {
+            words.push("unchecked".to_owned());
+        }
         words.join(", ")
     }
 }
@@ -198,13 +201,29 @@ fn d7_b36_what_dane_refuses_or_lets_in_is_nothing_to_the_policy() {
     };
     let mismatch = "tlsa dane-no-match, sts success, refused";
     check("listed", of_leaf(&world.private), mismatch);
+    // What an MTA and its library say of the certificate they say of the records they checked it by.
+    let above = [good.1];
+    for words in [
+        "(certificate verification failed): certificate invalid",
+        "unknown issuer",
+    ] {
+        let told = broken()
+            .with_dane(Verification::Failed)
+            .with_error(words)
+            .with_leaf_der(good.0.der())
+            .with_chain_der(&above);
+        let hold = of_leaf(&world.private);
+        let found = world.counted("listed", &hold, Demanded::Dane, Outcome::Facts(told));
+        assert_eq!(found, mismatch, "{words}");
+    }
     let unlisted = "tlsa success, sts sts-mx-mismatch, dane";
     check("unlisted", of_leaf(&world.good), unlisted);
     let unfetched = "tlsa success, sts http-status-404, dane";
     check("unfetched", of_leaf(&world.good), unfetched);
 }
 
-const MISMATCH: &str = "tlsa dane-no-match, sts success, refused";
+/// What the policy would have said nobody knows.
+const MISMATCH: &str = "tlsa dane-no-match, refused, unchecked";
 
 /// Checks what is counted of a host with a listed name that has a record of usage 2, so that a leaf alone
 /// settles nothing.
@@ -222,11 +241,23 @@ fn d11_what_an_mta_says_of_its_own_dane_check_is_believed() {
     for (outcome, expected) in [
         (
             Outcome::Facts(up().with_dane(Verification::Passed)),
-            "tlsa success, sts success, dane",
+            "tlsa success, dane, unchecked",
         ),
         (
             Outcome::Facts(Facts::default().with_dane(Verification::Passed)),
+            "tlsa success, dane, unchecked",
+        ),
+        (
+            Outcome::Facts(
+                up().with_dane(Verification::Passed)
+                    .with_verification(Verification::Passed),
+            ),
             "tlsa success, sts success, dane",
+        ),
+        // The certificate alone does not say who vouches for it.
+        (
+            Outcome::Facts(up().with_dane(Verification::Passed).with_leaf_der(good)),
+            "tlsa success, dane, unchecked",
         ),
         (
             Outcome::Facts(up().with_dane(Verification::Failed)),
@@ -313,7 +344,7 @@ fn d1_without_tls_neither_policy_is_satisfied() {
 fn d7_what_is_told_in_the_words_of_the_rfc_falls_under_the_policy_it_is_of() {
     let world = World::new();
     for (outcome, expected) in [
-        (Outcome::Success, "tlsa success, sts success, dane"),
+        (Outcome::Success, "tlsa success, dane, unchecked"),
         (
             Outcome::Failure {
                 result: ResultType::ValidationFailure,
@@ -468,14 +499,47 @@ fn c18_what_is_only_audited_is_judged_by_evidence() {
         (
             &of_root,
             failed.with_leaf_der(private),
-            "tlsa success, sts certificate-not-trusted, tls",
+            "sts certificate-not-trusted, tls, unchecked",
         ),
-        (&of_root, passed, "tlsa success, sts success, sts"),
-        (&of_root, up(), "tlsa success, sts success, tls"),
+        (&of_root, passed, "sts success, sts, unchecked"),
+        // Nobody checked anything: all that is known is that TLS was up.
+        (&of_root, up(), "no-policy-found success, tls, unchecked"),
+        (
+            &of_root,
+            passed.with_leaf_der(good).with_chain_der(&[&world.root]),
+            "tlsa dane-no-match, sts success, sts",
+        ),
     ] {
         let found = world.counted("listed", hold, Demanded::Nothing, Outcome::Facts(facts));
         assert_eq!(found, expected, "{facts:?}");
     }
+    for (outcome, expected) in [
+        // It judged by the policy.
+        (Outcome::Success, "sts success, sts, unchecked"),
+        (
+            Outcome::Failure {
+                result: ResultType::CertificateExpired,
+                reason: None,
+            },
+            "sts certificate-expired, tls, unchecked",
+        ),
+        (
+            Outcome::Failure {
+                result: ResultType::ValidationFailure,
+                reason: Some("dane-no-match"),
+            },
+            "tlsa dane-no-match, tls, unchecked",
+        ),
+    ] {
+        let found = world.counted("listed", &of_root, Demanded::Nothing, outcome);
+        assert_eq!(found, expected, "{outcome:?}");
+    }
+    // That the policy does not list the host is known whatever it showed.
+    let told = Outcome::Facts(up().with_dane(Verification::Passed));
+    assert_eq!(
+        world.counted("unlisted", &of_root, Demanded::Dane, told),
+        "tlsa success, sts sts-mx-mismatch, dane"
+    );
 }
 
 #[test]
@@ -507,7 +571,7 @@ fn c3_c7_c17_what_is_not_to_be_had_and_what_only_demands_tls() {
             &failed,
             Demanded::NoSession,
             Outcome::Success,
-            "tlsa tlsa-lookup-failed, sts success, refused",
+            "tlsa tlsa-lookup-failed, refused, unchecked",
         ),
         (
             "none",

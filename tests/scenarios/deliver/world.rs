@@ -164,6 +164,10 @@ impl Store for TrialStore {
         self.alive()?.tallies(day, domain)
     }
 
+    fn unnoted_until(&self) -> Result<Option<UtcDay>, StoreError> {
+        self.alive()?.unnoted_until()
+    }
+
     fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
         self.alive()?.protected(day)
     }

@@ -326,7 +326,11 @@ async fn c2_mx_records_that_cannot_be_looked_up_make_mail_wait() {
         // So long nobody asks again, and then everybody does.
         assert_eq!(dane.until, START.plus_seconds(30));
         assert!(lab.fresh("a.test").is_some());
-        assert!(addresses_failed(&*lab.host("a.test", "mx.a.test").await));
+        assert!(
+            lab.host("a.test", "mx.a.test")
+                .await
+                .exchanges_are_unknown()
+        );
         lab.mx("a.test", Secure(mx(&["mx.a.test"])));
         lab.clock.advance_seconds(30);
         assert!(lab.fresh("a.test").is_none());
@@ -369,6 +373,27 @@ async fn c3_tlsa_records_that_cannot_be_looked_up_close_a_signed_host_only() {
         let unsigned = &dane.ranked()[1].dane;
         assert_eq!(nothing(unsigned), Some(NoDane::InsecureAddresses));
         assert!(!lab.asked().contains(&"TLSA _25._tcp.unsigned.test".into()));
+    }
+}
+
+#[tokio::test]
+async fn g6_more_records_than_anybody_needs_close_the_host() {
+    let record = |mark: u8, octets: usize| TlsaRecord {
+        usage: 3,
+        selector: 1,
+        matching: 0,
+        association: vec![mark; octets],
+    };
+    for (records, octets, is_read) in [(64, 128, true), (65, 32, false), (4, 2_049, false)] {
+        let lab = laboratory();
+        lab.mx("a.test", Secure(mx(&["mx.test"])));
+        lab.addresses("mx.test", Secure(address()));
+        let published = (0..records).map(|mark| record(mark, octets)).collect();
+        lab.tlsa("_25._tcp.mx.test", Secure(data(published)));
+        let dane = lab.domain("a.test").await;
+        let dane = &dane.ranked()[0].dane;
+        assert_eq!(dane.records().is_some(), is_read, "{records} of {octets}");
+        assert_eq!(code(dane), (!is_read).then_some("tlsa-lookup-failed"));
     }
 }
 
@@ -753,6 +778,53 @@ async fn what_was_known_of_a_host_is_remembered_however_old() {
     lab.tlsa("_25._tcp.mx.test", Secure(data(Vec::new())));
     lab.domain("a.test").await;
     assert_eq!(nothing(&known(&lab).unwrap()), Some(NoDane::NoRecords));
+}
+
+#[tokio::test]
+async fn c3_a_failed_lookup_takes_nothing_of_what_was_known() {
+    type Break = fn(&Laboratory);
+    let exchanges: Break = |lab| lab.mx("a.test", Failed);
+    let addresses: Break = |lab| lab.addresses("mx.test", Bogus);
+    let records: Break = |lab| lab.tlsa("_25._tcp.mx.test", Failed);
+    for fails in [exchanges, addresses, records] {
+        for whole in [true, false] {
+            let lab = laboratory();
+            let (a, mx_test) = (domain("a.test"), host("mx.test"));
+            lab.mx("a.test", Secure(mx(&["mx.test"])));
+            lab.signed_host("mx.test", 1);
+            let ask = async || match whole {
+                true => drop(lab.domain("a.test").await),
+                false => drop(lab.host("a.test", "mx.test").await),
+            };
+            ask().await;
+            fails(&lab);
+            // As often as one likes.
+            for _ in 0..3 {
+                lab.clock.advance_seconds(10_000);
+                ask().await;
+                assert!(lab.host("a.test", "mx.test").await.records().is_none());
+                assert_eq!(base(&lab.resolver.known(&a, &mx_test).unwrap()), "mx.test");
+            }
+            // What holds is said of the host as long as it does.
+            let held = |seconds| {
+                let at = lab.clock.now().plus_seconds(seconds);
+                lab.resolver.held(&a, &mx_test, at)
+            };
+            assert!(held(31).is_none());
+            assert!(held(0).unwrap().records().is_none());
+            lab.mx("a.test", Secure(mx(&["mx.test"])));
+            lab.signed_host("mx.test", 2);
+            lab.clock.advance_seconds(30);
+            let newest = lab.host("a.test", "mx.test").await;
+            assert!(newest.records().is_some());
+            assert_eq!(lab.resolver.known(&a, &mx_test).unwrap(), newest);
+            assert_eq!(held(200).unwrap(), newest);
+            assert!(held(301).is_none());
+            // What a resolver found that is trusted no more holds nobody.
+            lab.validates.store(false, Ordering::Relaxed);
+            assert!(held(0).is_none());
+        }
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,10 @@ impl Store for DamagedStore {
     fn tallies(&self, _: UtcDay, _: &PolicyDomain) -> Result<Vec<(TallyKey, u64)>, StoreError> {
         Err(damaged())
     }
+    fn unnoted_until(&self) -> Result<Option<UtcDay>, StoreError> {
+        Err(damaged())
+    }
+
     fn protected(&self, _: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
         Err(damaged())
     }

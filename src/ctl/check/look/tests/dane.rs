@@ -38,6 +38,15 @@ impl DaneSource for Says {
     fn known(&self, _domain: &PolicyDomain, _host: &MxHost) -> Option<Arc<HostDane>> {
         None
     }
+
+    fn held(
+        &self,
+        _domain: &PolicyDomain,
+        _host: &MxHost,
+        _at: Timestamp,
+    ) -> Option<Arc<HostDane>> {
+        None
+    }
 }
 
 const GOOD: (u8, u8, u8, usize) = (3, 1, 1, 32);
