@@ -59,6 +59,7 @@ pub struct Operator {
     store_path: String,
     loaded: ArcSwap<Loaded>,
     raised: Mutex<Vec<String>>,
+    signing: Mutex<Vec<String>>,
 }
 
 impl Operator {
@@ -94,6 +95,7 @@ impl Operator {
             store_path: loaded.config.store.path.display().to_string(),
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
+            signing: Mutex::default(),
         }
     }
 
@@ -105,6 +107,11 @@ impl Operator {
     /// Shows this alarm from now on.
     pub fn alarm(&self, alarm: String) {
         self.raised().push(alarm);
+    }
+
+    /// Shows what is wrong with the reports' signatures, in the place of what was.
+    pub fn signing_alarms(&self, alarms: Vec<String>) {
+        *self.signing.lock().unwrap_or_else(PoisonError::into_inner) = alarms;
     }
 
     fn raised(&self) -> MutexGuard<'_, Vec<String>> {
@@ -188,6 +195,7 @@ impl Operator {
 
     fn alarms(&self, store: &StoreStatus, unreadable: Option<&str>) -> Vec<String> {
         let mut alarms = self.raised().clone();
+        alarms.extend_from_slice(&self.signing.lock().unwrap_or_else(PoisonError::into_inner));
         let why = || match &store.reason {
             Some(reason) => reason.as_str(),
             None => "see the log of the daemon's start",
