@@ -21,6 +21,7 @@ pub mod wire;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod dkim;
 mod policy;
 mod report;
 mod screen;
@@ -68,6 +69,9 @@ enum Command {
     /// The reports: how they stand, what they say, send them now
     #[command(subcommand)]
     Report(report::Command),
+    /// The keys that sign report mail: make them, and see whether receivers can verify with them
+    #[command(subcommand)]
+    Dkim(dkim::Command),
     /// The configuration file: what is wrong with it, what can be set, what holds
     #[command(subcommand)]
     Config(config::Command),
@@ -108,6 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
+        Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),
         #[cfg(feature = "demo")]

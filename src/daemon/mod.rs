@@ -35,6 +35,7 @@ pub mod operator;
 pub mod parts;
 pub mod reports;
 mod resolvers;
+pub mod signing;
 
 use doors::Doors;
 use operator::Operator;
@@ -106,6 +107,13 @@ pub async fn run(
     workers.spawn(until(stopping.clone(), validating));
     workers.spawn(until(stopping.clone(), resolvers.keep_looking()));
     workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
+    let signing = signing::keep_looking(
+        Arc::clone(&parts.dns),
+        Arc::clone(&parts.clock),
+        Arc::clone(&parts.reports),
+        Arc::clone(&operator),
+    );
+    workers.spawn(until(stopping.clone(), signing));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
     tell_systemd(&[NotifyState::Ready]);

@@ -46,6 +46,12 @@ impl StoredReports {
         self.publisher.submitter.as_ref()
     }
 
+    /// What signs the mail.
+    #[must_use]
+    pub fn keys(&self) -> &[DkimKey] {
+        &self.publisher.keys
+    }
+
     /// What was counted of a domain on a day; `None` where nothing was. Blocks on the disk.
     ///
     /// # Errors

@@ -118,12 +118,37 @@ impl DkimKey {
     // DMARC fails (RFC 6376 s3.6.1), and "s=email:tlsrpt" is not understood by all of them.
     #[must_use]
     pub fn public_record(&self) -> String {
-        let (kind, public) = match &self.pair {
-            Pair::Rsa(pair) => ("rsa", subject_public_key_info(pair.public_key().as_ref())),
+        let public = STANDARD.encode(self.public_key());
+        format!("v=DKIM1; k={}; s=*; p={public}", self.kind())
+    }
+
+    /// The kind of key, as its record names it (`k=`).
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.pair {
+            Pair::Rsa(_) => "rsa",
+            Pair::Ed25519(_) => "ed25519",
+        }
+    }
+
+    /// The public key as its record holds it (`p=`).
+    fn public_key(&self) -> Vec<u8> {
+        match &self.pair {
+            Pair::Rsa(pair) => subject_public_key_info(pair.public_key().as_ref()),
             // RFC 8463 s4: the 32 octets themselves.
-            Pair::Ed25519(pair) => ("ed25519", pair.public_key().as_ref().to_vec()),
+            Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
+        }
+    }
+
+    /// Whether a record's `p=` is the public half of this key.
+    // RFC 6376 s3.6.1 names the bare RSAPublicKey; everybody publishes SubjectPublicKeyInfo, and
+    // verifiers take both.
+    pub(super) fn is_public_key(&self, published: &[u8]) -> bool {
+        let bare = match &self.pair {
+            Pair::Rsa(pair) => pair.public_key().as_ref() == published,
+            Pair::Ed25519(_) => false,
         };
-        format!("v=DKIM1; k={kind}; s=*; p={}", STANDARD.encode(public))
+        bare || self.public_key() == published
     }
 
     /// Signs what DKIM hashed: `data` are the canonical header fields.

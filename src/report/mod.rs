@@ -18,11 +18,13 @@ use crate::{
 pub mod clean;
 pub mod details;
 pub mod dkim_key;
+pub mod dmarc;
 pub mod explain;
 pub mod file_name;
 pub mod gzip;
 pub mod id;
 pub mod json;
+pub mod key_record;
 pub mod mail;
 pub mod sign;
 pub mod submitter;

@@ -123,7 +123,7 @@ impl Submitter {
 }
 
 /// A bare mailbox with its domain in A-labels, and that domain.
-pub(super) fn mailbox(text: &str) -> Result<(String, PolicyDomain), MailboxError> {
+pub fn mailbox(text: &str) -> Result<(String, PolicyDomain), MailboxError> {
     let shown = || clean::for_text(text, 80);
     let (local, domain) = text
         .trim()

@@ -21,6 +21,7 @@ mod activation;
 mod checks;
 mod datagrams;
 mod days;
+mod dkim;
 mod host;
 mod life;
 mod looks;

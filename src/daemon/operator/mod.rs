@@ -62,6 +62,7 @@ pub struct Operator {
     telling: TellingDane,
     loaded: ArcSwap<Loaded>,
     raised: Mutex<Vec<String>>,
+    signing: Mutex<Vec<String>>,
 }
 
 impl Operator {
@@ -98,6 +99,7 @@ impl Operator {
             telling: TellingDane::new(loaded.config.socketmap.dane_only, Arc::default()),
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
+            signing: Mutex::default(),
         }
     }
 
@@ -118,6 +120,11 @@ impl Operator {
     /// Shows this alarm from now on.
     pub fn alarm(&self, alarm: String) {
         self.raised().push(alarm);
+    }
+
+    /// Shows what is wrong with the reports' signatures, in the place of what was.
+    pub fn signing_alarms(&self, alarms: Vec<String>) {
+        *self.signing.lock().unwrap_or_else(PoisonError::into_inner) = alarms;
     }
 
     fn raised(&self) -> MutexGuard<'_, Vec<String>> {
@@ -201,6 +208,7 @@ impl Operator {
 
     fn alarms(&self, store: &StoreStatus, unreadable: Option<&str>) -> Vec<String> {
         let mut alarms = self.raised().clone();
+        alarms.extend_from_slice(&self.signing.lock().unwrap_or_else(PoisonError::into_inner));
         let why = || match &store.reason {
             Some(reason) => reason.as_str(),
             None => "see the log of the daemon's start",
