@@ -593,6 +593,7 @@ async fn ask_for_all(bench: &Bench, dane_use: DaneUse) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn b36_how_long_an_answer_for_all_hosts_waits_for_dane() {
     use DaneUse::{NotTold, ToldAndItsOwn, Unused};
     use OverrideMode::{DaneOnly, Off, WithoutDane};
