@@ -9,7 +9,7 @@ use super::{
     Certainty, Failure, SessionRecord, Source, Verdict,
     classify::{self, HANDSHAKE_FAILED, NOT_TRUSTED, Observed, classify, concerns_certificate},
     look::established,
-    protection::{Met, protection},
+    protection::{Met, Protection, protection},
     under_dane::{UnderDane, concerns_dane, step, under_dane},
     untrusted::{harmless, reason_code},
 };
@@ -20,7 +20,7 @@ use crate::{
         hold::{DaneHold, Demanded},
     },
     policy::{
-        AppliedPolicy, KeptPolicy, MxHost, PolicyType, Standing, StsStanding,
+        AppliedPolicy, KeptPolicy, MxHost, PolicyDomain, PolicyType, Standing, StsStanding,
         dane::verdict::NO_MATCH,
     },
 };
@@ -116,26 +116,15 @@ pub fn evaluate(session: &Session<'_>, held: &HeldTo<'_>, now: Timestamp) -> Eva
             is_known: true,
         });
     }
+    let certainty = match unknown.is_empty() {
+        true => Certainty::Checked,
+        false => Certainty::Unchecked,
+    };
     let mut protection = Some(protection);
-    let records = known.into_iter().map(|under| SessionRecord {
-        at,
-        domain: standing.domain.clone(),
-        policy: under.policy,
-        source: Source::Mta,
-        verdict: if under.failures.is_empty() {
-            Verdict::Success
-        } else {
-            Verdict::Failure(under.failures)
-        },
-        protection: protection.take(),
-        sessions: 1,
-    });
+    let record = |under: UnderPolicy| under.record(&standing.domain, at, protection.take());
     Evaluated {
-        records: records.collect(),
-        certainty: match unknown.is_empty() {
-            true => Certainty::Checked,
-            false => Certainty::Unchecked,
-        },
+        records: known.into_iter().map(record).collect(),
+        certainty,
     }
 }
 
@@ -155,6 +144,26 @@ impl UnderPolicy {
             policy: dane.policy,
             failures: failures.map(|trouble| met_with(met, trouble)).collect(),
             is_known: dane.certainty == Certainty::Checked,
+        }
+    }
+
+    fn record(
+        self,
+        domain: &PolicyDomain,
+        at: Timestamp,
+        protection: Option<Protection>,
+    ) -> SessionRecord {
+        SessionRecord {
+            at,
+            domain: domain.clone(),
+            policy: self.policy,
+            source: Source::Mta,
+            verdict: match self.failures.is_empty() {
+                true => Verdict::Success,
+                false => Verdict::Failure(self.failures),
+            },
+            protection,
+            sessions: 1,
         }
     }
 }

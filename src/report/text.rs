@@ -281,7 +281,7 @@ fn heading(policy: &AppliedPolicy) -> Heading {
                 .iter()
                 .any(|record| record.starts_with(['2', '3']))
             {
-                "Mail is not delivered to a host that fails them."
+                "They ask that no mail goes to a host that fails them."
             } else {
                 ""
             },
@@ -294,7 +294,7 @@ fn heading(policy: &AppliedPolicy) -> Heading {
         PolicyType::Sts => match mode(policy) {
             Some("enforce") => Heading {
                 title: "MTA-STS policy, mode enforce".to_owned(),
-                effect: "Mail is not delivered to a host that fails it.",
+                effect: "It asks that no mail goes to a host that fails it.",
             },
             Some("testing") => Heading {
                 title: "MTA-STS policy, mode testing".to_owned(),
