@@ -3,6 +3,9 @@
 //! The DNS is made of values, and each answer takes a fixed time, so that what is asked at once shows:
 //! divided by that time, the wall time is the length of the longest chain of questions. It stands for a
 //! resolver that has to go to the world for each; one that has the answer takes a fiftieth of it.
+//!
+//! Then the same over the kit's resolvers on this machine, which have all answers: by the word of one that validates,
+//! and validated here. The difference is what our own validation asks and computes.
 
 use std::{
     net::IpAddr,
@@ -15,11 +18,15 @@ use std::{
 
 use sealpost::{
     clock::{BoxFuture, SystemClock},
-    config::DaneConfig,
+    config::{DaneConfig, DnsConfig},
     engine::dane::{DaneParts, DaneResolver, DaneSource as _},
-    net::dns::{Found, Lookup, Mx, SecureDns},
+    net::{
+        dns::{Found, Lookup, Mx, SecureDns},
+        dnssec::{Anchors, SecureResolver},
+    },
     policy::{PolicyDomain, dane::TlsaRecord},
 };
+use sealpost_kit::{DnsServer, SignedInternet, Tlsa, Zone};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -101,14 +108,7 @@ pub(crate) fn measure(runtime: &Runtime) -> Outcome {
         ("unsigned, one MX host", "unsigned.test", false),
     ] {
         let dns = Arc::new(SlowDns::default());
-        let source = Arc::clone(&dns);
-        let resolver = DaneResolver::new(DaneParts {
-            validation: Arc::new(move || Some(Arc::clone(&source) as Arc<dyn SecureDns>)),
-            clock: Arc::new(SystemClock),
-            counters: Arc::default(),
-            config: DaneConfig::default(),
-            port: 25,
-        });
+        let resolver = over(Arc::<SlowDns>::clone(&dns));
         let begun = now();
         for number in 0..DOMAINS {
             let domain: PolicyDomain = format!("d{number}.{zone}").parse()?;
@@ -127,5 +127,88 @@ pub(crate) fn measure(runtime: &Runtime) -> Outcome {
     say(
         "beside them, at the same time: one for _mta-sts. postfix-tlspol asks 6 for a domain with MTA-STS",
     );
+    by_word_and_by_ourselves(runtime)
+}
+
+fn over(dns: Arc<dyn SecureDns>) -> DaneResolver {
+    DaneResolver::new(DaneParts {
+        validation: Arc::new(move || Some(Arc::clone(&dns))),
+        clock: Arc::new(SystemClock),
+        counters: Arc::default(),
+        config: DaneConfig::default(),
+        port: 25,
+    })
+}
+
+/// Prints what a cold domain costs by the word of a resolver of this machine, and validated here.
+fn by_word_and_by_ourselves(runtime: &Runtime) -> Outcome {
+    let address = IpAddr::from([127, 0, 0, 9]);
+    let config = DnsConfig::default();
+    for (kind, is_signed) in [("signed", true), ("unsigned", false)] {
+        let names: Vec<String> = (0..DOMAINS)
+            .map(|number| format!("d{number}.test"))
+            .collect();
+        let marking = runtime.block_on(DnsServer::start())?;
+        let mut builder = SignedInternet::builder();
+        for name in &names {
+            let host = format!("mx.{name}");
+            let base = format!("_25._tcp.{host}");
+            marking.set_mx(name, &[(10, &host)]);
+            marking.set_addresses(&host, &[address]);
+            marking.set_tlsa(&base, &[Tlsa::of_no_key()]);
+            let zone = if is_signed {
+                marking.sign(name);
+                Zone::signed()
+            } else {
+                Zone::unsigned()
+            };
+            let zone = zone.mx(name, &[(10, &host)]).addresses(&host, &[address]);
+            builder = builder.zone(name, zone.tlsa(&base, &[Tlsa::of_no_key()]));
+        }
+        let passing_on = runtime.block_on(builder.start())?;
+
+        let believing = SecureResolver::believing(vec![marking.address()], &config)
+            .map_err(|far| format!("{far} is not of this machine"))?;
+        let took = ask_for_each(runtime, Arc::new(believing), &names, is_signed)?;
+        say_cost(
+            kind,
+            "by the word of a resolver",
+            marking.questions().len(),
+            took,
+        );
+
+        let anchors = Anchors::parse(passing_on.anchor_dnskey())?;
+        let servers = vec![passing_on.address()];
+        let own = SecureResolver::validating(servers, &config, anchors, Arc::new(SystemClock));
+        let took = ask_for_each(runtime, Arc::new(own), &names, is_signed)?;
+        say_cost(kind, "validated here", passing_on.questions().len(), took);
+    }
     Ok(())
+}
+
+fn ask_for_each(
+    runtime: &Runtime,
+    dns: Arc<dyn SecureDns>,
+    names: &[String],
+    decides: bool,
+) -> Outcome<Duration> {
+    let resolver = over(dns);
+    let begun = now();
+    for name in names {
+        let domain: PolicyDomain = name.parse()?;
+        let dane = runtime.block_on(resolver.domain(&domain));
+        if dane.decides_on_all() != decides {
+            return Err(format!("{domain}: {dane:?}").into());
+        }
+    }
+    Ok(begun.elapsed())
+}
+
+fn say_cost(kind: &str, way: &str, questions: usize, took: Duration) {
+    let domains = DOMAINS as f64;
+    say(&format!(
+        "DANE, a cold {kind} domain, {way:25} {:.1} questions, {:.2} ms",
+        questions as f64 / domains,
+        took.as_secs_f64() * 1_000.0 / domains
+    ));
 }

@@ -230,19 +230,23 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Word(&["auto", "resolver", "own", "off"]),
                 "\"auto\"",
                 "",
-                "Who validates DNSSEC. `resolver`: the resolvers of `dns.servers`, which must all be on \
-                 this machine; they say by the AD bit what they found. `own`: Sealpost itself, up to \
-                 the root's keys. `auto`: the resolvers where they can be trusted and do, else itself. \
-                 `off`: nobody, and there is no DANE. Where it turns out at the start that it \
-                 does not work, DANE is off and the log says so.",
+                "Who validates DNSSEC. `own`: Sealpost itself, up to the root's keys; the resolvers of \
+                 `dns.servers` may be anywhere, and must pass on what is signed. `resolver`: those \
+                 resolvers. They must all be on this machine and validate themselves, since what they say by \
+                 the AD bit is believed; one that only passes on what others say (Docker's 127.0.0.11, \
+                 systemd-resolved's 127.0.0.54, dnsmasq with `proxy-dnssec`) is none. `auto`: itself, and where \
+                 that does not work resolvers on this machine, but none at 127.0.0.11 or 127.0.0.54. `off`: nobody, \
+                 and there is no DANE. Where it turns out at the start that nothing works, DANE is off and the \
+                 log says so; where nobody answers at the start, mail waits, nine minutes at most. What has \
+                 worked is never turned off by what comes over a network: lookups are then bogus, and mail waits.",
             ),
             first(
                 "trust_anchor",
                 Kind::OptionalFile,
                 "\"\"",
                 "",
-                "A file with the root's keys, DNSKEY or DS records as in a zone file. Empty: the keys \
-                 that IANA publishes, which are built in.",
+                "A file with the root's keys, DNSKEY or DS records as in a zone file, or as Unbound keeps them. \
+                 It is read again every ten minutes. Empty: the keys that IANA publishes, which are built in.",
             ),
             first(
                 "insecure_mx",

@@ -424,7 +424,8 @@ wire! {
 
     /// Whether there is DANE here.
     struct DaneState {
-        /// Who validates DNSSEC: `resolver`, `own`, or `nobody`, and then there is no DANE.
+        /// Who validates DNSSEC: `resolver`, `own`, or `nobody`, and then there is no DANE. `not-yet`: nobody has
+        /// answered since the start, and mail waits.
         pub validation: String,
         /// Why nobody does.
         pub reason: Option<String>,

@@ -13,7 +13,6 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
-    time::timeout,
 };
 
 use crate::{
@@ -42,7 +41,7 @@ use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
 use resolvers::PostfixResolvers;
 
-/// How long a start waits to know who validates DNSSEC.
+/// How long a start waits to know what the resolvers of the system do. A look at who validates takes no longer.
 const VALIDATION_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Why the daemon did not start. The operator must act on each of them.
@@ -231,13 +230,10 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 
 /// Finds out who validates DNSSEC, and what the resolvers do that Postfix asks.
 async fn first_look(parts: &Parts, resolvers: &mut PostfixResolvers) {
-    let (looked, ()) = tokio::join!(
-        timeout(VALIDATION_TIME_MAX, parts.validation.look()),
+    let (_said, ()) = tokio::join!(
+        parts.validation.look(),
         resolvers.first_look(VALIDATION_TIME_MAX),
     );
-    if looked.is_err() {
-        tracing::warn!("DNSSEC: nobody answers yet; DANE is off until somebody does");
-    }
 }
 
 /// Works until the daemon stops.

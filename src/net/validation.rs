@@ -2,22 +2,30 @@
 //!
 //! A resolver that does not look at signatures must not turn DANE on, and must not turn it off in silence
 //! (RFC 7672 s2.1.1). So the root, which is signed, is looked at when the daemon starts and from then on. What does
-//! not work is said loudly, and tried again.
+//! not work is said loudly, and tried again. [`verdict`] decides what a look comes to.
+
+mod news;
+mod system;
+mod verdict;
 
 use std::{
     fmt, fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwapOption;
 
+pub use self::system::{SystemList, SystemResolvers};
+use self::{
+    news::{say, say_doubt},
+    verdict::{Doubt, Verdict, judge},
+};
 use super::{
-    address_guard::is_this_machine,
-    dns::{DnsError, SecureDns},
-    dnssec::{Anchors, BadAnchors, SecureResolver, Works},
-    hickory::{DNS_PORT, RESOLV_CONF, ResolverError, servers, system_servers},
+    dns::SecureDns,
+    dnssec::{Anchors, BadAnchors, SecureResolver, Works, at_once},
+    hickory::{ResolverError, servers},
 };
 use crate::{
     clock::Clock,
@@ -26,19 +34,34 @@ use crate::{
 
 /// Who validates, and whether it works. Shared between the tasks of a daemon.
 pub struct Validation {
-    /// In the order in which they are tried.
+    /// The best first.
     ways: Vec<(By, Arc<SecureResolver>)>,
     /// Ways that need not be tried.
     impossible: Vec<Tried>,
-    working: ArcSwapOption<Working>,
-    /// What was said last, so that it is said once.
-    said: std::sync::Mutex<Option<Outcome>>,
+    /// The file of trust anchors; empty where they are built in.
+    trust_anchor: PathBuf,
+    asked: ArcSwapOption<Asked>,
+    seen: Mutex<Seen>,
     clock: Arc<dyn Clock>,
 }
 
-struct Working {
+/// The way that is gone.
+struct Asked {
     by: By,
     resolver: Arc<SecureResolver>,
+    /// It has worked. Else nobody has answered yet.
+    has_worked: bool,
+}
+
+/// What was seen so far, so that each thing is said once.
+#[derive(Default)]
+struct Seen {
+    outcome: Option<Outcome>,
+    doubt: Option<Doubt>,
+    bad_anchors: Option<String>,
+    /// One of the ways has worked, or there was no time left to wait for one.
+    has_begun: bool,
+    looks: usize,
 }
 
 /// Who validates.
@@ -57,6 +80,8 @@ pub enum Outcome {
     Off,
     /// DANE is on.
     Works(By),
+    /// Nobody answers yet: lookups fail, and mail waits.
+    NotYet(Vec<Tried>),
     /// DANE is off: nobody validates.
     Nobody(Vec<Tried>),
 }
@@ -98,8 +123,16 @@ pub enum ValidationError {
 /// How often the root is looked at, where all is well and where nothing works.
 const SECONDS_BETWEEN_LOOKS: i64 = 600;
 
-/// After a start the network may not be up: the first looks follow sooner.
-const FIRST_SECONDS_BETWEEN_LOOKS: [i64; 2] = [10, 60];
+/// How soon where all was well a moment ago, or where the network may not be up yet. After so many looks that nobody
+/// answers a start waits no longer.
+const FIRST_SECONDS_BETWEEN_LOOKS: [i64; 5] = [10, 30, 60, 120, 300];
+
+/// Where Docker and systemd-resolved (its proxy) listen. They pass on what others say, the AD bit too, and look at
+/// nothing themselves.
+const RELAYS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)),
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54)),
+];
 
 impl Validation {
     /// The ways that the configuration allows. Nothing works before the first [`look`](Self::look).
@@ -114,106 +147,217 @@ impl Validation {
         let mut validation = Self {
             ways: Vec::new(),
             impossible: Vec::new(),
-            working: ArcSwapOption::empty(),
-            said: std::sync::Mutex::new(None),
+            trust_anchor: dane.trust_anchor.clone(),
+            asked: ArcSwapOption::empty(),
+            seen: Mutex::default(),
             clock,
         };
         if dane.validation == DnssecValidation::Off {
             return Ok(validation);
         }
         let servers = servers(dns)?;
-        if dane.validation != DnssecValidation::Own {
-            match SecureResolver::believing(servers.clone(), dns) {
-                Ok(resolver) => validation.ways.push((By::Resolver, Arc::new(resolver))),
-                Err(far) => validation.impossible.push(Tried {
-                    by: By::Resolver,
-                    why: format!("{far} is not on this machine, so its AD bit is not believed"),
-                }),
-            }
-        }
+        // OURS: our own way first. It holds whoever answers, be it a forwarder that passes on the AD bit of others.
         if dane.validation != DnssecValidation::Resolver {
             let anchors = anchors(&dane.trust_anchor)?;
             let clock = Arc::clone(&validation.clock);
-            let resolver = SecureResolver::validating(servers, dns, anchors, clock);
+            let resolver = SecureResolver::validating(servers.clone(), dns, anchors, clock);
             validation.ways.push((By::Own, Arc::new(resolver)));
+        }
+        if dane.validation != DnssecValidation::Own {
+            match believing(servers, dns, dane.validation) {
+                Ok(resolver) => validation.ways.push((By::Resolver, Arc::new(resolver))),
+                Err(why) => validation.impossible.push(Tried {
+                    by: By::Resolver,
+                    why,
+                }),
+            }
         }
         Ok(validation)
     }
 
-    /// What answers at this moment; nothing where nobody validates, and then there is no DANE.
+    /// What answers at this moment; nothing where nobody validates, and then there is no DANE. Where nobody has answered
+    /// yet, that which lookups fail by.
     #[must_use]
     pub fn dns(&self) -> Option<Arc<dyn SecureDns>> {
-        let working = self.working.load();
-        let working = working.as_ref()?;
-        Some(Arc::clone(&working.resolver) as _)
+        let asked = self.asked.load();
+        let asked = asked.as_ref()?;
+        Some(Arc::clone(&asked.resolver) as _)
     }
 
     /// What the last look came to; nothing before the first.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
-        let said = self.said.lock().unwrap_or_else(|held| held.into_inner());
-        said.clone()
+        self.seen().outcome.clone()
     }
 
     /// Who validates at this moment.
     #[must_use]
     pub fn by(&self) -> Option<By> {
-        self.working.load().as_ref().map(|working| working.by)
+        let asked = self.asked.load();
+        let asked = asked.as_ref().filter(|asked| asked.has_worked)?;
+        Some(asked.by)
     }
 
     /// Finds out who validates, and says so in the log where that is news. Takes as long as resolvers that do not
-    /// answer are waited for.
+    /// answer are waited for, and no longer than ten seconds.
     pub async fn look(&self) -> Outcome {
-        let outcome = self.find_out().await;
-        let before = {
-            let mut said = self.said.lock().unwrap_or_else(|held| held.into_inner());
-            said.replace(outcome.clone())
-        };
-        if before.as_ref() != Some(&outcome) {
-            say(&outcome, before.as_ref());
+        if self.ways.is_empty() && self.impossible.is_empty() {
+            return self.saw(Outcome::Off, None);
         }
-        outcome
+        self.read_anchors_again();
+        let ways = self.ways.iter();
+        let looking = ways.map(|(by, resolver)| async { (*by, resolver.works().await) });
+        let looks = at_once(looking).await;
+        let may_wait = self.may_still_wait();
+        let tried = || {
+            let failed = looks.iter().filter_map(|(by, works)| Tried::of(*by, works));
+            self.impossible.iter().cloned().chain(failed).collect()
+        };
+        match judge(self.by(), may_wait, &looks) {
+            Verdict::Use { by, doubt } => {
+                self.ask(by, true);
+                self.saw(Outcome::Works(by), doubt)
+            }
+            Verdict::Wait(by) => {
+                self.ask(by, false);
+                self.saw(Outcome::NotYet(tried()), None)
+            }
+            Verdict::Nobody => {
+                self.asked.store(None);
+                self.saw(Outcome::Nobody(tried()), None)
+            }
+        }
     }
 
     /// Looks again and again. Never returns.
     pub async fn keep_looking(&self) {
-        let mut first = FIRST_SECONDS_BETWEEN_LOOKS.into_iter();
+        let mut soon = FIRST_SECONDS_BETWEEN_LOOKS.into_iter();
         loop {
-            let soon = if self.by().is_none() {
-                first.next()
-            } else {
+            let seconds = if self.is_well() {
+                soon = FIRST_SECONDS_BETWEEN_LOOKS.into_iter();
                 None
+            } else {
+                soon.next()
             };
-            let seconds = soon.unwrap_or(SECONDS_BETWEEN_LOOKS);
+            let seconds = seconds.unwrap_or(SECONDS_BETWEEN_LOOKS);
             let next = self.clock.now().plus_seconds(seconds);
             self.clock.wait_until(next).await;
             self.look().await;
         }
     }
 
-    async fn find_out(&self) -> Outcome {
-        if self.ways.is_empty() && self.impossible.is_empty() {
-            return Outcome::Off;
+    /// Nothing speaks for looking again soon.
+    fn is_well(&self) -> bool {
+        let seen = self.seen();
+        match seen.outcome {
+            Some(Outcome::Off) => true,
+            // Where it is not the best way, that may have been a moment's trouble, or somebody's work.
+            Some(Outcome::Works(by)) => {
+                let best = self.ways.first().map(|(by, _)| *by);
+                seen.doubt.is_none() && best == Some(by)
+            }
+            Some(Outcome::NotYet(_) | Outcome::Nobody(_)) | None => false,
         }
-        let mut tried = self.impossible.clone();
-        for (by, resolver) in &self.ways {
-            let by = *by;
-            let why = match resolver.works().await {
-                Works::Yes => {
-                    let resolver = Arc::clone(resolver);
-                    self.working.store(Some(Arc::new(Working { by, resolver })));
-                    return Outcome::Works(by);
-                }
-                // Lookups fail, and mail waits, which is right: that nobody answers says nothing of signatures.
-                Works::Unknown(_) if self.by() == Some(by) => return Outcome::Works(by),
-                Works::Unknown(error) => error.to_string(),
-                Works::No(reason) => reason,
-            };
-            tried.push(Tried { by, why });
-        }
-        self.working.store(None);
-        Outcome::Nobody(tried)
     }
+
+    /// Whether it is so soon after a start that nobody need have answered.
+    fn may_still_wait(&self) -> bool {
+        let mut seen = self.seen();
+        seen.looks = seen.looks.saturating_add(1);
+        !seen.has_begun && seen.looks <= FIRST_SECONDS_BETWEEN_LOOKS.len()
+    }
+
+    fn ask(&self, by: By, has_worked: bool) {
+        let before = self.asked.load();
+        let is_same = |asked: &Asked| asked.by == by && asked.has_worked == has_worked;
+        if before.as_deref().is_some_and(is_same) {
+            return;
+        }
+        let way = self.ways.iter().find(|(other, _)| *other == by);
+        self.asked.store(way.map(|(by, resolver)| {
+            Arc::new(Asked {
+                by: *by,
+                resolver: Arc::clone(resolver),
+                has_worked,
+            })
+        }));
+    }
+
+    /// A key of the root that was rolled must not need a restart. A file that cannot be used changes nothing.
+    fn read_anchors_again(&self) {
+        if self.trust_anchor.as_os_str().is_empty() {
+            return;
+        }
+        let mut own = self.ways.iter().filter(|(by, _)| *by == By::Own);
+        let Some((_, resolver)) = own.next() else {
+            return;
+        };
+        let trouble = match anchors(&self.trust_anchor) {
+            Ok(anchors) => {
+                resolver.trust(anchors);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let mut seen = self.seen();
+        if let Some(error) = trouble.as_ref().filter(|_| trouble != seen.bad_anchors) {
+            tracing::error!("{error}; the keys that it had before are trusted on");
+        }
+        seen.bad_anchors = trouble;
+    }
+
+    /// Takes down what was seen, and says what is news.
+    fn saw(&self, outcome: Outcome, doubt: Option<Doubt>) -> Outcome {
+        let mut seen = self.seen();
+        if seen.outcome.as_ref() != Some(&outcome) {
+            say(&outcome, seen.outcome.as_ref());
+        }
+        if seen.doubt != doubt {
+            say_doubt(doubt.as_ref());
+        }
+        seen.has_begun |= !matches!(outcome, Outcome::NotYet(_));
+        seen.outcome = Some(outcome.clone());
+        seen.doubt = doubt;
+        outcome
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tried {
+    fn of(by: By, works: &Works) -> Option<Self> {
+        let why = match works {
+            Works::Yes => return None,
+            Works::No(reason) => reason.clone(),
+            Works::Unknown(error) => error.to_string(),
+        };
+        Some(Self { by, why })
+    }
+}
+
+/// What believes these servers.
+///
+/// # Errors
+/// One of them is not to be believed: why.
+fn believing(
+    servers: Vec<SocketAddr>,
+    dns: &DnsConfig,
+    validation: DnssecValidation,
+) -> Result<SecureResolver, String> {
+    let is_relay = |server: &&SocketAddr| RELAYS.contains(&server.ip().to_canonical());
+    // The operator who names `resolver` answers for it.
+    if validation == DnssecValidation::Auto
+        && let Some(relay) = servers.iter().find(is_relay)
+    {
+        return Err(format!(
+            "{relay} passes on what others say and validates nothing (Docker, systemd-resolved), so its AD bit is not \
+             believed"
+        ));
+    }
+    SecureResolver::believing(servers, dns)
+        .map_err(|far| format!("{far} is not on this machine, so its AD bit is not believed"))
 }
 
 fn anchors(path: &Path) -> Result<Anchors, ValidationError> {
@@ -230,26 +374,6 @@ fn anchors(path: &Path) -> Result<Anchors, ValidationError> {
     })
 }
 
-fn say(outcome: &Outcome, before: Option<&Outcome>) {
-    match (outcome, before) {
-        (Outcome::Off, _) => tracing::info!("DANE is off: dane.validation is \"off\""),
-        (Outcome::Works(by), Some(Outcome::Nobody(_))) => {
-            tracing::info!(%by, "DNSSEC is validated again: DANE is on");
-        }
-        (Outcome::Works(by), _) => tracing::info!(%by, "DNSSEC is validated: DANE is on"),
-        (Outcome::Nobody(tried), _) => {
-            let tried: Vec<_> = tried.iter().map(ToString::to_string).collect();
-            tracing::error!(
-                tried = tried.join("; "),
-                again_after_seconds = SECONDS_BETWEEN_LOOKS,
-                "DANE IS OFF: nobody validates DNSSEC, so mail goes by MTA-STS alone. Run a validating resolver \
-                 on this machine (unbound, say) and name it in dns.servers, or have resolvers that pass on \
-                 signatures; or set dane.validation = \"off\" to be told no more"
-            );
-        }
-    }
-}
-
 impl fmt::Display for By {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -262,85 +386,5 @@ impl fmt::Display for By {
 impl fmt::Display for Tried {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.by, self.why)
-    }
-}
-
-/// What the resolvers of the system do with signed answers: those that Postfix asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SystemResolvers {
-    /// All are on this machine, and mark what is signed.
-    Mark,
-    /// One is not on this machine.
-    NotHere(IpAddr),
-    /// They are on this machine, and do not mark what is signed.
-    DoNotMark,
-    /// They do not answer.
-    Silent(DnsError),
-    /// Their list cannot be read.
-    Unreadable(String),
-}
-
-/// Where the system's list of resolvers is, and on which port they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SystemList {
-    /// `/etc/resolv.conf`
-    pub path: PathBuf,
-    /// 53
-    pub port: u16,
-}
-
-impl Default for SystemList {
-    fn default() -> Self {
-        Self {
-            path: RESOLV_CONF.into(),
-            port: DNS_PORT,
-        }
-    }
-}
-
-impl SystemResolvers {
-    /// Looks at them, as often and as long as `dns` says.
-    pub async fn look(list: &SystemList, dns: &DnsConfig) -> Self {
-        let text = match fs::read_to_string(&list.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Self::Unreadable(format!("{}: {error}", list.path.display())),
-        };
-        let mut servers = system_servers(&text);
-        if servers.is_empty() {
-            // resolv.conf(5): then the one of this machine is asked.
-            servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT));
-        }
-        for server in &mut servers {
-            server.set_port(list.port);
-        }
-        if let Some(far) = servers.iter().find(|server| !is_this_machine(server.ip())) {
-            return Self::NotHere(far.ip());
-        }
-        // Whichever of them is asked must do so.
-        for server in servers {
-            let looked = match SecureResolver::believing(vec![server], dns) {
-                Ok(resolver) => resolver.works().await,
-                Err(far) => return Self::NotHere(far.ip()),
-            };
-            match looked {
-                Works::Yes => {}
-                Works::No(_) => return Self::DoNotMark,
-                Works::Unknown(error) => return Self::Silent(error),
-            }
-        }
-        Self::Mark
-    }
-}
-
-impl fmt::Display for SystemResolvers {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mark => formatter.write_str("they are on this machine and mark signed answers"),
-            Self::NotHere(address) => write!(formatter, "{address} is not on this machine"),
-            Self::DoNotMark => formatter.write_str("they do not mark signed answers"),
-            Self::Silent(error) => write!(formatter, "they do not answer: {error}"),
-            Self::Unreadable(reason) => formatter.write_str(reason),
-        }
     }
 }

@@ -1,8 +1,10 @@
 //! What DNSSEC says of a lookup, by the word of a resolver of this machine: real packets of the kit's DNS server,
-//! which sets the AD bit where a zone is signed. Our own validation is in `own`; in `unbound` all ways to know are held to
+//! which sets the AD bit where a zone is signed. Our own validation is in `own`, and in `doubt` what happens where resolvers
+//! lose what is signed, lie, or are silent; in `unbound` all ways to know are held to
 //! one table, a real resolver and a real name server among them.
 
 mod cases;
+mod doubt;
 mod name_servers;
 mod own;
 mod unbound;
@@ -191,7 +193,7 @@ async fn c1_a_resolver_that_marks_nothing_turns_dane_off_until_it_does() {
         panic!("somebody validates");
     };
     let tried: Vec<_> = tried.iter().map(|tried| tried.by).collect();
-    assert_eq!(tried, [By::Resolver, By::Own]);
+    assert_eq!(tried, [By::Own, By::Resolver]);
     assert!(validation.dns().is_none());
 
     server.sign(".");

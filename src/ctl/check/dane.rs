@@ -33,7 +33,9 @@ pub(super) fn dane_state(dane: &DomainDane, validation: &Result<By, String>) -> 
     DaneState {
         validation: match validation {
             Ok(by) => by.to_string(),
-            Err(_) => "nobody".to_owned(),
+            Err(_) if matches!(dane.hosts, MailHosts::Off(_)) => "nobody".to_owned(),
+            // It is looked up all the same, and fails.
+            Err(_) => "not-yet".to_owned(),
         },
         reason: validation.as_ref().err().cloned(),
         mx_records: mx_records.to_owned(),
@@ -134,16 +136,13 @@ fn chain_of_trust(dane: &HostDane, records: &TlsaPolicy) -> String {
 
 /// The part of the text for people.
 pub(super) fn dane_as_text(text: &mut String, state: &DaneState, hosts: &[MxVerdict]) {
+    let why = state.reason.as_ref();
+    let why = why.map_or_else(String::new, |why| format!(" ({})", shown(why)));
     let validation = match state.validation.as_str() {
         "resolver" => "DNSSEC is validated by the resolver".to_owned(),
         "own" => "DNSSEC is validated here".to_owned(),
-        _ => format!(
-            "off: nobody validates DNSSEC{}",
-            state
-                .reason
-                .as_ref()
-                .map_or_else(String::new, |why| format!(" ({})", shown(why)))
-        ),
+        "not-yet" => format!("not known: nobody answers for DNSSEC yet, and mail waits{why}"),
+        _ => format!("off: nobody validates DNSSEC{why}"),
     };
     let _ = writeln!(text, "DANE      {validation}");
     if state.validation == "nobody" {

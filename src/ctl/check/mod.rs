@@ -102,7 +102,7 @@ pub fn validation(validation: &Validation) -> Result<By, String> {
     match (validation.by(), validation.outcome()) {
         (Some(by), _) => Ok(by),
         (None, Some(Outcome::Off)) => Err("dane.validation is off".to_owned()),
-        (None, Some(Outcome::Nobody(tried))) => {
+        (None, Some(Outcome::NotYet(tried) | Outcome::Nobody(tried))) => {
             let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
             Err(tried.join("; "))
         }

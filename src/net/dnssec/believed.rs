@@ -9,13 +9,13 @@ use hickory_proto::{
 };
 
 use super::{
-    exchange::{Checking, Exchange, shown},
+    Looked,
+    at_once::at_once,
+    exchange::{Checking, Exchange, Whom, shown},
+    in_time,
     reading::{found, server_error},
 };
-use crate::net::{
-    address_guard::is_this_machine,
-    dns::{DnsError, Lookup},
-};
+use crate::net::{address_guard::is_this_machine, dns::Lookup};
 
 /// Resolvers whose AD bit is believed.
 pub(super) struct Believed {
@@ -28,17 +28,22 @@ impl Believed {
     /// # Errors
     /// The first that is not: between it and us anybody could set a bit.
     pub(super) fn new(exchange: Exchange) -> Result<Self, SocketAddr> {
-        let mut servers = exchange.servers().iter();
-        match servers.find(|server| !is_this_machine(server.ip())) {
-            Some(far) => Err(*far),
+        let far = exchange
+            .servers()
+            .find(|server| !is_this_machine(server.ip()));
+        match far {
+            Some(far) => Err(far),
             None => Ok(Self { exchange }),
         }
     }
 
     /// What a name has, and whether the resolver found it signed.
     pub(super) async fn lookup(&self, name: &Name, kind: RecordType) -> Lookup<RData> {
-        let message = match self.exchange.ask(name, kind, Checking::ByResolver).await {
-            Ok(message) => message,
+        let asking = self
+            .exchange
+            .ask(name, kind, Checking::ByResolver, Whom::InTurn);
+        let message = match asking.await {
+            Ok(answered) => answered.message,
             Err(error) => return Lookup::Failed(error),
         };
         let code = message.metadata.response_code;
@@ -60,8 +65,11 @@ impl Believed {
     /// not hold. Told not to look at signatures (CD), it answers in the second case.
     async fn why_it_failed(&self, name: &Name, kind: RecordType) -> Lookup<RData> {
         let failed = || Lookup::Failed(server_error(name, ResponseCode::ServFail));
-        match self.exchange.ask(name, kind, Checking::Disabled).await {
-            Ok(message) => match message.metadata.response_code {
+        let asking = self
+            .exchange
+            .ask(name, kind, Checking::Disabled, Whom::InTurn);
+        match asking.await {
+            Ok(answered) => match answered.message.metadata.response_code {
                 ResponseCode::NoError | ResponseCode::NXDomain => Lookup::Bogus(format!(
                     "{}: the resolver refuses the {kind} records, and has them where it is told not to \
                      validate",
@@ -73,34 +81,26 @@ impl Believed {
         }
     }
 
-    /// Do the resolvers validate? The root is signed, so whoever does says so of its keys. Each that answers must:
-    /// where one finds that signatures do not hold, the next is asked, and would hand out what the first refused.
-    ///
-    /// # Errors
-    /// None gives an answer that says anything.
-    pub(super) async fn validate(&self) -> Result<bool, DnsError> {
+    /// Does each of the resolvers validate? The root is signed, so whoever does says so of its keys.
+    pub(super) async fn look_at_each(&self) -> Vec<Looked> {
+        let places = 0..self.exchange.servers().len();
+        at_once(places.map(|place| in_time(self.look_at(place)))).await
+    }
+
+    async fn look_at(&self, place: usize) -> Looked {
         let root = Name::root();
-        let mut marked = None;
-        let mut trouble = None;
-        for answer in self.exchange.ask_each(&root, RecordType::DNSKEY).await {
-            match answer {
-                Ok(message) => match message.metadata.response_code {
-                    ResponseCode::NoError | ResponseCode::NXDomain => {
-                        let all = marked.unwrap_or(true) && message.metadata.authentic_data;
-                        marked = Some(all);
-                    }
-                    code => trouble = Some(server_error(&root, code)),
-                },
-                Err(error) => trouble = Some(error),
+        let whom = Whom::Only(place);
+        let asking = self
+            .exchange
+            .ask(&root, RecordType::DNSKEY, Checking::ByResolver, whom);
+        let metadata = asking.await?.message.metadata;
+        match metadata.response_code {
+            ResponseCode::NoError | ResponseCode::NXDomain if metadata.authentic_data => Ok(Ok(())),
+            ResponseCode::NoError | ResponseCode::NXDomain => {
+                let reason = "a resolver does not mark the root's keys as signed (no AD bit)";
+                Ok(Err(reason.to_owned()))
             }
-        }
-        match (marked, trouble) {
-            (Some(marked), _) => Ok(marked),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(DnsError::Unreachable {
-                name: shown(&root),
-                reason: "no server to ask".to_owned(),
-            }),
+            code => Err(server_error(&root, code)),
         }
     }
 }

@@ -4,9 +4,10 @@
 //! whether that was signed is gone. Here it stays.
 
 use std::{
+    collections::VecDeque,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -17,21 +18,27 @@ use hickory_proto::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
-    sync::Semaphore,
     time::{Instant, timeout_at},
 };
 
+use super::lanes::{GivenUp, Lanes, QUEUE_TIME_MAX};
 use crate::{config::DnsConfig, net::dns::DnsError};
 
 /// What asks the resolvers.
 pub(super) struct Exchange {
-    servers: Vec<SocketAddr>,
+    servers: Vec<Server>,
     try_ms: u64,
     attempts: usize,
     /// Which server answered last, and is asked first.
     first: AtomicUsize,
-    /// Each question that is under way has a socket.
-    sockets: Semaphore,
+    lanes: Lanes,
+}
+
+/// One resolver.
+struct Server {
+    address: SocketAddr,
+    /// It is passed over: what it passes on is of no use.
+    is_left_out: AtomicBool,
 }
 
 /// Who is to look at the signatures.
@@ -43,27 +50,58 @@ pub(super) enum Checking {
     Disabled,
 }
 
+/// Whom a question goes to. Servers are known by their place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// The one that answered last; where it does not, the others in turn.
+    InTurn,
+    /// The one after this in turn; this one last.
+    After(usize),
+    /// This one, left out or not.
+    Only(usize),
+}
+
+/// An answer, and the place of the server that it came from.
+pub(super) struct Answered {
+    pub(super) message: Message,
+    pub(super) by: usize,
+}
+
 /// What fits into a UDP answer that no network cuts into pieces (RFC 9715).
 const UDP_OCTETS_MAX: u16 = 1_232;
-
-/// More questions than this do not wait at the same time.
-const SOCKETS_MAX: usize = 256;
 
 impl Exchange {
     /// What asks these servers, as often and as long as the configuration says.
     pub(super) fn new(servers: Vec<SocketAddr>, config: &DnsConfig) -> Self {
+        let server = |address| Server {
+            address,
+            is_left_out: AtomicBool::new(false),
+        };
         Self {
-            servers,
+            servers: servers.into_iter().map(server).collect(),
             try_ms: config.timeout_ms.max(1),
             attempts: usize::try_from(config.attempts.max(1)).unwrap_or(1),
             first: AtomicUsize::new(0),
-            sockets: Semaphore::new(SOCKETS_MAX),
+            lanes: Lanes::default(),
         }
     }
 
-    /// Whom it asks.
-    pub(super) fn servers(&self) -> &[SocketAddr] {
-        &self.servers
+    /// Whom it asks, by their places.
+    pub(super) fn servers(&self) -> impl ExactSizeIterator<Item = SocketAddr> {
+        self.servers.iter().map(|server| server.address)
+    }
+
+    /// Passes over the server of this place from now on, or no more. Whether that is news.
+    pub(super) fn leave_out(&self, place: usize, is_left_out: bool) -> bool {
+        let server = self.servers.get(place);
+        server.is_some_and(|server| {
+            server.is_left_out.swap(is_left_out, Ordering::Relaxed) != is_left_out
+        })
+    }
+
+    /// Is there, beside the server of this place, another that may be asked?
+    pub(super) fn has_another(&self, place: usize) -> bool {
+        self.order(Whom::After(place)).len() > 1
     }
 
     /// The longest that one question may take, all tries together.
@@ -71,6 +109,11 @@ impl Exchange {
         let tries = self.attempts.max(self.servers.len());
         let tries = u64::try_from(tries).unwrap_or(1);
         Duration::from_millis(self.try_ms.saturating_mul(tries))
+    }
+
+    /// The longest that a question may wait before it is asked.
+    pub(super) fn queue_limit() -> Duration {
+        QUEUE_TIME_MAX
     }
 
     /// Asks for records of a name. An answer with any response code is one; of several servers, the
@@ -83,40 +126,21 @@ impl Exchange {
         name: &Name,
         kind: RecordType,
         checking: Checking,
-    ) -> Result<Message, DnsError> {
+        whom: Whom,
+    ) -> Result<Answered, DnsError> {
         let limit = self.limit();
-        let timeout = || DnsError::Timeout {
-            name: shown(name),
-            timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-        };
-        let all = tokio::time::timeout(limit, self.ask_in_turn(name, kind, checking));
-        all.await.unwrap_or_else(|_| Err(timeout()))
-    }
-
-    /// As [`ask`](Self::ask), one server after the other, whatever they say.
-    ///
-    /// # Errors
-    /// For each that does not answer in time.
-    pub(super) async fn ask_each(
-        &self,
-        name: &Name,
-        kind: RecordType,
-    ) -> Vec<Result<Message, DnsError>> {
-        let mut answers = Vec::new();
-        for server in &self.servers {
-            let mut answer = self
-                .ask_one(*server, name, kind, Checking::ByResolver)
-                .await;
-            for _ in 1..self.attempts {
-                if answer.is_err() {
-                    answer = self
-                        .ask_one(*server, name, kind, Checking::ByResolver)
-                        .await;
-                }
-            }
-            answers.push(answer);
+        let asking = self.ask_in_turn(name, kind, checking, whom);
+        match self.lanes.run(limit, asking).await {
+            Ok(answered) => answered,
+            Err(GivenUp::Late) => Err(DnsError::Timeout {
+                name: shown(name),
+                timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            }),
+            Err(GivenUp::NoPlace) => Err(DnsError::Unreachable {
+                name: shown(name),
+                reason: "too many questions wait for answers".to_owned(),
+            }),
         }
-        answers
     }
 
     async fn ask_in_turn(
@@ -124,46 +148,67 @@ impl Exchange {
         name: &Name,
         kind: RecordType,
         checking: Checking,
-    ) -> Result<Message, DnsError> {
-        // It is never closed.
-        let _socket = self.sockets.acquire().await;
-        let first = self.first.load(Ordering::Relaxed);
+        whom: Whom,
+    ) -> Result<Answered, DnsError> {
         let mut refused = None;
         let mut trouble = None;
-        let mut waiting: Vec<usize> = (0..self.servers.len()).collect();
-        for _ in 0..self.attempts.max(self.servers.len()) {
-            let Some(position) = waiting.first().copied() else {
+        let mut waiting = self.order(whom);
+        for _ in 0..self.attempts.max(waiting.len()) {
+            let Some(place) = waiting.pop_front() else {
                 break;
             };
-            waiting.rotate_left(1);
-            let index = first.wrapping_add(position) % self.servers.len().max(1);
-            let Some(server) = self.servers.get(index) else {
+            let Some(server) = self.servers.get(place) else {
                 break;
             };
-            match self.ask_one(*server, name, kind, checking).await {
+            match self.ask_one(server.address, name, kind, checking).await {
                 Ok(message) if is_answer(&message) => {
-                    self.first.store(index, Ordering::Relaxed);
-                    return Ok(message);
+                    if !matches!(whom, Whom::Only(_)) {
+                        self.first.store(place, Ordering::Relaxed);
+                    }
+                    return Ok(Answered { message, by: place });
                 }
-                // It has spoken; another may know more.
+                // It has spoken; another may know more. SERVFAIL says most: it may be that a signature does not
+                // hold.
                 Ok(message) => {
-                    waiting.retain(|other| *other != position);
-                    // SERVFAIL says most: it may be that a signature does not hold.
                     if refused.is_none() || message.metadata.response_code == ResponseCode::ServFail
                     {
-                        refused = Some(message);
+                        refused = Some(Answered { message, by: place });
                     }
                 }
-                Err(error) => trouble = Some(error),
+                Err(error) => {
+                    trouble = Some(error);
+                    waiting.push_back(place);
+                }
             }
         }
         match (refused, trouble) {
-            (Some(message), _) => Ok(message),
+            (Some(answered), _) => Ok(answered),
             (None, Some(error)) => Err(error),
             (None, None) => Err(DnsError::Unreachable {
                 name: shown(name),
                 reason: "no server to ask".to_owned(),
             }),
+        }
+    }
+
+    /// The servers in the order in which they are asked.
+    fn order(&self, whom: Whom) -> VecDeque<usize> {
+        let first = match whom {
+            Whom::InTurn => self.first.load(Ordering::Relaxed),
+            Whom::After(place) => place.wrapping_add(1),
+            Whom::Only(place) => return VecDeque::from([place]),
+        };
+        let number = self.servers.len().max(1);
+        let all = (0..self.servers.len()).map(|step| first.wrapping_add(step) % number);
+        let is_asked = |place: &usize| {
+            let server = self.servers.get(*place);
+            server.is_some_and(|server| !server.is_left_out.load(Ordering::Relaxed))
+        };
+        let asked: VecDeque<usize> = all.clone().filter(is_asked).collect();
+        if asked.is_empty() {
+            all.collect()
+        } else {
+            asked
         }
     }
 

@@ -1,16 +1,18 @@
 //! Secure DNS: what DNSSEC says of a lookup, by the word of a resolver of this machine or by our own validation.
 //!
 //! ```text
-//! exchange  asks, over UDP and TCP
+//! exchange  asks, over UDP and TCP; lanes: how much at the same time
 //! believed  the resolver validates, and its AD bit is believed
 //! own       we validate, up to the root's keys
 //! ```
 //!
 //! Which of them works is found out by [`validation`](crate::net::validation).
 
+mod at_once;
 mod believed;
 mod exchange;
 mod families;
+mod lanes;
 mod own;
 mod reading;
 
@@ -22,6 +24,7 @@ use std::{
 
 use hickory_proto::rr::{Name, RData, RecordType};
 
+pub(super) use self::at_once::at_once;
 pub use self::own::{Anchors, BadAnchors};
 use self::{believed::Believed, exchange::Exchange, own::Validator};
 use super::{
@@ -55,6 +58,12 @@ pub enum Works {
     Unknown(DnsError),
 }
 
+/// What a look at one server came to: it is of use; it is not, in words; or there is no answer that says anything.
+type Looked = Result<Result<(), String>, DnsError>;
+
+/// A look at one server takes no longer. A start waits for it.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
+
 impl SecureResolver {
     /// One that believes what resolvers of this machine say by the AD bit.
     ///
@@ -81,23 +90,32 @@ impl SecureResolver {
         }
     }
 
-    /// Looks at the root, which is signed, to find out whether this way works.
+    /// Goes by these anchors from now on. What was proven by others is forgotten.
+    pub fn trust(&self, anchors: Anchors) {
+        if let Way::Own(validator) = &self.way {
+            validator.trust(anchors);
+        }
+    }
+
+    /// Looks at the root, which is signed, to find out whether this way works. All servers are asked at once, each
+    /// for no longer than ten seconds.
     pub async fn works(&self) -> Works {
-        let looked = match &self.way {
-            Way::Believed(believed) => believed.validate().await.map(|marked| {
-                if marked {
-                    Ok(())
-                } else {
-                    let reason = "a resolver does not mark the root's keys as signed (no AD bit)";
-                    Err(reason.to_owned())
-                }
-            }),
-            Way::Own(validator) => validator.validates().await,
-        };
-        match looked {
-            Ok(Ok(())) => Works::Yes,
-            Ok(Err(reason)) => Works::No(reason),
-            Err(error) => Works::Unknown(error),
+        match &self.way {
+            // Each that answers must validate: where one finds that signatures do not hold, the next is asked, and
+            // would hand out what the first refused.
+            Way::Believed(believed) => {
+                let looks = believed.look_at_each().await;
+                no(&looks)
+                    .or_else(|| yes(&looks))
+                    .unwrap_or_else(|| unknown(looks))
+            }
+            // One that passes on what is signed is enough: the others are left out.
+            Way::Own(validator) => {
+                let looks = validator.look_at_each().await;
+                yes(&looks)
+                    .or_else(|| no(&looks))
+                    .unwrap_or_else(|| unknown(looks))
+            }
         }
     }
 
@@ -156,6 +174,42 @@ impl SecureDns for SecureResolver {
             lookup.map_values(|data| tlsa_of(&data))
         })
     }
+}
+
+/// One server is of use.
+fn yes(looks: &[Looked]) -> Option<Works> {
+    let mut looks = looks.iter();
+    looks
+        .any(|look| matches!(look, Ok(Ok(()))))
+        .then_some(Works::Yes)
+}
+
+/// One server is of no use: why.
+fn no(looks: &[Looked]) -> Option<Works> {
+    looks.iter().find_map(|look| match look {
+        Ok(Err(reason)) => Some(Works::No(reason.clone())),
+        _ => None,
+    })
+}
+
+/// No server says anything.
+fn unknown(looks: Vec<Looked>) -> Works {
+    let error = looks.into_iter().find_map(Result::err);
+    Works::Unknown(error.unwrap_or_else(|| DnsError::Unreachable {
+        name: exchange::shown(&Name::root()),
+        reason: "no server to ask".to_owned(),
+    }))
+}
+
+/// A look, or that it took too long.
+async fn in_time(look: impl Future<Output = Looked>) -> Looked {
+    let looked = tokio::time::timeout(LOOK_TIME_MAX, look).await;
+    looked.unwrap_or_else(|_| {
+        Err(DnsError::Timeout {
+            name: exchange::shown(&Name::root()),
+            timeout_ms: u64::try_from(LOOK_TIME_MAX.as_millis()).unwrap_or(u64::MAX),
+        })
+    })
 }
 
 fn seconds(number: u32) -> Duration {

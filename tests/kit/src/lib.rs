@@ -54,7 +54,7 @@ pub use mutation::mutations;
 pub use mx::{MxBehaviour, MxHost, MxHosts};
 pub use policy_host::{Answer, PolicyHost, PolicyHosts, Request};
 pub use signed::{
-    Delegation, Denial, MasterFile, MasterFileError, SignatureFault, SignedInternet,
-    SignedInternetBuilder, SignedInternetError, Zone, ZoneError,
+    Delegation, Denial, MasterFile, MasterFileError, Relay, Relaying, SignatureFault,
+    SignedInternet, SignedInternetBuilder, SignedInternetError, Zone, ZoneError,
 };
 pub use tlsa::{Tlsa, TlsaError};

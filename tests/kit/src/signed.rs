@@ -23,11 +23,12 @@
 //! # }
 //! ```
 //!
-//! The same zones can be written as files for a real name server.
+//! A [`Relay`] hands out the same, and loses some of it on the way. The same zones can be written as files for a real name server.
 
 mod denial;
 mod key;
 mod master_file;
+mod relay;
 mod served;
 mod world;
 mod zone;
@@ -55,6 +56,7 @@ use hickory_server::{
 
 pub use self::{
     master_file::{MasterFile, MasterFileError},
+    relay::{Relay, Relaying},
     zone::{Delegation, Denial, SignatureFault, Zone, ZoneError},
 };
 use self::{
@@ -152,6 +154,7 @@ impl SignedInternetBuilder {
         let address = udp.local_addr()?;
         let mut server = Server::new(Handler {
             state: Arc::clone(&state),
+            relaying: Arc::default(),
         });
         server.register_socket(udp);
         server.register_listener(tcp, Duration::from_secs(30), 64);
@@ -256,6 +259,7 @@ struct State {
 
 struct Handler {
     state: Arc<Mutex<State>>,
+    relaying: Arc<Mutex<Relaying>>,
 }
 
 #[async_trait::async_trait]
@@ -269,7 +273,9 @@ impl RequestHandler for Handler {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.recursion_available = true;
         let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
-        let sent = match self.reply(request) {
+        let mut reply = self.reply(request);
+        hold(&self.relaying).apply(&mut reply, &mut metadata);
+        let sent = match reply {
             Reply::Silence => None,
             Reply::Code(code) => {
                 metadata.response_code = code;

@@ -25,6 +25,8 @@ fn b32_b33_a_kept_policy_outlives_daemon_resolver_and_policy_host() {
     daemon.kill();
 
     host.cut_off();
+    // What DANE asks for then is in the next test.
+    host.set("dane.validation", "off");
     let daemon = host.start();
     let after = ask(&host, "correct.test");
     assert_eq!(level(&after), "verify");
@@ -37,6 +39,22 @@ fn b32_b33_a_kept_policy_outlives_daemon_resolver_and_policy_host() {
     // Past its end the policy is gone.
     host.advance_clock_seconds(604_800);
     assert_eq!(level(&ask(&host, "correct.test")), "may");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn c2_where_nobody_answers_at_the_start_mail_waits_and_an_enforced_policy_is_the_floor() {
+    let mut host = Host::new();
+    let daemon = host.start();
+    assert_eq!(level(&ask(&host, "correct.test")), "verify");
+    daemon.kill();
+
+    host.cut_off();
+    let daemon = host.start();
+    host.wait_for_log("nobody answers yet");
+    // Whether this one has TLSA records nobody knows.
+    assert_eq!(level(&ask(&host, "never-asked.test")), "defer");
+    assert_eq!(level(&ask(&host, "correct.test")), "verify");
     assert!(daemon.stop().success());
 }
 
@@ -172,6 +190,8 @@ fn g10_when_unknown_speaks_only_when_nothing_is_known_in_time() {
         let servers = vec![toml::Value::from(address)];
         host.set("dns.servers", servers);
         host.set("dns.timeout_ms", 2_000);
+        // With DANE mail waits for a lookup that has failed, whatever the setting says.
+        host.set("dane.validation", "off");
         let daemon = host.start();
         let hurried = |domain: &str| host.say(&format!("POLICY\t{domain}\tdeadline-ms=100"));
         // The deadline comes before the resolver is given up.

@@ -18,22 +18,22 @@ use sealpost_kit::{
 use super::{START, config_of, told};
 
 /// A zone with a mail host and its TLSA record.
-fn with_host(zone: Zone, apex: &str) -> Zone {
+pub(super) fn with_host(zone: Zone, apex: &str) -> Zone {
     let host = format!("mx.{apex}");
     zone.mx(apex, &[(10, &host)])
         .addresses(&host, &["127.0.0.9".parse().unwrap()])
         .tlsa(&format!("_25._tcp.{host}"), &[Tlsa::unusable()])
 }
 
-fn signed(apex: &str) -> Zone {
+pub(super) fn signed(apex: &str) -> Zone {
     with_host(Zone::signed(), apex)
 }
 
-fn plain(apex: &str) -> Zone {
+pub(super) fn plain(apex: &str) -> Zone {
     with_host(Zone::unsigned(), apex)
 }
 
-async fn start(builder: SignedInternetBuilder) -> SignedInternet {
+pub(super) async fn start(builder: SignedInternetBuilder) -> SignedInternet {
     builder.start().await.unwrap()
 }
 
@@ -325,6 +325,38 @@ async fn what_was_proven_is_not_asked_for_again() {
     internet.forget_questions();
     dns.mx("b.test").await;
     assert_eq!(internet.questions().len(), 1);
+}
+
+#[tokio::test]
+async fn g6_what_nobody_proves_is_not_asked_for_with_each_lookup() {
+    let internet = start(
+        SignedInternet::builder().zone("mute.test", signed("mute.test").denial(Denial::Missing)),
+    )
+    .await;
+    let config = config_of(internet.address());
+    let anchors = Anchors::parse(internet.anchor_dnskey()).unwrap();
+    let clock = Arc::new(StoppedClock::at(START));
+    let as_clock: Arc<dyn sealpost::clock::Clock> = Arc::<StoppedClock>::clone(&clock);
+    let dns = SecureResolver::validating(config.servers.clone(), &config, anchors, as_clock);
+    for (after_seconds, times) in [(0, 1), (4, 1), (1, 2)] {
+        clock.advance_seconds(after_seconds);
+        assert_eq!(told(&dns.mx("no.mute.test").await), "bogus");
+        assert_eq!(internet.times_asked("no.mute.test", "DS"), times);
+    }
+}
+
+#[tokio::test]
+async fn c1_a_clock_that_is_set_back_makes_nothing_known_of_what_came_later() {
+    let internet = start(SignedInternet::builder().zone("a.test", signed("a.test"))).await;
+    let config = config_of(internet.address());
+    let anchors = Anchors::parse(internet.anchor_dnskey()).unwrap();
+    let clock = Arc::new(StoppedClock::at(START));
+    let as_clock: Arc<dyn sealpost::clock::Clock> = Arc::<StoppedClock>::clone(&clock);
+    let dns = SecureResolver::validating(config.servers.clone(), &config, anchors, as_clock);
+    assert_eq!(told(&dns.mx("a.test").await), "secure 1");
+    clock.set(START.plus_seconds(-86_400));
+    assert_eq!(told(&dns.mx("a.test").await), "secure 1");
+    assert_eq!(internet.times_asked("a.test", "DNSKEY"), 2);
 }
 
 #[tokio::test]

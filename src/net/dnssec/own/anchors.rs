@@ -117,7 +117,7 @@ impl Anchors {
         let (kind, data) = rest.split_first().unwrap_or((&"", &[]));
         if kind.eq_ignore_ascii_case("DNSKEY") {
             let key = key(data)?;
-            if entry.is_trusted && !key.revoke() {
+            if !entry.is_untrusted && !key.revoke() {
                 self.keys.push(key);
             }
             Ok(())
@@ -138,17 +138,16 @@ const SIGNING_KEY: u16 = 257;
 struct Entry {
     words: Vec<String>,
     depth: usize,
-    is_trusted: bool,
+    is_untrusted: bool,
 }
 
 impl Entry {
     fn take(&mut self, line: &str) -> Result<(), String> {
         let (record, comment) = line.split_once(';').unwrap_or((line, ""));
-        if self.words.is_empty() {
-            // As unbound marks keys that it has seen, and does not trust (RFC 5011 s4.2).
-            let untrusted = ["[ADDPEND]", "[REVOKED]", "[REMOVED]", "[START]"];
-            self.is_trusted = !untrusted.iter().any(|state| comment.contains(state));
-        }
+        // As unbound marks keys that it has seen, and does not trust (RFC 5011 s4.2). The mark may stand on any line of
+        // a key that is spread over several.
+        let untrusted = ["[ADDPEND]", "[REVOKED]", "[REMOVED]", "[START]"];
+        self.is_untrusted |= untrusted.iter().any(|state| comment.contains(state));
         let spaced = record.replace('(', " ( ").replace(')', " ) ");
         for word in spaced.split_ascii_whitespace() {
             match word {
@@ -277,6 +276,12 @@ mod tests {
         let text = format!("; autotrust\n{line}. IN DNSKEY 257 3 13 BBBB ;;state=1 [ADDPEND]\n");
         let anchors = Anchors::parse(&text).unwrap();
         assert_eq!(anchors.keys.len(), 1);
+        // On any line of the key, and of no other.
+        let spread = ". IN DNSKEY ( 257 3 13 ; begins\n BBBB ) ;;state=4 [REMOVED]\n";
+        let middle = ". IN DNSKEY ( 257 3 13 ; begins\n ;;state=1 [ADDPEND]\n CCCC )\n; [START]\n";
+        let anchors = Anchors::parse(&format!("{spread}{middle}{line}")).unwrap();
+        assert_eq!(anchors.keys.len(), 1);
+        assert!(Anchors::parse(spread).is_err());
         let revoked = ". IN DNSKEY 385 3 13 AAAA\n";
         assert!(Anchors::parse(revoked).is_err());
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use hickory_proto::{
     dnssec::{
-        DigestType, Verifier as _,
-        rdata::{DNSKEY, DNSSECRData, DS},
+        DigestType, PublicKey as _, Verifier as _,
+        rdata::{DNSSECRData, DS},
     },
     op::{Message, ResponseCode},
     rr::{Name, RData, Record, RecordType},
@@ -17,14 +17,14 @@ use hickory_proto::{
 
 use super::{
     Trouble, Validator,
-    cuts::Cut,
+    cuts::{Cut, SECONDS_MIN},
     denial::{self, Denial, NsecProof},
     nsec3::{Nsec3Proof, Nsec3Proofs},
-    signature::{SecureZone, SignedSet},
+    signature::{SecureZone, SignedSet, ZoneKey},
     work::Work,
 };
 use crate::net::dnssec::{
-    exchange::{Checking, shown},
+    exchange::{Answered, Checking, shown},
     reading::{absence_seconds, of, server_error},
 };
 
@@ -43,8 +43,11 @@ pub(super) struct Denied {
     pub(super) seconds: u32,
 }
 
-/// More keys of one zone are not looked at.
+/// More keys of one zone, or digests of them, are not looked at.
 const KEYS_MAX: usize = 32;
+
+/// A longer key is not looked at. RSA with 8,192 bits, more than which is not verified, takes 1,028 octets (RFC 3110 s2).
+const KEY_OCTETS_MAX: usize = 1_100;
 
 /// More records of denial in one answer are not looked at: a proof takes three.
 const DENIALS_MAX: usize = 8;
@@ -64,7 +67,7 @@ impl Validator {
         let mut zone = self.root(work).await?;
         for labels in 1..=name.iter().count() {
             match self.cut(&zone, &name.trim_to(labels), work).await? {
-                Cut::None => {}
+                Cut::None | Cut::NotProven => {}
                 Cut::Secure(below) => zone = below,
                 Cut::Unsigned => return Ok(Zone::Unsigned),
             }
@@ -80,22 +83,38 @@ impl Validator {
         if let Some(Cut::Secure(zone)) = self.cuts.known(&root, &*self.clock) {
             return Ok(zone);
         }
+        let zone = self.root_anew(work).await?;
+        self.keep_root(&zone);
+        Ok(zone)
+    }
+
+    /// The root as it is now, whatever is known of it.
+    pub(super) async fn root_anew(&self, work: &Work) -> Result<Arc<SecureZone>, Trouble> {
+        let root = Name::root();
         let message = self.ask(&root, RecordType::DNSKEY, work).await?;
         let keys = keys_of(&message.answers, &root);
-        let trusted = keys.into_iter().filter(|key| self.anchors.hold(key));
-        let zone = self.with_keys(&message, &root, trusted.collect(), work)?;
-        let zone = Arc::new(zone);
-        let cut = Cut::Secure(Arc::clone(&zone));
-        self.cuts.keep(&root, &cut, zone.seconds, &*self.clock);
-        Ok(zone)
+        let anchors = self.anchors.load();
+        let trusted = keys.iter().filter(|key| anchors.hold(&key.key)).cloned();
+        let trusted = trusted.collect();
+        let zone = self.with_keys(&message, &root, keys, trusted, work)?;
+        Ok(Arc::new(zone))
+    }
+
+    pub(super) fn keep_root(&self, zone: &Arc<SecureZone>) {
+        let cut = Cut::Secure(Arc::clone(zone));
+        self.cuts
+            .keep(&Name::root(), &cut, zone.seconds, &*self.clock);
     }
 
     /// What a zone says of a name in it.
     async fn cut(&self, zone: &SecureZone, name: &Name, work: &Work) -> Result<Cut, Trouble> {
         let turn = self.cuts.turn(name);
         let _held = turn.lock().await;
-        if let Some(cut) = self.cuts.known(name, &*self.clock) {
-            return Ok(cut);
+        match self.cuts.known(name, &*self.clock) {
+            // By what another server passed on.
+            Some(Cut::NotProven) if work.is_second_try() => {}
+            Some(cut) => return Ok(cut),
+            None => {}
         }
         let message = self.ask(name, RecordType::DS, work).await?;
         let delegation = SignedSet::of(&message.answers, name, RecordType::DS);
@@ -105,13 +124,14 @@ impl Validator {
             return Ok(cut);
         }
         let denied = self.denied(&message, zone, name, Claim::Absent(RecordType::DS), work)?;
-        let cut = match denied.denial {
-            Denial::UnsignedDelegation | Denial::PerhapsUnsigned => Cut::Unsigned,
-            Denial::Proven => Cut::None,
-            // An alias, say. Without proof it is a name of the zone, which is signed: the strict way.
-            Denial::NotProven => return Ok(Cut::None),
+        let (cut, seconds) = match denied.denial {
+            Denial::UnsignedDelegation | Denial::PerhapsUnsigned => (Cut::Unsigned, denied.seconds),
+            Denial::Proven => (Cut::None, denied.seconds),
+            // An alias, say; or a server that loses proofs. Kept for a moment: the next name below would have all of
+            // it asked for and computed again.
+            Denial::NotProven => (Cut::NotProven, SECONDS_MIN),
         };
-        self.cuts.keep(name, &cut, denied.seconds, &*self.clock);
+        self.cuts.keep(name, &cut, seconds, &*self.clock);
         Ok(cut)
     }
 
@@ -138,22 +158,22 @@ impl Validator {
             return Ok((Cut::Unsigned, signed.seconds));
         }
         let message = self.ask(name, RecordType::DNSKEY, work).await?;
+        let keys = keys_of(&message.answers, name);
         let mut trusted = Vec::new();
-        for key in keys_of(&message.answers, name) {
+        for key in &keys {
             for digest in &digests {
-                let tag = key.calculate_key_tag();
-                if digest.algorithm() != key.algorithm() || tag.ok() != Some(digest.key_tag()) {
+                if digest.key_tag() != key.tag || digest.algorithm() != key.key.algorithm() {
                     continue;
                 }
                 work.compute_a_digest()
                     .map_err(|error| Trouble::exhausted(name, error))?;
-                if digest.covers(name, &key).unwrap_or(false) {
-                    trusted.push(key);
+                if digest.covers(name, &key.key).unwrap_or(false) {
+                    trusted.push(key.clone());
                     break;
                 }
             }
         }
-        let zone = self.with_keys(&message, name, trusted, work)?;
+        let zone = self.with_keys(&message, name, keys, trusted, work)?;
         let seconds = zone.seconds.min(signed.seconds);
         Ok((Cut::Secure(Arc::new(zone)), seconds))
     }
@@ -163,7 +183,8 @@ impl Validator {
         &self,
         message: &Message,
         apex: &Name,
-        trusted: Vec<DNSKEY>,
+        keys: Vec<ZoneKey>,
+        trusted: Vec<ZoneKey>,
         work: &Work,
     ) -> Result<SecureZone, Trouble> {
         let set = SignedSet::of(&message.answers, apex, RecordType::DNSKEY);
@@ -187,7 +208,7 @@ impl Validator {
         match verified.map_err(|error| Trouble::exhausted(apex, error))? {
             Ok(signed) => Ok(SecureZone {
                 apex: apex.clone(),
-                keys: keys_of(&message.answers, apex),
+                keys,
                 seconds: signed.seconds,
             }),
             Err(flaw) => Err(bogus(apex, &format!("its keys {}", flaw.words()))),
@@ -260,11 +281,11 @@ impl Validator {
     ) -> Result<Message, Trouble> {
         work.ask_a_question()
             .map_err(|error| Trouble::exhausted(name, error))?;
-        let message = self
+        let asking = self
             .exchange
-            .ask(name, kind, Checking::Disabled)
-            .await
-            .map_err(Trouble::Failed)?;
+            .ask(name, kind, Checking::Disabled, work.whom());
+        let Answered { message, by } = asking.await.map_err(Trouble::Failed)?;
+        work.was_answered_by(by);
         match message.metadata.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => Ok(message),
             code => Err(Trouble::Failed(server_error(name, code))),
@@ -288,14 +309,17 @@ pub(super) fn denials(section: &[Record]) -> Vec<SignedSet<'_>> {
 }
 
 /// The keys of a zone that may sign it.
-fn keys_of(section: &[Record], apex: &Name) -> Vec<DNSKEY> {
+fn keys_of(section: &[Record], apex: &Name) -> Vec<ZoneKey> {
     let keys = of(section, apex, RecordType::DNSKEY);
     keys.filter_map(|record| match &record.data {
         // RFC 4034 s2.1.1, RFC 5011 s2.1.
         RData::DNSSEC(DNSSECRData::DNSKEY(key))
-            if key.zone_key() && !key.revoke() && key.algorithm().is_supported() =>
+            if key.zone_key()
+                && !key.revoke()
+                && key.algorithm().is_supported()
+                && key.public_key().public_bytes().len() <= KEY_OCTETS_MAX =>
         {
-            Some(key.clone())
+            ZoneKey::of(key.clone())
         }
         _ => None,
     })
@@ -322,6 +346,7 @@ fn usable_digests(records: &[&Record]) -> Vec<DS> {
         .iter()
         .filter(|digest| is_strong(digest) || !any_strong)
         .map(|digest| (*digest).clone())
+        .take(KEYS_MAX)
         .collect()
 }
 

@@ -8,18 +8,21 @@
 //! chain      the zone that a name lies in, from the root down: signed, or proven to be unsigned
 //! signature  one record set under the keys of one zone
 //! denial     what NSEC records prove; nsec3: what NSEC3 records prove
+//! look       whether the resolvers pass on what is signed
 //! ```
 
 mod anchors;
 mod chain;
 mod cuts;
 mod denial;
+mod look;
 mod nsec3;
 mod signature;
 mod work;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hickory_proto::{
     op::Message,
     rr::{Name, RData, Record, RecordType, rdata::CNAME},
@@ -46,7 +49,7 @@ use crate::{
 /// A validator.
 pub(super) struct Validator {
     exchange: Exchange,
-    anchors: Anchors,
+    anchors: ArcSwap<Anchors>,
     clock: Arc<dyn Clock>,
     cuts: Cuts,
 }
@@ -84,7 +87,7 @@ impl Validator {
     pub(super) fn new(exchange: Exchange, anchors: Anchors, clock: Arc<dyn Clock>) -> Self {
         Self {
             exchange,
-            anchors,
+            anchors: ArcSwap::from_pointee(anchors),
             clock,
             cuts: Cuts::default(),
         }
@@ -92,29 +95,48 @@ impl Validator {
 
     /// What a name has, its aliases followed, and what that is worth.
     pub(super) async fn lookup(&self, name: &Name, kind: RecordType) -> Lookup<RData> {
-        let work = Work::of_one_lookup();
-        let limit = self.exchange.limit() * SLOW_QUESTIONS_MAX;
-        match tokio::time::timeout(limit, self.follow(name, kind, &work)).await {
-            Ok(Ok(lookup)) => lookup,
-            Ok(Err(Trouble::Bogus(reason))) => Lookup::Bogus(reason),
-            Ok(Err(Trouble::Failed(error))) => Lookup::Failed(error),
-            Err(_) => Lookup::Failed(DnsError::Timeout {
+        let limit = self.exchange.limit() * SLOW_QUESTIONS_MAX + Exchange::queue_limit();
+        let mut bogus = None;
+        let looking = self.look_up(name, kind, &mut bogus);
+        let looked_up = tokio::time::timeout(limit, looking).await;
+        match (looked_up, bogus) {
+            (Ok(Ok(lookup)), _) => lookup,
+            (Ok(Err(Trouble::Bogus(reason))), None) | (_, Some(reason)) => Lookup::Bogus(reason),
+            (Ok(Err(Trouble::Failed(error))), None) => Lookup::Failed(error),
+            (Err(_), None) => Lookup::Failed(DnsError::Timeout {
                 name: shown(name),
                 timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
             }),
         }
     }
 
-    /// Do the root's keys come, and hold?
-    ///
-    /// # Errors
-    /// They do not hold, in words (the first), or do not come.
-    pub(super) async fn validates(&self) -> Result<Result<(), String>, DnsError> {
-        self.cuts.forget(&Name::root());
-        match self.root(&Work::of_one_lookup()).await {
-            Ok(_) => Ok(Ok(())),
-            Err(Trouble::Bogus(reason)) => Ok(Err(reason)),
-            Err(Trouble::Failed(error)) => Err(error),
+    /// Looks up, and where that is bogus once more by another server: the first may have lost what was signed.
+    /// `bogus` is why it was.
+    async fn look_up(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        bogus: &mut Option<String>,
+    ) -> Result<Lookup<RData>, Trouble> {
+        let mut work = Work::of_one_lookup();
+        let first = self.follow(name, kind, &work).await;
+        let Err(Trouble::Bogus(reason)) = first else {
+            return first;
+        };
+        if self.exchange.has_another(work.answered_by()) {
+            *bogus = Some(reason);
+            work.turn_away();
+            self.follow(name, kind, &work).await
+        } else {
+            Err(Trouble::Bogus(reason))
+        }
+    }
+
+    /// Goes by these anchors from now on. What was proven by others is forgotten.
+    pub(super) fn trust(&self, anchors: Anchors) {
+        if **self.anchors.load() != anchors {
+            self.anchors.store(Arc::new(anchors));
+            self.cuts.forget_all();
         }
     }
 

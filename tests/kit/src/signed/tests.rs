@@ -29,9 +29,13 @@ fn question(name: &str, kind: &str) -> Message {
 }
 
 async fn over_udp(internet: &SignedInternet, question: &Message) -> Message {
+    at(internet.address(), question).await
+}
+
+async fn at(server: SocketAddr, question: &Message) -> Message {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let question = question.to_bytes().unwrap();
-    socket.send_to(&question, internet.address()).await.unwrap();
+    socket.send_to(&question, server).await.unwrap();
     let mut buffer = [0; 4096];
     let length = socket.recv(&mut buffer).await.unwrap();
     Message::from_vec(&buffer[..length]).unwrap()
@@ -420,6 +424,29 @@ async fn what_is_too_large_comes_over_tcp() {
     let answer = over_tcp(&internet, &asks).await;
     assert_eq!(answer.answers.len(), 41);
     assert!(holds(&internet, &answer.answers).await);
+}
+
+#[tokio::test]
+async fn a_relay_passes_on_what_it_is_told_to() {
+    let zone = Zone::signed().txt("ok.test", &["x"]);
+    let internet = SignedInternet::builder().zone("ok.test", zone);
+    let internet = internet.start().await.unwrap();
+    let relay = internet.relay(Relaying::AsIs).await.unwrap();
+    let (there, not_there) = (question("ok.test", "TXT"), question("no.ok.test", "TXT"));
+    for (relaying, answers, authorities, is_marked) in [
+        (Relaying::AsIs, 2, 4, false),
+        (Relaying::Marked, 2, 4, true),
+        // The proof is lost, and the signatures over it and the SOA stay.
+        (Relaying::WithoutProofs, 2, 3, false),
+        (Relaying::WithoutSignatures, 1, 1, false),
+    ] {
+        relay.set(relaying);
+        let answer = at(relay.address(), &there).await;
+        assert_eq!(answer.answers.len(), answers, "{relaying:?}");
+        assert_eq!(answer.metadata.authentic_data, is_marked, "{relaying:?}");
+        let absence = at(relay.address(), &not_there).await;
+        assert_eq!(absence.authorities.len(), authorities, "{relaying:?}");
+    }
 }
 
 #[tokio::test]

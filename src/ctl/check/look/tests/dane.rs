@@ -289,4 +289,19 @@ fn c1_it_is_said_loudly_that_there_is_no_dane() {
         text,
         "DANE      off: nobody validates DNSSEC (resolver: 192.0.2.1 is not on this machine)\n"
     );
+    let state = crate::ctl::wire::DaneState {
+        validation: "not-yet".to_owned(),
+        reason: Some("own: .: no answer within 3000 ms".to_owned()),
+        mx_records: "failed".to_owned(),
+        mx_reason: None,
+        ..state
+    };
+    text.clear();
+    crate::ctl::check::dane_as_text(&mut text, &state, &result.mx.hosts);
+    assert!(
+        text.starts_with(
+            "DANE      not known: nobody answers for DNSSEC yet, and mail waits (own: .: no answer within 3000 ms)\n"
+        ),
+        "{text}"
+    );
 }
