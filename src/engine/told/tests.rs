@@ -130,6 +130,19 @@ fn plain() -> Option<Standing> {
 }
 
 impl Bench {
+    fn set_override(&self, mode: OverrideMode) {
+        let of_domain = Override {
+            domain: "example.org".parse().unwrap(),
+            mode,
+            until: None,
+        };
+        self.engine.reload(EngineSettings {
+            overrides: [of_domain].into_iter().collect(),
+            when_unknown: WhenUnknown::Defer,
+            dane: DaneSettings::default(),
+        });
+    }
+
     /// Asks, and is given this of the answer; what Postfix 3.10 is given where nothing is said.
     async fn ask_as(&self, given: Option<Said>) {
         let answer = self.engine.policy(Query::new("example.org")).await;
@@ -420,16 +433,7 @@ async fn an_override_to_off_counts_as_without_a_policy() {
     let bench = bench(sts(Mode::Testing), Silence::Inferred);
     bench.ask().await;
     bench.find(&["10 mx1.example.org expired"]);
-    let off = Override {
-        domain: "example.org".parse().unwrap(),
-        mode: OverrideMode::Off,
-        until: None,
-    };
-    bench.engine.reload(EngineSettings {
-        overrides: [off].into_iter().collect(),
-        when_unknown: WhenUnknown::Defer,
-        dane: DaneSettings::default(),
-    });
+    bench.set_override(OverrideMode::Off);
     bench.tell("none", "success");
     bench.ask().await;
     bench.tell("none", "success");
@@ -512,14 +516,9 @@ async fn d7_what_dane_forbade_to_try_is_counted_under_the_records_alone() {
     let bench = bench(sts(Mode::Enforce), Silence::ToldByLog);
     bench.ask().await;
     bench.find(&["10 mx1.example.org good"]);
-    for ending in [
-        "dnssec-invalid tlsa-bogus mx1.example.org",
-        "dane-required - mx1.example.org",
-    ] {
-        bench.tell("tlsa", ending);
-        assert_eq!(bench.counted(), [format!("+0 1 tlsa mta: {ending}")]);
-    }
-    assert_eq!(bench.counters.sessions_unchecked.value(), 0);
+    let bogus = "dnssec-invalid tlsa-bogus mx1.example.org";
+    bench.tell("tlsa", bogus);
+    assert_eq!(bench.counted(), [format!("+0 1 tlsa mta: {bogus}")]);
     // What came as far as the certificate has both.
     let mismatch = "validation-failure dane-no-match mx1.example.org";
     bench.tell("tlsa", mismatch);
@@ -530,6 +529,19 @@ async fn d7_what_dane_forbade_to_try_is_counted_under_the_records_alone() {
             "+0 1 sts probe: success".to_owned()
         ]
     );
+    assert_eq!(bench.counters.sessions_unchecked.value(), 0);
+}
+
+#[tokio::test]
+async fn c17_what_is_told_of_absent_records_is_a_failed_session_where_dane_is_demanded() {
+    let required = "dane-required - mx1.example.org";
+    let bench = bench(sts(Mode::Enforce), Silence::ToldByLog);
+    bench.tell("tlsa", required);
+    assert_eq!(bench.counted(), [""; 0]);
+    bench.set_override(OverrideMode::DaneOnly);
+    bench.tell("tlsa", required);
+    assert_eq!(bench.counted(), [format!("+0 1 tlsa mta: {required}")]);
+    assert_eq!(bench.counters.sessions_unchecked.value(), 0);
 }
 
 #[tokio::test]
