@@ -274,7 +274,7 @@ impl Tally {
         for (what, least) in [
             ("Leaf", 20),
             ("an authority that was sent", 20),
-            ("PublishedCertificate", 20),
+            ("PublishedCertificate", 15),
             ("PublishedKey", 20),
             ("validation-failure", 20),
             ("certificate-host-mismatch", 20),
