@@ -129,28 +129,30 @@ impl<'a> Pairs<'a> {
             .ok_or(LineError::new(key, problem))
     }
 
-    /// The certificates of all fields of this name, DER, in their order. An only value may be empty, as any;
-    /// among others none may: the next certificate must not take the place of one that is not there.
+    /// Is there nothing in the first of several fields of this name? What stands in the second must not be
+    /// taken for the first.
+    pub(super) fn begins_with_nothing(&self, key: &str) -> bool {
+        let values = self.0.get(key.as_bytes()).map_or(&[][..], Vec::as_slice);
+        matches!(values, [first, _, ..] if unescape(first).is_empty())
+    }
+
+    /// The certificates of all fields of this name, DER, in their order; empty values are passed over.
     pub(super) fn certificates(&self, key: &'static str) -> Result<Vec<Vec<u8>>, LineError> {
         let values = self.0.get(key.as_bytes()).map_or(&[][..], Vec::as_slice);
         let mut chain = Vec::new();
         for (number, raw) in (1..).zip(values) {
             let text = unescape(raw);
-            let is_only = values.len() == 1;
-            if text.is_empty() && is_only {
+            if text.is_empty() {
                 continue;
             }
             let read = std::str::from_utf8(&text).ok().and_then(certificates);
             let Some(found) = read else {
                 return Err(LineError {
-                    field: match is_only {
-                        true => Cow::Borrowed(key),
-                        false => Cow::Owned(format!("{key} (number {number})")),
+                    field: match values.len() {
+                        0 | 1 => Cow::Borrowed(key),
+                        _ => Cow::Owned(format!("{key} (number {number})")),
                     },
-                    problem: match text.is_empty() {
-                        true => "empty, among others that are not",
-                        false => "not a certificate in base64 or PEM",
-                    },
+                    problem: "not a certificate in base64 or PEM",
                 });
             };
             chain.extend(found);

@@ -254,6 +254,10 @@ fn question(domain: String, mx: Option<String>, pairs: &Pairs<'_>) -> Result<Req
 }
 
 fn shown(domain: String, mx: String, pairs: &Pairs<'_>) -> Result<Request, LineError> {
+    if pairs.begins_with_nothing("cert") {
+        let problem = "empty: the next is not the server's own certificate";
+        return Err(LineError::new("cert", problem));
+    }
     let mut chain_der = pairs.certificates("cert")?;
     let is_cut = chain_der.len() > CERTIFICATES_MAX;
     chain_der.truncate(CERTIFICATES_MAX);

@@ -2,7 +2,7 @@
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use sealpost_plugin_api::ResultType;
-use webpki::anchor_from_trusted_cert;
+use webpki::{EndEntityCert, Error, anchor_from_trusted_cert};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _, x509::X509Version};
 
 use super::{constraints::Constraints, verdict::Trouble};
@@ -64,6 +64,9 @@ pub(super) struct Authority<'a> {
     pub(super) path_length: Option<u32>,
     /// What names it may speak for; any where there are none.
     pub(super) constraints: Option<Constraints>,
+    /// Whether its certificate has a critical extension that rustls-webpki does not know, which of an
+    /// authority it does not mind.
+    pub(super) has_unknown_extension: bool,
 }
 
 impl<'a> Authority<'a> {
@@ -93,6 +96,7 @@ impl<'a> Authority<'a> {
             dates: Some(Dates::of(&certificate)),
             path_length,
             constraints: Constraints::of(&certificate),
+            has_unknown_extension: has_unknown_extension(der),
         })
     }
 
@@ -108,6 +112,7 @@ impl<'a> Authority<'a> {
             dates: None,
             path_length: None,
             constraints: None,
+            has_unknown_extension: false,
         })
     }
 
@@ -118,6 +123,7 @@ impl<'a> Authority<'a> {
             dates: self.dates,
             path_length: self.path_length,
             constraints: self.constraints.clone(),
+            has_unknown_extension: self.has_unknown_extension,
         }
     }
 
@@ -136,6 +142,7 @@ impl<'a> Authority<'a> {
             dates: self.dates,
             path_length: self.path_length,
             constraints: self.constraints.clone(),
+            has_unknown_extension: self.has_unknown_extension,
         }
     }
 }
@@ -148,6 +155,13 @@ pub(super) fn may_sign(certificate: &X509Certificate<'_>) -> bool {
         Ok(None) => true,
         Err(_) => false,
     }
+}
+
+// RFC 5280 s4.2: a certificate with a critical extension that is not known must not be used.
+fn has_unknown_extension(der: &[u8]) -> bool {
+    let der = CertificateDer::from(der);
+    let read = EndEntityCert::try_from(&der);
+    matches!(read, Err(Error::UnsupportedCriticalExtension))
 }
 
 fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {

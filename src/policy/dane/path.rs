@@ -92,6 +92,9 @@ impl Path<'_, '_> {
         if self.between.len() > BETWEEN_MAX {
             return Worth::NotJudged(NotJudged::Length);
         }
+        if self.authority.has_unknown_extension {
+            return Worth::NotJudged(NotJudged::Extension);
+        }
         let mut read = Vec::with_capacity(self.between.len());
         for between in self.between {
             match &between.read {

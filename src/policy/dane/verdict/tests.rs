@@ -557,6 +557,26 @@ fn c12_a_key_that_is_published_whole_is_held_to_its_certificate_beside_it() {
 }
 
 #[test]
+fn d11_a_critical_extension_that_nobody_knows_counts_wherever_it_stands() {
+    let odd = |wish: Wish| wish.odd(Oddity::CriticalExtension);
+    let leaf = || Wish::server(&[HOST]);
+    for chain in [
+        Chain::of(&odd(root()), &middle(), &leaf()),
+        Chain::of(&root(), &odd(middle()), &leaf()),
+        Chain::of(&root(), &middle(), &odd(leaf())),
+    ] {
+        for (selector, matching) in KINDS {
+            let tlsa = [chain.root.tlsa(2, selector, matching)];
+            check(&tlsa, &[HOST], &chain.all(), "not judged: Extension");
+        }
+    }
+    // What stands above the authority does not matter.
+    let chain = Chain::of(&odd(root()), &middle(), &leaf());
+    let tlsa = [chain.middle.tlsa(2, 1, 1)];
+    check(&tlsa, &[HOST], &chain.all(), "211 Sent(1)");
+}
+
+#[test]
 fn d3_who_carries_none_of_the_names_has_failed_whatever_cannot_be_judged() {
     let wish = Wish::server(&["mx9.example.org"]).odd(Oddity::CriticalExtension);
     let chain = Chain::of(&root(), &middle(), &wish);
