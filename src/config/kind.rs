@@ -29,6 +29,10 @@ pub enum Kind {
     Addresses,
     /// `host:port`.
     HostPort,
+    /// An HTTP proxy, `http://host:port`; empty: none.
+    Proxy,
+    /// A list of ports.
+    Ports,
     /// A directory.
     Directory,
     /// A unix socket to be made.
@@ -75,6 +79,9 @@ impl fmt::Display for Kind {
                 formatter.write_str("a list of addresses with ports such as [\"127.0.0.1:53\"]")
             }
             Self::HostPort => formatter.write_str("a host and a port such as \"127.0.0.1:25\""),
+            Self::Proxy => formatter
+                .write_str("a proxy such as \"http://proxy.example.org:3128\", or \"\" for none"),
+            Self::Ports => formatter.write_str("a list of ports such as [443]"),
             Self::Directory => formatter.write_str("the path of a directory"),
             Self::Socket => formatter.write_str("the path of a unix socket"),
             Self::OptionalSocket => {
@@ -128,7 +135,7 @@ impl Kind {
     const fn is_list(self) -> bool {
         matches!(
             self,
-            Self::Addresses | Self::Certificates | Self::UserIds | Self::Domains
+            Self::Addresses | Self::Certificates | Self::UserIds | Self::Domains | Self::Ports
         )
     }
 
@@ -138,6 +145,7 @@ impl Kind {
             Self::Switch => value.as_bool().is_none().then(|| self.expected(value)),
             Self::Number(least, most) => self.against_number(value, least, most),
             Self::UserIds => self.against_number(value, 0, i64::from(u32::MAX)),
+            Self::Ports => self.against_number(value, 1, i64::from(u16::MAX)),
             _ => match value.as_str() {
                 Some(text) => self.against_text(text, directory),
                 None => Some(self.expected(value)),
@@ -162,13 +170,14 @@ impl Kind {
             return Some(format!("{} has a control character", quoted(text)));
         }
         let verdict = match self {
-            Self::Switch | Self::Number(..) | Self::UserIds | Self::Text => Ok(()),
+            Self::Switch | Self::Number(..) | Self::UserIds | Self::Ports | Self::Text => Ok(()),
             Self::Word(words) if words.contains(&text) => Ok(()),
             Self::Word(_) => Err(format!("{} is not {self}", quoted(text))),
             Self::Mailbox => optional(text, mailbox),
             Self::HostName => optional(text, |text| domain(text).map(|_| ())),
             Self::Addresses => address(text),
             Self::HostPort => host_port(text),
+            Self::Proxy => optional(text, proxy),
             Self::Directory => files::path(text, directory),
             Self::Socket => files::socket_path(text, directory),
             Self::OptionalSocket => optional(text, |text| files::socket_path(text, directory)),
@@ -287,6 +296,19 @@ fn host_port(text: &str) -> Result<(), String> {
         None => host.parse::<std::net::Ipv4Addr>().is_ok() || domain(host).is_ok(),
     };
     if known { Ok(()) } else { Err(bad()) }
+}
+
+/// A proxy is asked in the clear and without credentials.
+fn proxy(text: &str) -> Result<(), String> {
+    let address = text.strip_prefix("http://");
+    let address = address.map(|address| address.strip_suffix('/').unwrap_or(address));
+    match address.map(host_port) {
+        Some(Ok(())) => Ok(()),
+        _ => Err(format!(
+            "{} is not a proxy such as \"http://proxy.example.org:3128\"",
+            quoted(text)
+        )),
+    }
 }
 
 /// A file mode in octal digits, `0660` or `660`. The socket's owner must be able to use it.

@@ -91,7 +91,7 @@ pub struct DnsConfig {
 pub struct PolicyConfig {
     /// The port of policy hosts. 443 but in a laboratory.
     pub https_port: u16,
-    /// PEM files with further roots to trust policy hosts by.
+    /// PEM files with further roots to trust policy hosts and report hosts by.
     pub extra_roots: Vec<PathBuf>,
     /// The time for one fetch, from the first packet to the last.
     pub fetch_timeout_seconds: u64,
@@ -238,6 +238,26 @@ pub struct DeliverConfig {
     pub give_up_seconds: i64,
     /// How many reports are under way at once.
     pub concurrent_max: usize,
+    /// Which destinations of a record get the report.
+    pub destinations: DestinationOrder,
+    /// The ports that reports are posted to; empty: any.
+    pub https_ports: Vec<u16>,
+    /// Post also to hosts whose certificate does not hold.
+    pub https_unverified: bool,
+    /// Post to loopback, private and link-local addresses. For laboratories.
+    pub https_allow_private_addresses: bool,
+    /// The HTTP proxy that reports are posted through, `http://host:port`; empty: none.
+    pub https_proxy: String,
+}
+
+/// Which destinations of a record get the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DestinationOrder {
+    /// Its mailboxes; `https:` destinations where it has none, or all of them were given up.
+    MailFirst,
+    /// Every one.
+    All,
 }
 
 /// How report mail leaves.
@@ -496,6 +516,11 @@ impl Default for DeliverConfig {
             retry_seconds: 600,
             give_up_seconds: 86_400,
             concurrent_max: 16,
+            destinations: DestinationOrder::MailFirst,
+            https_ports: vec![443],
+            https_unverified: false,
+            https_allow_private_addresses: false,
+            https_proxy: String::new(),
         }
     }
 }

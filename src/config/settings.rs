@@ -147,8 +147,8 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Certificates,
                 "[]",
                 "",
-                "PEM files with further root certificates to trust policy hosts by, beside the built-in \
-                 ones.",
+                "PEM files with further root certificates to trust policy hosts and `https:` destinations \
+                 of reports by, beside the built-in ones.",
             ),
             first(
                 "fetch_timeout_seconds",
@@ -483,6 +483,48 @@ pub const SECTIONS: &[Section] = &[
                 "16",
                 "",
                 "How many reports are under way at once.",
+            ),
+            first(
+                "destinations",
+                Kind::Word(&["mail-first", "all"]),
+                "\"mail-first\"",
+                "",
+                "Which destinations of a record get the report. `mail-first`: every mailbox; an `https:` one \
+                 where there is no mailbox or all of them were given up. `all`: every one.",
+            ),
+            first(
+                "https_ports",
+                Kind::Ports,
+                "[443]",
+                "",
+                "The ports of `https:` destinations that reports are posted to. A destination at another \
+                 port is left out. `[]`: any port, which lets whoever publishes a rua have us connect to \
+                 any service of any public host.",
+            ),
+            first(
+                "https_unverified",
+                Kind::Switch,
+                "false",
+                "",
+                "Post a report also to a host whose certificate is not valid, as RFC 8460 s3 allows. It is \
+                 verified first all the same, and the log says which way the report went. Whoever sits on \
+                 the way could then read the report and keep it from arriving.",
+            ),
+            first(
+                "https_allow_private_addresses",
+                Kind::Switch,
+                "false",
+                "",
+                "Allow `https:` destinations on loopback, private and link-local addresses. Whoever \
+                 publishes a rua could then steer requests into your own network: for laboratories.",
+            ),
+            first(
+                "https_proxy",
+                Kind::Proxy,
+                "\"\"",
+                "",
+                "An HTTP proxy to post reports through. It is asked for a tunnel (CONNECT) to an address, not \
+                 to a name: names are resolved here, and addresses that are not public are refused here.",
             ),
         ],
     },

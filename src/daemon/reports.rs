@@ -165,6 +165,10 @@ impl FinishedReport for Signed {
         &self.report.id
     }
 
+    fn gzip(&self) -> &[u8] {
+        &self.report.gzip
+    }
+
     fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
         self.report
             .mail(to, date, attempt, &self.publisher.keys)

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::{
     agenda::{Agenda, Errand},
     calendar::{self, Calendar},
+    destinations::Rules,
     errand::Left,
     ledger::Ledger,
     listing::{Listed, Note, Notes, Part},
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp, UtcDay},
-    net::smtp::Transport,
+    net::{report_host::ReportHost, smtp::Transport},
     observe::Counters,
     policy::PolicyDomain,
     store::{Store, StoreError},
@@ -51,6 +52,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// How failed attempts are repeated.
     pub retry: Retry,
+    /// Which destinations get a report.
+    pub rules: Rules,
     /// How many errands are run at once.
     pub concurrent_max: usize,
     /// For how many days tallies and delivery states are kept; at least as long as a report of the
@@ -74,8 +77,10 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The way out.
+    /// The way to mailboxes.
     pub transport: Arc<dyn Transport>,
+    /// The way to `https:` destinations.
+    pub report_host: Arc<dyn ReportHost>,
     /// Where reports are to go.
     pub rua: Arc<dyn RuaSource>,
     /// The reports.
@@ -112,6 +117,7 @@ pub struct Courier {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) report_host: Arc<dyn ReportHost>,
     pub(super) rua: Arc<dyn RuaSource>,
     pub(super) reports: Arc<dyn ReportSource>,
     pub(super) counters: Arc<Counters>,
@@ -133,6 +139,7 @@ impl Courier {
             store: parts.store,
             clock: parts.clock,
             transport: parts.transport,
+            report_host: parts.report_host,
             rua: parts.rua,
             reports: parts.reports,
             counters: parts.counters,

@@ -1,8 +1,29 @@
-//! Where a domain's report goes: of what its record names, what is served.
+//! Where a domain's report goes: of what its record names, what is served. Pure.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use crate::policy::{Destination, RuaRecord};
+use super::DeliveryState;
+use crate::policy::{Destination, ReportUri, RuaRecord};
+
+/// What the operator set of where reports go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Which of a record's destinations get the report.
+    pub order: Order,
+    /// The ports that reports are posted to; empty: any.
+    pub https_ports: Vec<u16>,
+}
+
+/// Which of a record's destinations get the report, where all of them could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Its mailboxes; `https:` destinations where it names no mailbox, or all of them were given up.
+    // OURS: docs/decisions/0012-destinations.md. RFC 8460 s3 leaves it to the sender (A13). Mail is signed,
+    // a POST is not (F22).
+    MailFirst,
+    /// Every one.
+    All,
+}
 
 /// Where a report goes, and what of the record it does not go to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,34 +44,243 @@ pub struct LeftOut {
 }
 
 /// Why a destination gets no report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// It is an `https:` URI, and nothing here posts to one.
-    HttpsNotServed,
+    /// Its port is none that the operator allows.
+    Port(u16),
+    /// A mailbox gets the report.
+    MailFirst,
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.why {
-            Why::HttpsNotServed => "https destinations come with a later release",
-        };
-        write!(formatter, "{}: {why}", self.destination)
+        write!(formatter, "{}: ", self.destination)?;
+        match &self.why {
+            Why::Port(port) => write!(formatter, "port {port} is not in deliver.https_ports"),
+            Why::MailFirst => formatter.write_str(
+                "only if no mailbox of the record takes the report (deliver.destinations is mail-first)",
+            ),
+        }
     }
 }
 
-/// Chooses. `record` is `None` where the domain asks for no reports.
+/// Chooses. `record` is `None` where the domain asks for no reports; `states` is how the report stands
+/// with each destination so far.
 #[must_use]
-pub fn choose(record: Option<&RuaRecord>) -> Chosen {
+pub fn choose(
+    record: Option<&RuaRecord>,
+    rules: &Rules,
+    states: &BTreeMap<Destination, DeliveryState>,
+) -> Chosen {
     let mut chosen = Chosen::default();
     for destination in record.map_or(&[][..], |record| &record.destinations) {
-        match destination {
-            Destination::Mail(_) => chosen.destinations.push(destination.clone()),
-            Destination::Https(_) => chosen.left_out.push(LeftOut {
-                destination: destination.clone(),
-                why: Why::HttpsNotServed,
-            }),
+        match refused_port(destination, rules) {
+            None => chosen.destinations.push(destination.clone()),
+            Some(port) => chosen.leave_out(destination.clone(), Why::Port(port)),
         }
     }
+    if rules.order == Order::MailFirst {
+        chosen.keep_mail_first(states);
+    }
     chosen
+}
+
+/// Whether another destination's turn may come where none is under way any more: every mailbox was given
+/// up, and no `https:` destination was tried yet. Only the record can tell.
+#[must_use]
+pub fn may_fall_back(rules: &Rules, states: &BTreeMap<Destination, DeliveryState>) -> bool {
+    rules.order == Order::MailFirst
+        && !states.is_empty()
+        && states
+            .iter()
+            .all(|(to, state)| is_mail(to) && state.is_given_up())
+}
+
+impl Chosen {
+    fn leave_out(&mut self, destination: Destination, why: Why) {
+        self.left_out.push(LeftOut { destination, why });
+    }
+
+    /// Leaves out the `https:` destinations whose turn has not come. What was begun is gone on with.
+    fn keep_mail_first(&mut self, states: &BTreeMap<Destination, DeliveryState>) {
+        let is_lost = |mailbox: &&Destination| {
+            let state = states.get(*mailbox);
+            state.is_some_and(DeliveryState::is_given_up)
+        };
+        let mut mailboxes = self.destinations.iter().filter(|to| is_mail(to));
+        if mailboxes.all(|mailbox| is_lost(&mailbox)) {
+            return;
+        }
+        let (kept, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.destinations)
+            .into_iter()
+            .partition(|to| is_mail(to) || states.contains_key(to));
+        self.destinations = kept;
+        for destination in later {
+            self.leave_out(destination, Why::MailFirst);
+        }
+    }
+}
+
+const fn is_mail(destination: &Destination) -> bool {
+    matches!(destination, Destination::Mail(_))
+}
+
+/// The port of an `https:` destination, if no report may go there.
+// OURS (G1): whoever publishes a rua chooses the port of a host that need not be theirs.
+fn refused_port(destination: &Destination, rules: &Rules) -> Option<u16> {
+    let Destination::Https(uri) = destination else {
+        return None;
+    };
+    let port = ReportUri::read(uri).ok()?.port;
+    let allowed = rules.https_ports.is_empty() || rules.https_ports.contains(&port);
+    (!allowed).then_some(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, deliver::Step};
+
+    const AT: Timestamp = Timestamp(1);
+
+    fn record(uris: &[&str]) -> RuaRecord {
+        RuaRecord {
+            destinations: uris
+                .iter()
+                .flat_map(|uri| Destination::read(uri).unwrap())
+                .collect(),
+            skipped: Vec::new(),
+        }
+    }
+
+    fn rules(order: Order) -> Rules {
+        Rules {
+            order,
+            https_ports: vec![443],
+        }
+    }
+
+    fn states(of: &[(&str, Step)]) -> BTreeMap<Destination, DeliveryState> {
+        let state = |(uri, step): &(&str, Step)| {
+            let destination = Destination::read(uri).unwrap().remove(0);
+            let state = DeliveryState {
+                report_id: "id@x".to_owned(),
+                attempts: 1,
+                first_attempt_at: Some(AT),
+                step: step.clone(),
+            };
+            (destination, state)
+        };
+        of.iter().map(state).collect()
+    }
+
+    fn gone() -> Step {
+        Step::GivenUp {
+            at: AT,
+            reason: String::new(),
+        }
+    }
+
+    fn shown(chosen: &Chosen) -> Vec<String> {
+        let words = chosen.destinations.iter().map(ToString::to_string);
+        words.collect()
+    }
+
+    const BOTH: [&str; 3] = [
+        "https://x.example/r",
+        "mailto:a@x.example",
+        "mailto:b@x.example",
+    ];
+    const MAIL: [&str; 2] = ["mailto:a@x.example", "mailto:b@x.example"];
+
+    #[test]
+    fn a13_f22_mailboxes_come_first_and_https_when_all_of_them_are_lost() {
+        let retry = Step::RetryAt {
+            at: AT,
+            reason: String::new(),
+        };
+        let [web, a, b] = BOTH;
+        for (name, uris, so_far, expected) in [
+            ("nothing begun", &BOTH[..], &[][..], &MAIL[..]),
+            ("no mailbox", &[web], &[], &[web]),
+            ("one is lost", &BOTH, &[(a, gone())], &MAIL),
+            (
+                "one is lost, one waits",
+                &BOTH,
+                &[(a, gone()), (b, retry)],
+                &MAIL,
+            ),
+            (
+                "one is lost, one has it",
+                &BOTH,
+                &[(a, gone()), (b, Step::Sent(AT))],
+                &MAIL,
+            ),
+            ("all are lost", &BOTH, &[(a, gone()), (b, gone())], &BOTH),
+            (
+                "the one that is still named is lost",
+                &[web, b],
+                &[(a, Step::Sent(AT)), (b, gone())],
+                &[web, b],
+            ),
+            (
+                "https was begun, and the operator has a mailbox tried again",
+                &BOTH,
+                &[(web, Step::Sent(AT)), (a, Step::Due(AT)), (b, gone())],
+                &BOTH,
+            ),
+        ] {
+            let record = record(uris);
+            let chosen = choose(Some(&record), &rules(Order::MailFirst), &states(so_far));
+            assert_eq!(shown(&chosen), expected, "{name}");
+            let left_out = uris.len() - expected.len();
+            assert_eq!(chosen.left_out.len(), left_out, "{name}");
+            assert!(chosen.left_out.iter().all(|one| one.why == Why::MailFirst));
+            let all = choose(Some(&record), &rules(Order::All), &states(so_far));
+            assert_eq!(shown(&all), uris, "{name}");
+        }
+        assert_eq!(
+            choose(None, &rules(Order::All), &BTreeMap::new()),
+            Chosen::default()
+        );
+    }
+
+    #[test]
+    fn a13_only_lost_mailboxes_leave_a_turn_to_https() {
+        let [web, a, b] = BOTH;
+        for (so_far, expected) in [
+            (&[][..], false),
+            (&[(a, gone())], true),
+            (&[(a, gone()), (b, Step::Due(AT))], false),
+            (&[(a, gone()), (b, Step::Sent(AT))], false),
+            (&[(a, gone()), (web, gone())], false),
+        ] {
+            let so_far = states(so_far);
+            assert_eq!(may_fall_back(&rules(Order::MailFirst), &so_far), expected);
+            assert!(!may_fall_back(&rules(Order::All), &so_far));
+        }
+    }
+
+    #[test]
+    fn g1_only_ports_that_the_operator_allows_are_gone_to() {
+        for (uri, ports, expected) in [
+            ("https://x.example/", &[443][..], None),
+            ("https://x.example:443/", &[443], None),
+            ("https://x.example:8443/", &[443], Some(8_443)),
+            ("https://x.example:8443/", &[443, 8_443], None),
+            ("https://x.example:25/", &[443, 8_443], Some(25)),
+            ("https://x.example:25/", &[], None),
+            ("mailto:a@x.example", &[443], None),
+        ] {
+            let rules = Rules {
+                order: Order::MailFirst,
+                https_ports: ports.to_vec(),
+            };
+            let chosen = choose(Some(&record(&[uri])), &rules, &BTreeMap::new());
+            let why = chosen.left_out.first().map(|one| one.why.clone());
+            assert_eq!(why, expected.map(Why::Port), "{uri} {ports:?}");
+            assert_eq!(chosen.destinations.is_empty(), expected.is_some(), "{uri}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! Specified by: RFC 8460 s5.
 
 pub mod agenda;
+mod attempt;
 mod calendar;
 pub mod courier;
 pub mod destinations;

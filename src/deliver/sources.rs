@@ -41,10 +41,13 @@ pub trait ReportSource: Send + Sync {
     fn is_owed(&self, domain: &PolicyDomain, day: UtcDay) -> Result<bool, ComposeError>;
 }
 
-/// One report, finished but for the mail around it.
+/// One report, finished but for the mail or the request around it.
 pub trait FinishedReport: Send + Sync {
     /// Its id, `left@right`: one for all destinations and attempts.
     fn report_id(&self) -> &str;
+
+    /// The gzipped JSON: what is posted to an `https:` destination.
+    fn gzip(&self) -> &[u8];
 
     /// The signed mail to one mailbox, as it goes over the wire. `date` is when the attempt begins
     /// and `attempt` its number from 1: they make the Message-ID, which no two attempts share (F9).

@@ -212,6 +212,28 @@ fn texts_that_mean_nothing_are_refused() {
 }
 
 #[test]
+fn g1_f23_proxies_and_ports_that_cannot_be_meant_are_refused() {
+    for (text, expected) in [
+        (
+            "[deliver]\nhttps_proxy = \"https://p.example:3128\"\n",
+            "sealpost.toml:5:15: deliver.https_proxy: \"https://p.example:3128\" is not a proxy such as \
+             \"http://proxy.example.org:3128\"",
+        ),
+        (
+            "[deliver]\nhttps_proxy = \"http://user:secret@p.example:3128\"\n",
+            "sealpost.toml:5:15: deliver.https_proxy: \"http://user:secret@p.example:3128\" is not a proxy \
+             such as \"http://proxy.example.org:3128\"",
+        ),
+        (
+            "[deliver]\nhttps_ports = [443, 0]\n",
+            "sealpost.toml:5:21: deliver.https_ports: 0 is not a whole number from 1 to 65535",
+        ),
+    ] {
+        check_below_sender(text, &[expected]);
+    }
+}
+
+#[test]
 fn mailboxes_are_bare_and_in_a_labels() {
     for (given, why) in [
         (
