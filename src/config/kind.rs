@@ -8,7 +8,11 @@ use std::{fmt, net::SocketAddr, ops::Range, path::Path};
 use toml::{Spanned, de::DeValue};
 
 use super::files;
-use crate::{clock::UtcDay, observe, policy::PolicyDomain};
+use crate::{
+    clock::UtcDay,
+    observe,
+    policy::{Destination, NamePattern, PolicyDomain},
+};
 
 /// What a setting can be set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub enum Kind {
     UserIds,
     /// A list of domain names.
     Domains,
+    /// A domain name, or `*.` and one; empty: not set.
+    NamePattern,
+    /// A list of URIs that reports go to.
+    Destinations,
     /// A DKIM selector.
     Selector,
     /// A UTC day.
@@ -93,6 +101,12 @@ impl fmt::Display for Kind {
             Self::FileMode => formatter.write_str("a file mode in octal such as \"0660\""),
             Self::UserIds => formatter.write_str("a list of user ids"),
             Self::Domains => formatter.write_str("a list of domain names"),
+            Self::NamePattern => formatter.write_str(
+                "a domain name, \"*.example.org\" for every name below it, or \"\" for all",
+            ),
+            Self::Destinations => formatter.write_str(
+                "a list of URIs such as [\"mailto:tlsrpt@example.org\", \"https://example.org/tlsrpt\"]",
+            ),
             Self::Selector => formatter.write_str("a DKIM selector"),
             Self::Day => formatter.write_str("a day such as \"2026-12-31\""),
             Self::LogFilter => formatter.write_str(
@@ -135,7 +149,12 @@ impl Kind {
     const fn is_list(self) -> bool {
         matches!(
             self,
-            Self::Addresses | Self::Certificates | Self::UserIds | Self::Domains | Self::Ports
+            Self::Addresses
+                | Self::Certificates
+                | Self::UserIds
+                | Self::Domains
+                | Self::Ports
+                | Self::Destinations
         )
     }
 
@@ -186,6 +205,8 @@ impl Kind {
             Self::PrivateKey => files::private_key(text, directory),
             Self::FileMode => file_mode(text).map(|_| ()),
             Self::Domains => domain(text).map(|_| ()),
+            Self::NamePattern => optional(text, name_pattern),
+            Self::Destinations => destination(text),
             Self::Selector => selector(text),
             Self::Day => day(text).map(|_| ()),
             Self::LogFilter => observe::log::filter(text)
@@ -231,6 +252,18 @@ fn optional(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<()
 pub(super) fn domain(text: &str) -> Result<PolicyDomain, String> {
     text.parse()
         .map_err(|error: crate::policy::NameError| error.to_string())
+}
+
+fn name_pattern(text: &str) -> Result<(), String> {
+    let read = text.parse::<NamePattern>();
+    read.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// A URI that reports go to, as a `rua` has it.
+fn destination(text: &str) -> Result<(), String> {
+    let read = Destination::read(text);
+    read.map(|_| ())
+        .map_err(|skip| format!("{} is no destination: {skip}", quoted(text)))
 }
 
 /// A day such as `2026-12-31`.

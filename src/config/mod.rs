@@ -41,6 +41,8 @@ pub struct Config {
     pub dkim: Vec<DkimConfig>,
     /// How reports travel.
     pub deliver: DeliverConfig,
+    /// What is done otherwise with destinations of reports.
+    pub destination: Vec<DestinationConfig>,
     /// The door for Exim, `libsealpost.so` and scripts.
     pub plugin_socket: PluginSocketConfig,
     /// The door for Postfix's and sendmail's policy questions.
@@ -258,6 +260,37 @@ pub enum DestinationOrder {
     MailFirst,
     /// Every one.
     All,
+}
+
+/// `[[destination]]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationConfig {
+    /// The domains that the reports are about; empty: all.
+    #[serde(default)]
+    pub policy_domain: String,
+    /// The hosts that the reports go to; empty: all.
+    #[serde(default)]
+    pub rua_domain: String,
+    /// What is done with a destination.
+    pub action: DestinationAction,
+    /// Where the report goes by `replace` and `add`.
+    #[serde(default)]
+    pub to: Vec<String>,
+}
+
+/// What is done with a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DestinationAction {
+    /// It gets the report.
+    Accept,
+    /// It gets none.
+    Discard,
+    /// Others get it instead.
+    Replace,
+    /// Others get it too.
+    Add,
 }
 
 /// How report mail leaves.

@@ -528,6 +528,39 @@ pub const SECTIONS: &[Section] = &[
             ),
         ],
     },
+    Section {
+        name: "destination",
+        shape: Shape::List,
+        text: "What is done otherwise with destinations of reports that domains ask for. For each one the \
+               first section that is for it holds. A domain that asks for no reports gets none by this.",
+        settings: &[
+            first_without(
+                "policy_domain",
+                Kind::NamePattern,
+                Default::Value("\"\""),
+                "The domains that the reports are about.",
+            ),
+            first_without(
+                "rua_domain",
+                Kind::NamePattern,
+                Default::Value("\"\""),
+                "The hosts that the reports go to: the domain of a mailbox, the host of an `https:` URI.",
+            ),
+            first_without(
+                "action",
+                Kind::Word(&["accept", "discard", "replace", "add"]),
+                Default::Required,
+                "`accept`: the destination gets the report, whatever later sections say. `discard`: it gets \
+                 none. `replace`: `destination.to` gets it instead. `add`: `destination.to` gets it too.",
+            ),
+            first_without(
+                "to",
+                Kind::Destinations,
+                Default::Value("[]"),
+                "Where the report goes by `replace` and `add`: at most 10 URIs.",
+            ),
+        ],
+    },
     doors::PLUGIN_SOCKET,
     doors::SOCKETMAP,
     doors::TLSRPT_SOCKET,
@@ -591,7 +624,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Config, DkimConfig, DomainOverride, OverrideMode};
+    use crate::config::{
+        Config, DestinationAction, DestinationConfig, DkimConfig, DomainOverride, OverrideMode,
+    };
 
     /// Every leaf of a configuration by its name in the table, as TOML text.
     fn leaves(config: &Config) -> BTreeMap<String, String> {
@@ -620,6 +655,12 @@ mod tests {
             dkim: vec![DkimConfig {
                 selector: "s".into(),
                 key: "k".into(),
+            }],
+            destination: vec![DestinationConfig {
+                policy_domain: String::new(),
+                rua_domain: String::new(),
+                action: DestinationAction::Discard,
+                to: Vec::new(),
             }],
             domain: BTreeMap::from([(
                 "example.org".to_owned(),

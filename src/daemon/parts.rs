@@ -7,10 +7,10 @@ use rustls::RootCertStore;
 use super::reports::{Publisher, StoredReports};
 use crate::{
     clock::Clock,
-    config::{Config, DestinationOrder, Loaded, Via},
+    config::{Config, Loaded, Via},
     deliver::{
         courier::{self, Courier, Reporting},
-        destinations::{Order, Rules},
+        destinations::Rules,
         retry::Retry,
         schedule::Schedule,
     },
@@ -399,20 +399,8 @@ fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settin
             retry_seconds: deliver.retry_seconds,
             give_up_seconds: deliver.give_up_seconds,
         },
-        rules: destination_rules(config),
+        rules: Rules::from(config),
         concurrent_max: deliver.concurrent_max,
         keep_days: config.store.keep_days,
-    }
-}
-
-/// What of the configuration decides where reports go.
-#[must_use]
-pub fn destination_rules(config: &Config) -> Rules {
-    Rules {
-        order: match config.deliver.destinations {
-            DestinationOrder::MailFirst => Order::MailFirst,
-            DestinationOrder::All => Order::All,
-        },
-        https_ports: config.deliver.https_ports.clone(),
     }
 }

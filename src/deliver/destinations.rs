@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::DeliveryState;
-use crate::policy::{Destination, ReportUri, RuaRecord};
+use super::{
+    DeliveryState,
+    destination_map::{MapAction, MapRule, TakenAway, mapped},
+};
+use crate::{
+    config::{Config, DestinationAction, DestinationConfig, DestinationOrder},
+    policy::{Destination, PolicyDomain, ReportUri, RuaRecord},
+};
 
 /// What the operator set of where reports go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +18,36 @@ pub struct Rules {
     pub order: Order,
     /// The ports that reports are posted to; empty: any.
     pub https_ports: Vec<u16>,
+    /// What is done otherwise with single destinations.
+    pub map: Vec<MapRule>,
+}
+
+impl From<&Config> for Rules {
+    /// The map's sections were judged before: what is none would be left out here.
+    fn from(config: &Config) -> Self {
+        let rule = |section: &DestinationConfig| {
+            let to = section.to.iter().flat_map(|uri| Destination::read(uri));
+            let to = to.flatten().collect();
+            MapRule {
+                policy_domain: section.policy_domain.parse().ok(),
+                rua_domain: section.rua_domain.parse().ok(),
+                action: match section.action {
+                    DestinationAction::Accept => MapAction::Accept,
+                    DestinationAction::Discard => MapAction::Discard,
+                    DestinationAction::Replace => MapAction::Replace(to),
+                    DestinationAction::Add => MapAction::Add(to),
+                },
+            }
+        };
+        Self {
+            order: match config.deliver.destinations {
+                DestinationOrder::MailFirst => Order::MailFirst,
+                DestinationOrder::All => Order::All,
+            },
+            https_ports: config.deliver.https_ports.clone(),
+            map: config.destination.iter().map(rule).collect(),
+        }
+    }
 }
 
 /// Which of a record's destinations get the report, where all of them could.
@@ -28,7 +64,7 @@ pub enum Order {
 /// Where a report goes, and what of the record it does not go to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chosen {
-    /// The destinations, in the order of the record.
+    /// The destinations, in the order of the record, with those that the operator's map puts there.
     pub destinations: Vec<Destination>,
     /// What is left out, each with its reason.
     pub left_out: Vec<LeftOut>,
@@ -47,6 +83,10 @@ pub struct LeftOut {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
+    /// A `[[destination]]` section, counted from 1, discards it.
+    Discarded(usize),
+    /// A `[[destination]]` section, counted from 1, has others get the report instead.
+    Replaced(usize, Vec<Destination>),
     /// Its port is none that the operator allows.
     Port(u16),
     /// A mailbox gets the report.
@@ -57,6 +97,14 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: ", self.destination)?;
         match &self.why {
+            Why::Discarded(section) => {
+                write!(formatter, "discarded by [[destination]] section {section}")
+            }
+            Why::Replaced(section, instead) => {
+                let words: Vec<String> = instead.iter().map(ToString::to_string).collect();
+                let words = words.join(", ");
+                write!(formatter, "replaced by {words} ([[destination]] section {section})")
+            }
             Why::Port(port) => write!(formatter, "port {port} is not in deliver.https_ports"),
             Why::MailFirst => formatter.write_str(
                 "only if no mailbox of the record takes the report (deliver.destinations is mail-first)",
@@ -65,19 +113,34 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Chooses. `record` is `None` where the domain asks for no reports; `states` is how the report stands
-/// with each destination so far.
+/// Chooses for the report of a domain. `record` is `None` where it asks for none; `states` is how the report
+/// stands with each destination so far.
 #[must_use]
 pub fn choose(
+    domain: &PolicyDomain,
     record: Option<&RuaRecord>,
     rules: &Rules,
     states: &BTreeMap<Destination, DeliveryState>,
 ) -> Chosen {
+    let named = record.map_or(&[][..], |record| &record.destinations);
+    let mapped = mapped(&rules.map, domain, named);
     let mut chosen = Chosen::default();
-    for destination in record.map_or(&[][..], |record| &record.destinations) {
-        match refused_port(destination, rules) {
-            None => chosen.destinations.push(destination.clone()),
-            Some(port) => chosen.leave_out(destination.clone(), Why::Port(port)),
+    for TakenAway {
+        destination,
+        section,
+        instead,
+    } in mapped.taken_away
+    {
+        let why = match instead.is_empty() {
+            true => Why::Discarded(section),
+            false => Why::Replaced(section, instead),
+        };
+        chosen.leave_out(destination, why);
+    }
+    for destination in mapped.destinations {
+        match refused_port(&destination, rules) {
+            None => chosen.destinations.push(destination),
+            Some(port) => chosen.leave_out(destination, Why::Port(port)),
         }
     }
     if rules.order == Order::MailFirst {
@@ -144,6 +207,10 @@ mod tests {
 
     const AT: Timestamp = Timestamp(1);
 
+    fn domain() -> PolicyDomain {
+        "a.example".parse().unwrap()
+    }
+
     fn record(uris: &[&str]) -> RuaRecord {
         RuaRecord {
             destinations: uris
@@ -158,6 +225,7 @@ mod tests {
         Rules {
             order,
             https_ports: vec![443],
+            map: Vec::new(),
         }
     }
 
@@ -232,16 +300,26 @@ mod tests {
             ),
         ] {
             let record = record(uris);
-            let chosen = choose(Some(&record), &rules(Order::MailFirst), &states(so_far));
+            let chosen = choose(
+                &domain(),
+                Some(&record),
+                &rules(Order::MailFirst),
+                &states(so_far),
+            );
             assert_eq!(shown(&chosen), expected, "{name}");
             let left_out = uris.len() - expected.len();
             assert_eq!(chosen.left_out.len(), left_out, "{name}");
             assert!(chosen.left_out.iter().all(|one| one.why == Why::MailFirst));
-            let all = choose(Some(&record), &rules(Order::All), &states(so_far));
+            let all = choose(
+                &domain(),
+                Some(&record),
+                &rules(Order::All),
+                &states(so_far),
+            );
             assert_eq!(shown(&all), uris, "{name}");
         }
         assert_eq!(
-            choose(None, &rules(Order::All), &BTreeMap::new()),
+            choose(&domain(), None, &rules(Order::All), &BTreeMap::new()),
             Chosen::default()
         );
     }
@@ -274,13 +352,49 @@ mod tests {
             ("mailto:a@x.example", &[443], None),
         ] {
             let rules = Rules {
-                order: Order::MailFirst,
                 https_ports: ports.to_vec(),
+                ..rules(Order::MailFirst)
             };
-            let chosen = choose(Some(&record(&[uri])), &rules, &BTreeMap::new());
+            let chosen = choose(&domain(), Some(&record(&[uri])), &rules, &BTreeMap::new());
             let why = chosen.left_out.first().map(|one| one.why.clone());
             assert_eq!(why, expected.map(Why::Port), "{uri} {ports:?}");
             assert_eq!(chosen.destinations.is_empty(), expected.is_some(), "{uri}");
         }
+    }
+
+    #[test]
+    fn the_operators_map_comes_before_the_order_and_says_what_it_did() {
+        let mut config = Config::default();
+        let section = |rua_domain: &str, action, to: &[&str]| DestinationConfig {
+            policy_domain: String::new(),
+            rua_domain: rua_domain.to_owned(),
+            action,
+            to: to.iter().map(ToString::to_string).collect(),
+        };
+        config.destination = vec![
+            section("dead.example", DestinationAction::Discard, &[]),
+            section(
+                "old.example",
+                DestinationAction::Replace,
+                &["https://new.example/r"],
+            ),
+        ];
+        let rules = Rules::from(&config);
+        let record = record(&["mailto:a@dead.example", "mailto:b@old.example"]);
+        let chosen = choose(&domain(), Some(&record), &rules, &BTreeMap::new());
+        assert_eq!(shown(&chosen), ["https://new.example/r"]);
+        let left_out = chosen.left_out.iter().map(ToString::to_string);
+        assert_eq!(
+            left_out.collect::<Vec<_>>(),
+            [
+                "mailto:a@dead.example: discarded by [[destination]] section 1",
+                "mailto:b@old.example: replaced by https://new.example/r ([[destination]] section 2)",
+            ]
+        );
+        assert_eq!(
+            choose(&domain(), None, &rules, &BTreeMap::new()),
+            Chosen::default(),
+            "nobody gets a report that was not asked for"
+        );
     }
 }

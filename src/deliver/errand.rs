@@ -162,7 +162,8 @@ impl Courier {
 
     /// Where the report of an errand goes, by a record and by what became of it so far.
     fn choose(&self, errand: &Errand, record: Option<&RuaRecord>) -> Chosen {
-        destinations::choose(record, &self.settings.rules, &self.ledger.states(errand))
+        let states = self.ledger.states(errand);
+        destinations::choose(&errand.domain, record, &self.settings.rules, &states)
     }
 
     /// The same for an operator, who may ask for any day.

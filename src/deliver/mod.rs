@@ -8,6 +8,7 @@ pub mod agenda;
 mod attempt;
 mod calendar;
 pub mod courier;
+pub mod destination_map;
 pub mod destinations;
 mod errand;
 mod ledger;

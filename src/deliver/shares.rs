@@ -158,13 +158,12 @@ impl Courier {
             }
         }
         for (domain, record) in lookups(&self.rua, unknown).await {
-            let rules = &self.settings.rules;
-            let destinations =
-                destinations::choose(Some(&record), rules, &BTreeMap::new()).destinations;
+            let (rules, none_yet) = (&self.settings.rules, BTreeMap::new());
+            let chosen = destinations::choose(&domain, Some(&record), rules, &none_yet);
             let (reports, asked) = (Arc::clone(&self.reports), domain.clone());
             let owes = tokio::task::spawn_blocking(move || reports.is_owed(&asked, day)).await;
             if owes.map_err(|trouble| ComposeError::Report(trouble.to_string()))?? {
-                told.insert(domain, destinations);
+                told.insert(domain, chosen.destinations);
             }
         }
         Ok(told)

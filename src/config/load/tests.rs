@@ -284,6 +284,33 @@ fn key_and_root_files_must_be_there_and_be_what_they_should() {
 }
 
 #[test]
+fn a_map_of_destinations_that_cannot_be_meant_is_refused() {
+    check_below_sender(
+        "[[destination]]\nrua_domain = \"*\"\naction = \"drop\"\n[[destination]]\npolicy_domain = \
+         \"a.example\"\naction = \"replace\"\n[[destination]]\nrua_domain = \"*.b.example\"\naction = \
+         \"discard\"\nto = [\"mailto:a@x.example\"]\n[[destination]]\nrua_domain = \
+         \"c.example\"\naction = \"add\"\nto = [\"a@x.example\", \"mailto:b@x.example\", \
+         \"https://x:0/\"]\n[[destination]]\nrua_domain = \"d.example\"\n[[destination]]\naction = \
+         \"accept\"\n[[destination]]\nrua_domain = \"e.example\"\naction = \"discard\"\n",
+        &[
+            "sealpost.toml:5:14: destination.rua_domain: \"*\" is not a host name",
+            "sealpost.toml:6:10: destination.action: \"drop\" is not one of \"accept\", \
+             \"discard\", \"replace\", \"add\"",
+            "sealpost.toml:7:1: destination.to: missing; \"replace\" needs a list of URIs such as \
+             [\"mailto:tlsrpt@example.org\", \"https://example.org/tlsrpt\"]",
+            "sealpost.toml:13:6: destination.to: \"discard\" sends nothing to other destinations",
+            "sealpost.toml:17:7: destination.to: \"a@x.example\" is no destination: neither \
+             mailto: nor https:",
+            "sealpost.toml:17:44: destination.to: \"https://x:0/\" is no destination: not an https URI",
+            "sealpost.toml:18:1: destination.action: missing; it is one of \"accept\", \
+             \"discard\", \"replace\", \"add\"",
+            "sealpost.toml:22:1: destination: no destination comes to this section: the one before \
+             is for all of them",
+        ],
+    );
+}
+
+#[test]
 fn a_daemon_that_reports_needs_a_sender_and_a_signature() {
     check(
         "",

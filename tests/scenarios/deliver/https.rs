@@ -4,6 +4,7 @@ use sealpost::{
     clock::Clock as _,
     deliver::{
         Step,
+        destination_map::{MapAction, MapRule},
         destinations::{LeftOut, Order, Why},
         listing::Note,
     },
@@ -134,4 +135,39 @@ async fn f20_a_final_status_is_given_up_and_a_port_that_is_not_allowed_not_gone_
     let port = world.web.address().port();
     assert_eq!(listed[1].note, left_out(&uri, Why::Port(port)));
     assert_eq!(world.posted("b.test"), []);
+}
+
+#[tokio::test]
+async fn the_operators_map_sends_a_report_elsewhere_and_none_that_was_not_asked_for() {
+    let mut world = after_midnight().await;
+    let uri = world.uri("r");
+    let replace = MapRule {
+        policy_domain: None,
+        rua_domain: "old.test".parse().ok(),
+        action: MapAction::Replace(vec![Destination::Https(uri.clone())]),
+    };
+    let discard = MapRule {
+        policy_domain: "*.quiet.test".parse().ok(),
+        rua_domain: None,
+        action: MapAction::Discard,
+    };
+    world.settings.rules.map = vec![replace, discard];
+    world.domain("a.test", &["mailto:r@old.test"]);
+    world.domain("b.quiet.test", &["mailto:r@b.quiet.test"]);
+    world.session("c.test", DAY);
+    let listed = world.courier().send_day(DAY, None).await.unwrap();
+    let notes = listed
+        .iter()
+        .map(|one| one.note.as_ref().unwrap().to_string());
+    assert_eq!(
+        notes.collect::<Vec<_>>(),
+        [
+            format!("mailto:r@old.test: replaced by {uri} ([[destination]] section 1)"),
+            "mailto:r@b.quiet.test: discarded by [[destination]] section 2".to_owned(),
+            "the domain asks for no reports".to_owned(),
+        ]
+    );
+    assert_eq!(world.posted("a.test").len(), 1);
+    assert_eq!(world.web.requests().len(), 1);
+    assert_eq!(world.mx.messages(), []);
 }

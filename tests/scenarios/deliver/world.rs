@@ -650,6 +650,7 @@ fn settings() -> Settings {
         rules: Rules {
             order: Order::MailFirst,
             https_ports: Vec::new(),
+            map: Vec::new(),
         },
         concurrent_max: 16,
         keep_days: 30,
