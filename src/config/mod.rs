@@ -240,6 +240,12 @@ pub struct DeliverConfig {
     pub give_up_seconds: i64,
     /// How many reports are under way at once.
     pub concurrent_max: usize,
+    /// How many reports are on their way to one destination host at once.
+    pub per_host_max: usize,
+    /// How many attempts to one destination host begin within a minute; 0: any number.
+    pub per_host_per_minute: usize,
+    /// How many reports of one day one destination host gets.
+    pub per_host_per_day_max: usize,
     /// Which destinations of a record get the report.
     pub destinations: DestinationOrder,
     /// The ports that reports are posted to; empty: any.
@@ -549,6 +555,9 @@ impl Default for DeliverConfig {
             retry_seconds: 600,
             give_up_seconds: 86_400,
             concurrent_max: 16,
+            per_host_max: 2,
+            per_host_per_minute: 60,
+            per_host_per_day_max: 10_000,
             destinations: DestinationOrder::MailFirst,
             https_ports: vec![443],
             https_unverified: false,

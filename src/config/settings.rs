@@ -485,6 +485,30 @@ pub const SECTIONS: &[Section] = &[
                 "How many reports are under way at once.",
             ),
             first(
+                "per_host_max",
+                Kind::Number(1, 1_024),
+                "2",
+                "",
+                "How many reports are on their way to one destination host at once: to one mailbox domain, \
+                 or to one host of `https:` URIs.",
+            ),
+            first(
+                "per_host_per_minute",
+                Kind::Number(0, 1_000_000),
+                "60",
+                "",
+                "How many attempts to one destination host begin within a minute. The others wait their \
+                 turn. 0: any number.",
+            ),
+            first(
+                "per_host_per_day_max",
+                Kind::Number(1, 10_000_000),
+                "10000",
+                "",
+                "How many reports of one day one destination host gets. Domains without its consent may name \
+                 it in their records; what is more is left out, with an alarm.",
+            ),
+            first(
                 "destinations",
                 Kind::Word(&["mail-first", "all"]),
                 "\"mail-first\"",

@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     config::{Config, Loaded, Via},
     deliver::{
+        HostLimits,
         courier::{self, Courier, Reporting},
         destinations::Rules,
         retry::Retry,
@@ -401,6 +402,10 @@ fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settin
         },
         rules: Rules::from(config),
         concurrent_max: deliver.concurrent_max,
+        host_limits: HostLimits {
+            at_once_max: deliver.per_host_max,
+            per_minute_max: deliver.per_host_per_minute,
+        },
         keep_days: config.store.keep_days,
     }
 }

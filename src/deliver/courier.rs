@@ -25,7 +25,7 @@ use super::{
     schedule::Schedule,
     shares::Hosts,
     sources::{ReportSource, RuaSource},
-    under_way::{Admission, UnderWay},
+    under_way::{Admission, HostLimits, UnderWay},
 };
 use crate::{
     clock::{Clock, Timestamp, UtcDay},
@@ -56,6 +56,8 @@ pub struct Settings {
     pub rules: Rules,
     /// How many errands are run at once.
     pub concurrent_max: usize,
+    /// What one destination host is spared.
+    pub host_limits: HostLimits,
     /// For how many days tallies and delivery states are kept; at least as long as a report of the
     /// day may be under way.
     pub keep_days: u32,
@@ -143,7 +145,7 @@ impl Courier {
             rua: parts.rua,
             reports: parts.reports,
             counters: parts.counters,
-            under_way: UnderWay::new(settings.concurrent_max),
+            under_way: UnderWay::new(settings.concurrent_max, settings.host_limits),
             settings,
             notes: Notes::default(),
             hosts: Hosts::default(),
@@ -338,9 +340,16 @@ impl Round {
         if let Some(host) = left.parked_for {
             self.agenda.park(&host, errand.clone());
         }
+        // It has not been tried yet: that is for whoever asked for it, and not later for the daily loop.
+        if let Some(at) = left.turn_at {
+            self.agenda.put(at, errand.clone());
+        }
         match (left.again_at, self.urge) {
             (None, _) => {}
-            (Some(at), Urge::WhenDue) => self.agenda.put(at, errand),
+            (Some(at), Urge::WhenDue) => {
+                let at = left.turn_at.map_or(at, |turn_at| turn_at.min(at));
+                self.agenda.put(at, errand);
+            }
             // On demand means one attempt; the others are the daily loop's.
             (Some(at), Urge::Now) => self.courier.hand_over(errand, at),
         }
@@ -362,9 +371,18 @@ impl Round {
             if self.agenda.is_empty() && self.running.is_empty() {
                 return;
             }
+            let now = self.courier.clock.now();
+            let turn = self.agenda.next_after(now);
+            let turn_comes = async {
+                match turn {
+                    Some(at) => self.courier.clock.wait_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 Some(ended) = self.running.join_next() => self.take_in(ended),
                 _changed = freed.changed() => {}
+                () = turn_comes => {}
             }
         }
     }

@@ -18,8 +18,19 @@ pub struct Rules {
     pub order: Order,
     /// The ports that reports are posted to; empty: any.
     pub https_ports: Vec<u16>,
+    /// How many reports of one day one destination host gets.
+    pub per_host_per_day_max: usize,
     /// What is done otherwise with single destinations.
     pub map: Vec<MapRule>,
+}
+
+/// What has become of a day's reports so far.
+#[expect(missing_debug_implementations, reason = "it holds a closure")]
+pub struct SoFar<'a> {
+    /// How the report stands with each destination.
+    pub states: &'a BTreeMap<Destination, DeliveryState>,
+    /// How many reports of the day, of all domains, a destination host gets.
+    pub reports_to: &'a (dyn Fn(&str) -> usize + Sync),
 }
 
 impl From<&Config> for Rules {
@@ -45,6 +56,7 @@ impl From<&Config> for Rules {
                 DestinationOrder::All => Order::All,
             },
             https_ports: config.deliver.https_ports.clone(),
+            per_host_per_day_max: config.deliver.per_host_per_day_max,
             map: config.destination.iter().map(rule).collect(),
         }
     }
@@ -89,6 +101,8 @@ pub enum Why {
     Replaced(usize, Vec<Destination>),
     /// Its port is none that the operator allows.
     Port(u16),
+    /// Its host gets so many reports of the day already.
+    HostFull(usize),
     /// A mailbox gets the report.
     MailFirst,
 }
@@ -106,6 +120,10 @@ impl fmt::Display for LeftOut {
                 write!(formatter, "replaced by {words} ([[destination]] section {section})")
             }
             Why::Port(port) => write!(formatter, "port {port} is not in deliver.https_ports"),
+            Why::HostFull(max) => write!(
+                formatter,
+                "its host gets {max} reports of the day already (deliver.per_host_per_day_max)"
+            ),
             Why::MailFirst => formatter.write_str(
                 "only if no mailbox of the record takes the report (deliver.destinations is mail-first)",
             ),
@@ -113,14 +131,13 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Chooses for the report of a domain. `record` is `None` where it asks for none; `states` is how the report
-/// stands with each destination so far.
+/// Chooses for the report of a domain. `record` is `None` where it asks for none.
 #[must_use]
 pub fn choose(
     domain: &PolicyDomain,
     record: Option<&RuaRecord>,
     rules: &Rules,
-    states: &BTreeMap<Destination, DeliveryState>,
+    so_far: &SoFar<'_>,
 ) -> Chosen {
     let named = record.map_or(&[][..], |record| &record.destinations);
     let mapped = mapped(&rules.map, domain, named);
@@ -138,13 +155,13 @@ pub fn choose(
         chosen.leave_out(destination, why);
     }
     for destination in mapped.destinations {
-        match refused_port(&destination, rules) {
+        match refused(&destination, rules, so_far) {
             None => chosen.destinations.push(destination),
-            Some(port) => chosen.leave_out(destination, Why::Port(port)),
+            Some(why) => chosen.leave_out(destination, why),
         }
     }
     if rules.order == Order::MailFirst {
-        chosen.keep_mail_first(states);
+        chosen.keep_mail_first(so_far.states);
     }
     chosen
 }
@@ -189,6 +206,18 @@ const fn is_mail(destination: &Destination) -> bool {
     matches!(destination, Destination::Mail(_))
 }
 
+/// Why no report goes to a destination, whatever the others are.
+fn refused(destination: &Destination, rules: &Rules, so_far: &SoFar<'_>) -> Option<Why> {
+    if let Some(port) = refused_port(destination, rules) {
+        return Some(Why::Port(port));
+    }
+    // RFC 8460 s7: anybody may name anybody, and a host must not be flooded with what it did not ask for
+    // (G2). What was begun is gone on with.
+    let max = rules.per_host_per_day_max;
+    let is_full = || (so_far.reports_to)(&destination.host()) >= max;
+    (!so_far.states.contains_key(destination) && is_full()).then_some(Why::HostFull(max))
+}
+
 /// The port of an `https:` destination, if no report may go there.
 // OURS (G1): whoever publishes a rua chooses the port of a host that need not be theirs.
 fn refused_port(destination: &Destination, rules: &Rules) -> Option<u16> {
@@ -206,6 +235,19 @@ mod tests {
     use crate::{clock::Timestamp, deliver::Step};
 
     const AT: Timestamp = Timestamp(1);
+
+    /// Chooses for a domain, with hosts that got nothing else of the day.
+    fn choose_first(
+        record: Option<&RuaRecord>,
+        rules: &Rules,
+        states: &BTreeMap<Destination, DeliveryState>,
+    ) -> Chosen {
+        let so_far = SoFar {
+            states,
+            reports_to: &|_| 0,
+        };
+        choose(&domain(), record, rules, &so_far)
+    }
 
     fn domain() -> PolicyDomain {
         "a.example".parse().unwrap()
@@ -225,6 +267,7 @@ mod tests {
         Rules {
             order,
             https_ports: vec![443],
+            per_host_per_day_max: 10,
             map: Vec::new(),
         }
     }
@@ -300,26 +343,16 @@ mod tests {
             ),
         ] {
             let record = record(uris);
-            let chosen = choose(
-                &domain(),
-                Some(&record),
-                &rules(Order::MailFirst),
-                &states(so_far),
-            );
+            let chosen = choose_first(Some(&record), &rules(Order::MailFirst), &states(so_far));
             assert_eq!(shown(&chosen), expected, "{name}");
             let left_out = uris.len() - expected.len();
             assert_eq!(chosen.left_out.len(), left_out, "{name}");
             assert!(chosen.left_out.iter().all(|one| one.why == Why::MailFirst));
-            let all = choose(
-                &domain(),
-                Some(&record),
-                &rules(Order::All),
-                &states(so_far),
-            );
+            let all = choose_first(Some(&record), &rules(Order::All), &states(so_far));
             assert_eq!(shown(&all), uris, "{name}");
         }
         assert_eq!(
-            choose(&domain(), None, &rules(Order::All), &BTreeMap::new()),
+            choose_first(None, &rules(Order::All), &BTreeMap::new()),
             Chosen::default()
         );
     }
@@ -355,7 +388,7 @@ mod tests {
                 https_ports: ports.to_vec(),
                 ..rules(Order::MailFirst)
             };
-            let chosen = choose(&domain(), Some(&record(&[uri])), &rules, &BTreeMap::new());
+            let chosen = choose_first(Some(&record(&[uri])), &rules, &BTreeMap::new());
             let why = chosen.left_out.first().map(|one| one.why.clone());
             assert_eq!(why, expected.map(Why::Port), "{uri} {ports:?}");
             assert_eq!(chosen.destinations.is_empty(), expected.is_some(), "{uri}");
@@ -381,7 +414,7 @@ mod tests {
         ];
         let rules = Rules::from(&config);
         let record = record(&["mailto:a@dead.example", "mailto:b@old.example"]);
-        let chosen = choose(&domain(), Some(&record), &rules, &BTreeMap::new());
+        let chosen = choose_first(Some(&record), &rules, &BTreeMap::new());
         assert_eq!(shown(&chosen), ["https://new.example/r"]);
         let left_out = chosen.left_out.iter().map(ToString::to_string);
         assert_eq!(
@@ -392,9 +425,30 @@ mod tests {
             ]
         );
         assert_eq!(
-            choose(&domain(), None, &rules, &BTreeMap::new()),
+            choose_first(None, &rules, &BTreeMap::new()),
             Chosen::default(),
             "nobody gets a report that was not asked for"
         );
+    }
+
+    #[test]
+    fn g2_a_host_gets_so_many_reports_of_a_day_and_what_was_begun_is_gone_on_with() {
+        let record = record(&["mailto:a@victim.example", "mailto:b@x.example"]);
+        let begun = states(&[("mailto:a@victim.example", Step::Due(AT))]);
+        for (reports, so_far, expected) in [
+            (9, BTreeMap::new(), None),
+            (10, BTreeMap::new(), Some(Why::HostFull(10))),
+            (10, begun, None),
+        ] {
+            let so_far = SoFar {
+                states: &so_far,
+                reports_to: &|host| if host == "victim.example" { reports } else { 0 },
+            };
+            let chosen = choose(&domain(), Some(&record), &rules(Order::MailFirst), &so_far);
+            let why = chosen.left_out.first().map(|one| one.why.clone());
+            assert_eq!(why, expected, "{reports}");
+            let last = chosen.destinations.last().map(ToString::to_string);
+            assert_eq!(last.as_deref(), Some("mailto:b@x.example"));
+        }
     }
 }

@@ -9,12 +9,13 @@ use super::{
     DeliveryKey, DeliveryState,
     agenda::Errand,
     courier::Courier,
-    destinations::{self, Chosen, LeftOut},
+    destinations::{self, Chosen, LeftOut, SoFar, Why},
     ledger::on_disk,
     listing::{Note, Part},
     outbox::{self, Action, Urge},
     schedule::Schedule,
     sources::{ComposeError, FinishedReport},
+    under_way::Busy,
 };
 use crate::{
     clock::{Timestamp, UtcDay},
@@ -30,6 +31,8 @@ pub(super) struct Left {
     pub(super) again_at: Option<Timestamp>,
     /// Run it again when there is room on the way to this host.
     pub(super) parked_for: Option<String>,
+    /// Run it again then, for an attempt whose turn has not come.
+    pub(super) turn_at: Option<Timestamp>,
 }
 
 /// What one pass through an errand came to.
@@ -133,7 +136,7 @@ impl Courier {
             }
         }
         self.plan(errand, &comparison.added, &reports).await?;
-        let mut parked = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
         for (destination, state) in self.ledger.states(errand) {
             if attempted.contains(&destination)
                 || self.action(errand, &state, urge) != Action::Attempt
@@ -144,9 +147,12 @@ impl Courier {
                 continue;
             };
             let host = destination.host();
-            let Some(place) = self.under_way.take_host(&host) else {
-                parked.insert(destination, host);
-                continue;
+            let place = match self.under_way.take_host(&host, self.clock.now()) {
+                Ok(place) => place,
+                Err(busy) => {
+                    waiting.insert(destination, (host, busy));
+                    continue;
+                }
             };
             attempted.insert(destination.clone());
             self.attempt(errand, &destination, &state, report).await?;
@@ -157,13 +163,17 @@ impl Courier {
         if next.iter().any(|to| !chosen.destinations.contains(to)) {
             return Ok(Pass::Again);
         }
-        Ok(Pass::Ended(self.left(errand, &parked)))
+        Ok(Pass::Ended(self.left(errand, &waiting)))
     }
 
     /// Where the report of an errand goes, by a record and by what became of it so far.
-    fn choose(&self, errand: &Errand, record: Option<&RuaRecord>) -> Chosen {
+    pub(super) fn choose(&self, errand: &Errand, record: Option<&RuaRecord>) -> Chosen {
         let states = self.ledger.states(errand);
-        destinations::choose(&errand.domain, record, &self.settings.rules, &states)
+        let so_far = SoFar {
+            states: &states,
+            reports_to: &|host| self.ledger.reports_to(host, errand.day),
+        };
+        destinations::choose(&errand.domain, record, &self.settings.rules, &so_far)
     }
 
     /// The same for an operator, who may ask for any day.
@@ -251,7 +261,7 @@ impl Courier {
         self.notes.set(errand, note);
         Left {
             again_at: Some(again_at),
-            parked_for: None,
+            ..Left::default()
         }
     }
 
@@ -263,8 +273,15 @@ impl Courier {
             self.notes.set(errand, Note::NoRecord);
             return;
         }
+        let noted = self.notes.of(errand);
         for left_out in left_out {
             tracing::info!(%domain, %day, %left_out, "a destination gets no report");
+            // An errand is run several times, and each report is missed once.
+            let is_known =
+                matches!(&noted, Some(Note::LeftOut(before)) if before.contains(left_out));
+            if matches!(left_out.why, Why::HostFull(_)) && !is_known {
+                self.counters.reports_left_out_host_full.count();
+            }
         }
         if left_out.is_empty() {
             self.notes.clear(errand);
@@ -343,18 +360,24 @@ impl Courier {
         Ok(())
     }
 
-    /// When the errand must be run again, by what is unfinished and not parked.
+    /// When the errand must be run again, by what is unfinished and not waiting for its host.
     // Not by what is later than now: a moment may come while this very errand ends.
-    fn left(&self, errand: &Errand, parked: &BTreeMap<Destination, String>) -> Left {
+    fn left(&self, errand: &Errand, waiting: &BTreeMap<Destination, (String, Busy)>) -> Left {
         let now = self.clock.now();
         let states = self.ledger.states(errand);
         let moments = states
             .iter()
-            .filter(|(destination, _)| !parked.contains_key(*destination))
+            .filter(|(destination, _)| !waiting.contains_key(*destination))
             .filter_map(|(_, state)| outbox::wake_at(state, now));
+        let mut parked = waiting.values().filter(|(_, busy)| *busy == Busy::AtOnce);
+        let turns = waiting.values().filter_map(|(_, busy)| match busy {
+            Busy::AtOnce => None,
+            Busy::Until(at) => Some(*at),
+        });
         Left {
             again_at: moments.min(),
-            parked_for: parked.values().next().cloned(),
+            parked_for: parked.next().map(|(host, _)| host.clone()),
+            turn_at: turns.min(),
         }
     }
 

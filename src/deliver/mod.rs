@@ -20,6 +20,8 @@ pub mod shares;
 pub mod sources;
 mod under_way;
 
+pub use under_way::HostLimits;
+
 use crate::{
     clock::{Timestamp, UtcDay},
     policy::{Destination, PolicyDomain},

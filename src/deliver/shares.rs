@@ -17,7 +17,6 @@ use tokio::task::JoinSet;
 use super::{
     agenda::Errand,
     courier::Courier,
-    destinations,
     ledger::on_disk,
     listing::Note,
     schedule::Schedule,
@@ -158,8 +157,11 @@ impl Courier {
             }
         }
         for (domain, record) in lookups(&self.rua, unknown).await {
-            let (rules, none_yet) = (&self.settings.rules, BTreeMap::new());
-            let chosen = destinations::choose(&domain, Some(&record), rules, &none_yet);
+            let errand = Errand {
+                day,
+                domain: domain.clone(),
+            };
+            let chosen = self.choose(&errand, Some(&record));
             let (reports, asked) = (Arc::clone(&self.reports), domain.clone());
             let owes = tokio::task::spawn_blocking(move || reports.is_owed(&asked, day)).await;
             if owes.map_err(|trouble| ComposeError::Report(trouble.to_string()))?? {

@@ -3,6 +3,7 @@
 mod crash;
 mod hosts;
 mod https;
+mod limits;
 mod smtp;
 mod world;
 

@@ -18,7 +18,7 @@ use crate::{
         CheckResult, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView, PolicyView,
         RecordFinding, RuaFinding,
     },
-    deliver::destinations::{self, Rules},
+    deliver::destinations::{self, Rules, SoFar},
     doors::socketmap_reply::DaneOnly,
     engine::dane::DaneSource,
     hook::joint::{self, DaneSettings, decide_domain},
@@ -378,7 +378,11 @@ async fn rua(domain: &PolicyDomain, means: &Means<'_>) -> RuaFinding {
         Ok(RuaDiscovery::Found(record)) => {
             // Before a report is under way: what a lost mailbox changes, `report list` shows.
             let rules = Rules::from(means.config);
-            let chosen = destinations::choose(domain, Some(&record), &rules, &BTreeMap::new());
+            let nothing_yet = SoFar {
+                states: &BTreeMap::new(),
+                reports_to: &|_| 0,
+            };
+            let chosen = destinations::choose(domain, Some(&record), &rules, &nothing_yet);
             let left_out = chosen.left_out.iter().map(ToString::to_string);
             let words = |destinations: &[Destination]| {
                 destinations.iter().map(ToString::to_string).collect()

@@ -15,7 +15,7 @@ use sealpost::{
     clock::{BoxFuture, Clock as _, StoppedClock, Timestamp, UtcDay},
     config::{DeliverConfig, DnsConfig},
     deliver::{
-        DeliveryKey, DeliveryState,
+        DeliveryKey, DeliveryState, HostLimits,
         courier::{Courier, Parts, Reporting, Settings},
         destinations::{Order, Rules},
         retry::Retry,
@@ -650,9 +650,14 @@ fn settings() -> Settings {
         rules: Rules {
             order: Order::MailFirst,
             https_ports: Vec::new(),
+            per_host_per_day_max: 1_000,
             map: Vec::new(),
         },
         concurrent_max: 16,
+        host_limits: HostLimits {
+            at_once_max: 2,
+            per_minute_max: 0,
+        },
         keep_days: 30,
     }
 }
