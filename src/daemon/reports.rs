@@ -192,4 +192,8 @@ impl RuaSource for Keeper {
             })
         })
     }
+
+    fn learnt(&self, domain: &PolicyDomain, since: Timestamp) -> Option<RuaRecord> {
+        self.learnt_rua(domain, since)
+    }
 }

@@ -100,12 +100,19 @@ impl Courier {
             // A name too long to be asked for publishes nothing.
             Err(DnsError::BadName { .. }) => None,
             Err(error) => {
-                let reason = error.to_string();
+                let (domain, day, reason) = (&errand.domain, errand.day, error.to_string());
+                let Some(learnt) = self.learnt(errand, urge) else {
+                    tracing::info!(
+                        %domain, %day, reason,
+                        "where to report cannot be looked up; it is tried again"
+                    );
+                    return Ok(Pass::Ended(self.hold_up(errand, reason)));
+                };
                 tracing::info!(
-                    domain = %errand.domain, day = %errand.day, reason,
-                    "where to report cannot be looked up; it is tried again"
+                    %domain, %day, reason,
+                    "where to report cannot be looked up in time; the report goes where it was last wanted"
                 );
-                return Ok(Pass::Ended(self.hold_up(errand, reason)));
+                Some(learnt)
             }
         };
         let chosen = self.choose(errand, record.as_ref());
@@ -164,6 +171,37 @@ impl Courier {
             return Ok(Pass::Again);
         }
         Ok(Pass::Ended(self.left(errand, &waiting)))
+    }
+
+    /// Where the report was wanted when that could last be found out, if there is no time to ask again.
+    // OURS (A16): an attacker who can suppress lookups would otherwise suppress the report that tells of
+    // him. docs/decisions/0012-destinations.md
+    fn learnt(&self, errand: &Errand, urge: Urge) -> Option<RuaRecord> {
+        let states = self.ledger.states(errand);
+        let due_at = self.settings.schedule.due_at(errand.day, &errand.domain);
+        let (retry, now) = (&self.settings.retry, self.clock.now());
+        let wait_seconds = self.wait_seconds(errand);
+        if urge == Urge::Now || !outbox::is_last_lookup(&states, due_at, retry, now, wait_seconds) {
+            return None;
+        }
+        let learnt = self.rua.learnt(&errand.domain, errand.day.first_second());
+        learnt.or_else(|| {
+            // A process that has begun since then knows what is under way.
+            let open = states
+                .into_iter()
+                .filter(|(_, state)| !outbox::is_finished(state));
+            let destinations: Vec<_> = open.map(|(destination, _)| destination).collect();
+            (!destinations.is_empty()).then(|| RuaRecord {
+                destinations,
+                skipped: Vec::new(),
+            })
+        })
+    }
+
+    /// How long an errand that is held up now waits.
+    fn wait_seconds(&self, errand: &Errand) -> i64 {
+        let times = self.notes.times_held_up(errand).saturating_add(1);
+        self.settings.retry.wait_seconds(times)
     }
 
     /// Where the report of an errand goes, by a record and by what became of it so far.
@@ -251,8 +289,7 @@ impl Courier {
     /// Runs an errand again later that our own or the resolver's trouble stopped.
     fn hold_up(&self, errand: &Errand, reason: String) -> Left {
         let times = self.notes.times_held_up(errand).saturating_add(1);
-        let wait_seconds = self.settings.retry.wait_seconds(times);
-        let again_at = self.clock.now().plus_seconds(wait_seconds);
+        let again_at = self.clock.now().plus_seconds(self.wait_seconds(errand));
         let note = Note::HeldUp {
             reason,
             again_at,

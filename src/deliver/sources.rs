@@ -16,6 +16,10 @@ pub trait RuaSource: Send + Sync {
         &'a self,
         domain: &'a PolicyDomain,
     ) -> BoxFuture<'a, Result<Option<RuaRecord>, DnsError>>;
+
+    /// The last valid record that was looked up, if that was at `since` or later and nothing has said since
+    /// that there is none.
+    fn learnt(&self, domain: &PolicyDomain, since: Timestamp) -> Option<RuaRecord>;
 }
 
 /// Reports, made from what the store holds.

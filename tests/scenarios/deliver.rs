@@ -24,7 +24,7 @@ use sealpost::{
         handover::{Accepted, Channel, SendError},
         smtp::{Envelope, Transport},
     },
-    policy::PolicyDomain,
+    policy::{Destination, PolicyDomain, RuaRecord},
 };
 use sealpost_kit::{DnsFault, MxBehaviour};
 use tokio::sync::Semaphore;
@@ -213,6 +213,71 @@ async fn a15_a_failed_lookup_is_no_absence_and_the_report_goes_out_later() {
     daemon.abort();
     assert_eq!(world.taken("a.test").len(), 1);
     assert_eq!(courier.list(DAY).await.unwrap()[0].note, None);
+}
+
+/// Goes from one try of a held-up errand to the next, until a report is sent.
+async fn wait_out(world: &World, courier: &Arc<Courier>, domain: &str, to: &str) {
+    let mut at = world.clock.now();
+    while !is_sent(world, domain, to) {
+        let listed = courier.list(DAY).await.unwrap();
+        match &listed[0].note {
+            Some(Note::HeldUp { again_at, .. }) if *again_at > at => {
+                at = *again_at;
+                world.clock.set(at);
+            }
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a16_a_record_that_cannot_be_looked_up_in_time_is_the_last_that_was_learnt() {
+    let world = World::new().await;
+    world.domain("a.test", &["mailto:r@a.test"]);
+    let busy = MxBehaviour::RefusesRecipients(450);
+    world.mx.set_behaviour("mx.test", busy);
+    let due_at = world.due_at("a.test");
+    world.clock.set(due_at);
+    let first = world.daemon();
+    let waits = || matches!(world.state("a.test", "r@a.test"), Some(state) if matches!(state.step, Step::RetryAt { .. }));
+    world.until("the attempt failed", waits).await;
+    first.abort();
+    // From now on the name server is silenced; the mail host takes mail again.
+    world.dns.fail("_smtp._tls.a.test", DnsFault::ServFail);
+    world.mx.set_behaviour("mx.test", MxBehaviour::Correct);
+    world.clock.advance_seconds(RETRY);
+    let courier = world.courier();
+    let second = tokio::spawn(Arc::clone(&courier).run(std::future::pending()));
+    wait_out(&world, &courier, "a.test", "r@a.test").await;
+    second.abort();
+    assert_eq!(world.taken("a.test").len(), 1);
+    let hours = world.clock.now().seconds_since(due_at) / 3_600;
+    assert!((20..=24).contains(&hours), "as late as may be: {hours} h");
+}
+
+#[tokio::test]
+async fn a16_a_report_that_was_never_begun_goes_where_the_day_had_it() {
+    let world = World::new().await;
+    world.domain("a.test", &["mailto:r@a.test"]);
+    world.dns.fail("_smtp._tls.a.test", DnsFault::ServFail);
+    let record = RuaRecord {
+        destinations: vec![Destination::Mail("r@a.test".to_owned())],
+        skipped: Vec::new(),
+    };
+    world
+        .learnt
+        .lock()
+        .unwrap()
+        .insert("a.test".to_owned(), record);
+    let due_at = world.due_at("a.test");
+    world.clock.set(due_at);
+    let courier = world.courier();
+    let daemon = tokio::spawn(Arc::clone(&courier).run(std::future::pending()));
+    wait_out(&world, &courier, "a.test", "r@a.test").await;
+    daemon.abort();
+    assert_eq!(world.taken("a.test").len(), 1);
+    let hours = world.clock.now().seconds_since(due_at) / 3_600;
+    assert!((20..=24).contains(&hours), "as late as may be: {hours} h");
 }
 
 #[tokio::test]

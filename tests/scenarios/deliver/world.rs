@@ -302,6 +302,7 @@ impl ReportHost for TrialReportHost {
 /// Looks records up with the kit's resolver.
 struct DnsRua {
     dns: Arc<HickoryDns>,
+    learnt: Arc<Mutex<BTreeMap<String, RuaRecord>>>,
     fate: Arc<Fate>,
 }
 
@@ -318,6 +319,11 @@ impl RuaSource for DnsRua {
                 _ => None,
             })
         })
+    }
+
+    fn learnt(&self, domain: &PolicyDomain, since: Timestamp) -> Option<RuaRecord> {
+        assert_eq!(since, DAY.first_second());
+        self.learnt.lock().unwrap().get(domain.as_str()).cloned()
     }
 }
 
@@ -394,6 +400,8 @@ pub(crate) struct World {
     pub(crate) counters: Arc<Counters>,
     pub(crate) transport: Arc<TrialTransport>,
     pub(crate) settings: Settings,
+    /// What the process has learnt of records during the day.
+    pub(crate) learnt: Arc<Mutex<BTreeMap<String, RuaRecord>>>,
     report_host: Arc<TrialReportHost>,
     resolver: Arc<HickoryDns>,
 }
@@ -459,6 +467,7 @@ impl World {
             counters: Arc::default(),
             transport: Arc::new(transport),
             settings: settings(),
+            learnt: Arc::default(),
             resolver,
         }
     }
@@ -525,6 +534,7 @@ impl World {
             report_host: self.report_host.clone(),
             rua: Arc::new(DnsRua {
                 dns: Arc::clone(&self.resolver),
+                learnt: Arc::clone(&self.learnt),
                 fate: Arc::clone(&self.fate),
             }),
             reports: Arc::new(PlainReports {
