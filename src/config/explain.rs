@@ -281,6 +281,8 @@ fn example(section: &Section, setting: &Setting) -> &'static str {
         ("sender", "contact", _) => "\"postmaster@example.org\"",
         ("dkim", "selector", _) => "\"tlsrpt2026\"",
         ("dkim", "key", _) => "\"tlsrpt2026.pem\"",
+        ("destination", "rua_domain", _) => "\"*.example.org\"",
+        ("destination", "action", _) => "\"discard\"",
         ("domain", "mode", _) => "\"audit\"",
         ("domain", "until", _) => "\"2026-12-31\"",
         ("domain", "reason", _) => "\"their new MX is not in their policy yet\"",
@@ -401,6 +403,7 @@ mod tests {
         std::fs::write(&path, active).unwrap();
         let loaded = load(&path).unwrap();
         assert_eq!(loaded.config.dkim.len(), 1);
+        assert_eq!(loaded.config.destination.len(), 1);
         assert_eq!(loaded.overrides.len(), 1);
         assert!(loaded.config.dkim[0].key.is_absolute());
     }

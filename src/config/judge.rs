@@ -15,7 +15,7 @@ use super::{
     setting::{Default as SettingDefault, Section, Shape},
     settings,
 };
-use crate::net::address_guard::is_this_machine;
+use crate::{net::address_guard::is_this_machine, policy::rua_record::DESTINATIONS_MAX};
 
 /// Walks the file and gathers what is wrong with it.
 pub(super) struct Judge<'a> {
@@ -106,7 +106,54 @@ impl<'a> Judge<'a> {
                 None => self.not_a_section(section, item),
             }
         }
-        self.same_selectors(items.iter());
+        match section.name {
+            "dkim" => self.same_selectors(items.iter()),
+            "destination" => self.destinations(items.iter()),
+            _ => {}
+        }
+    }
+
+    /// Sections whose settings do not fit together, and such as nothing ever comes to.
+    fn destinations<'i>(&mut self, items: impl Iterator<Item = &'i Spanned<DeValue<'i>>>) {
+        let mut takes_all = false;
+        for item in items {
+            if takes_all {
+                let reason =
+                    "no destination comes to this section: the one before is for all of them"
+                        .to_owned();
+                self.complain(item.span(), "destination", reason);
+                return;
+            }
+            let text = |key| {
+                item.get_ref()
+                    .get(key)
+                    .and_then(|value| value.get_ref().as_str())
+            };
+            let is_open = |key| text(key).is_none_or(str::is_empty);
+            takes_all = is_open("policy_domain") && is_open("rua_domain");
+            self.destinations_to(item, text("action").unwrap_or_default());
+        }
+    }
+
+    /// `to` belongs to the actions that name other destinations, and to them alone.
+    fn destinations_to(&mut self, item: &Spanned<DeValue<'_>>, action: &str) {
+        let to = item.get_ref().get("to");
+        let named = to.and_then(|to| to.get_ref().as_array());
+        let named = named.map_or(0, |named| named.iter().count());
+        let reason = match (action, named) {
+            ("replace" | "add", 0) => {
+                format!("missing; \"{action}\" needs {}", Kind::Destinations)
+            }
+            ("replace" | "add", _) if named > DESTINATIONS_MAX => {
+                format!("{named} destinations; there may be {DESTINATIONS_MAX}")
+            }
+            ("accept" | "discard", 1..) => {
+                format!("\"{action}\" sends nothing to other destinations")
+            }
+            _ => return,
+        };
+        let at = to.map_or_else(|| item.span(), Spanned::span);
+        self.complain(at, "destination.to", reason);
     }
 
     /// RFC 6376 s3.1: a selector names one key.

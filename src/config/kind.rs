@@ -8,7 +8,11 @@ use std::{fmt, net::SocketAddr, ops::Range, path::Path};
 use toml::{Spanned, de::DeValue};
 
 use super::files;
-use crate::{clock::UtcDay, observe, policy::PolicyDomain};
+use crate::{
+    clock::UtcDay,
+    observe,
+    policy::{Destination, NamePattern, PolicyDomain},
+};
 
 /// What a setting can be set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,10 @@ pub enum Kind {
     Addresses,
     /// `host:port`.
     HostPort,
+    /// An HTTP proxy, `http://host:port`; empty: none.
+    Proxy,
+    /// A list of ports.
+    Ports,
     /// A directory.
     Directory,
     /// A unix socket to be made.
@@ -47,6 +55,10 @@ pub enum Kind {
     UserIds,
     /// A list of domain names.
     Domains,
+    /// A domain name, or `*.` and one; empty: not set.
+    NamePattern,
+    /// A list of URIs that reports go to.
+    Destinations,
     /// A DKIM selector.
     Selector,
     /// A UTC day.
@@ -75,6 +87,9 @@ impl fmt::Display for Kind {
                 formatter.write_str("a list of addresses with ports such as [\"127.0.0.1:53\"]")
             }
             Self::HostPort => formatter.write_str("a host and a port such as \"127.0.0.1:25\""),
+            Self::Proxy => formatter
+                .write_str("a proxy such as \"http://proxy.example.org:3128\", or \"\" for none"),
+            Self::Ports => formatter.write_str("a list of ports such as [443]"),
             Self::Directory => formatter.write_str("the path of a directory"),
             Self::Socket => formatter.write_str("the path of a unix socket"),
             Self::OptionalSocket => {
@@ -86,6 +101,12 @@ impl fmt::Display for Kind {
             Self::FileMode => formatter.write_str("a file mode in octal such as \"0660\""),
             Self::UserIds => formatter.write_str("a list of user ids"),
             Self::Domains => formatter.write_str("a list of domain names"),
+            Self::NamePattern => formatter.write_str(
+                "a domain name, \"*.example.org\" for every name below it, or \"\" for all",
+            ),
+            Self::Destinations => formatter.write_str(
+                "a list of URIs such as [\"mailto:tlsrpt@example.org\", \"https://example.org/tlsrpt\"]",
+            ),
             Self::Selector => formatter.write_str("a DKIM selector"),
             Self::Day => formatter.write_str("a day such as \"2026-12-31\""),
             Self::LogFilter => formatter.write_str(
@@ -128,7 +149,12 @@ impl Kind {
     const fn is_list(self) -> bool {
         matches!(
             self,
-            Self::Addresses | Self::Certificates | Self::UserIds | Self::Domains
+            Self::Addresses
+                | Self::Certificates
+                | Self::UserIds
+                | Self::Domains
+                | Self::Ports
+                | Self::Destinations
         )
     }
 
@@ -138,6 +164,7 @@ impl Kind {
             Self::Switch => value.as_bool().is_none().then(|| self.expected(value)),
             Self::Number(least, most) => self.against_number(value, least, most),
             Self::UserIds => self.against_number(value, 0, i64::from(u32::MAX)),
+            Self::Ports => self.against_number(value, 1, i64::from(u16::MAX)),
             _ => match value.as_str() {
                 Some(text) => self.against_text(text, directory),
                 None => Some(self.expected(value)),
@@ -162,13 +189,14 @@ impl Kind {
             return Some(format!("{} has a control character", quoted(text)));
         }
         let verdict = match self {
-            Self::Switch | Self::Number(..) | Self::UserIds | Self::Text => Ok(()),
+            Self::Switch | Self::Number(..) | Self::UserIds | Self::Ports | Self::Text => Ok(()),
             Self::Word(words) if words.contains(&text) => Ok(()),
             Self::Word(_) => Err(format!("{} is not {self}", quoted(text))),
             Self::Mailbox => optional(text, mailbox),
             Self::HostName => optional(text, |text| domain(text).map(|_| ())),
             Self::Addresses => address(text),
             Self::HostPort => host_port(text),
+            Self::Proxy => optional(text, proxy),
             Self::Directory => files::path(text, directory),
             Self::Socket => files::socket_path(text, directory),
             Self::OptionalSocket => optional(text, |text| files::socket_path(text, directory)),
@@ -177,6 +205,8 @@ impl Kind {
             Self::PrivateKey => files::private_key(text, directory),
             Self::FileMode => file_mode(text).map(|_| ()),
             Self::Domains => domain(text).map(|_| ()),
+            Self::NamePattern => optional(text, name_pattern),
+            Self::Destinations => destination(text),
             Self::Selector => selector(text),
             Self::Day => day(text).map(|_| ()),
             Self::LogFilter => observe::log::filter(text)
@@ -222,6 +252,18 @@ fn optional(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<()
 pub(super) fn domain(text: &str) -> Result<PolicyDomain, String> {
     text.parse()
         .map_err(|error: crate::policy::NameError| error.to_string())
+}
+
+fn name_pattern(text: &str) -> Result<(), String> {
+    let read = text.parse::<NamePattern>();
+    read.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// A URI that reports go to, as a `rua` has it.
+fn destination(text: &str) -> Result<(), String> {
+    let read = Destination::read(text);
+    read.map(|_| ())
+        .map_err(|skip| format!("{} is no destination: {skip}", quoted(text)))
 }
 
 /// A day such as `2026-12-31`.
@@ -287,6 +329,19 @@ fn host_port(text: &str) -> Result<(), String> {
         None => host.parse::<std::net::Ipv4Addr>().is_ok() || domain(host).is_ok(),
     };
     if known { Ok(()) } else { Err(bad()) }
+}
+
+/// A proxy is asked in the clear and without credentials.
+fn proxy(text: &str) -> Result<(), String> {
+    let address = text.strip_prefix("http://");
+    let address = address.map(|address| address.strip_suffix('/').unwrap_or(address));
+    match address.map(host_port) {
+        Some(Ok(())) => Ok(()),
+        _ => Err(format!(
+            "{} is not a proxy such as \"http://proxy.example.org:3128\"",
+            quoted(text)
+        )),
+    }
 }
 
 /// A file mode in octal digits, `0660` or `660`. The socket's owner must be able to use it.

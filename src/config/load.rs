@@ -151,6 +151,13 @@ impl Loaded {
                 config.policy.https_port
             ));
         }
+        if config.deliver.https_allow_private_addresses {
+            warnings.push(
+                "deliver.https_allow_private_addresses is true: whoever publishes a rua can steer requests \
+                 into this network"
+                    .to_owned(),
+            );
+        }
         warnings.extend(
             config
                 .dkim

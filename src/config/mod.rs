@@ -41,6 +41,8 @@ pub struct Config {
     pub dkim: Vec<DkimConfig>,
     /// How reports travel.
     pub deliver: DeliverConfig,
+    /// What is done otherwise with destinations of reports.
+    pub destination: Vec<DestinationConfig>,
     /// The door for Exim, `libsealpost.so` and scripts.
     pub plugin_socket: PluginSocketConfig,
     /// The door for Postfix's and sendmail's policy questions.
@@ -91,7 +93,7 @@ pub struct DnsConfig {
 pub struct PolicyConfig {
     /// The port of policy hosts. 443 but in a laboratory.
     pub https_port: u16,
-    /// PEM files with further roots to trust policy hosts by.
+    /// PEM files with further roots to trust policy hosts and report hosts by.
     pub extra_roots: Vec<PathBuf>,
     /// The time for one fetch, from the first packet to the last.
     pub fetch_timeout_seconds: u64,
@@ -238,6 +240,63 @@ pub struct DeliverConfig {
     pub give_up_seconds: i64,
     /// How many reports are under way at once.
     pub concurrent_max: usize,
+    /// How many reports are on their way to one destination host at once.
+    pub per_host_max: usize,
+    /// How many attempts to one destination host begin within a minute; 0: any number.
+    pub per_host_per_minute: usize,
+    /// How many reports of one day one destination host gets.
+    pub per_host_per_day_max: usize,
+    /// Which destinations of a record get the report.
+    pub destinations: DestinationOrder,
+    /// The ports that reports are posted to; empty: any.
+    pub https_ports: Vec<u16>,
+    /// Post also to hosts whose certificate does not hold.
+    pub https_unverified: bool,
+    /// Post to loopback, private and link-local addresses. For laboratories.
+    pub https_allow_private_addresses: bool,
+    /// The HTTP proxy that reports are posted through, `http://host:port`; empty: none.
+    pub https_proxy: String,
+}
+
+/// Which destinations of a record get the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DestinationOrder {
+    /// Its mailboxes; `https:` destinations where it has none, or all of them were given up.
+    MailFirst,
+    /// Every one.
+    All,
+}
+
+/// `[[destination]]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationConfig {
+    /// The domains that the reports are about; empty: all.
+    #[serde(default)]
+    pub policy_domain: String,
+    /// The hosts that the reports go to; empty: all.
+    #[serde(default)]
+    pub rua_domain: String,
+    /// What is done with a destination.
+    pub action: DestinationAction,
+    /// Where the report goes by `replace` and `add`.
+    #[serde(default)]
+    pub to: Vec<String>,
+}
+
+/// What is done with a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DestinationAction {
+    /// It gets the report.
+    Accept,
+    /// It gets none.
+    Discard,
+    /// Others get it instead.
+    Replace,
+    /// Others get it too.
+    Add,
 }
 
 /// How report mail leaves.
@@ -496,6 +555,14 @@ impl Default for DeliverConfig {
             retry_seconds: 600,
             give_up_seconds: 86_400,
             concurrent_max: 16,
+            per_host_max: 2,
+            per_host_per_minute: 60,
+            per_host_per_day_max: 10_000,
+            destinations: DestinationOrder::MailFirst,
+            https_ports: vec![443],
+            https_unverified: false,
+            https_allow_private_addresses: false,
+            https_proxy: String::new(),
         }
     }
 }

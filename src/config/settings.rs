@@ -147,8 +147,8 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Certificates,
                 "[]",
                 "",
-                "PEM files with further root certificates to trust policy hosts by, beside the built-in \
-                 ones.",
+                "PEM files with further root certificates to trust policy hosts and `https:` destinations \
+                 of reports by, beside the built-in ones.",
             ),
             first(
                 "fetch_timeout_seconds",
@@ -493,6 +493,105 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 "How many reports are under way at once.",
             ),
+            first(
+                "per_host_max",
+                Kind::Number(1, 1_024),
+                "2",
+                "",
+                "How many reports are on their way to one destination host at once: to one mailbox domain, \
+                 or to one host of `https:` URIs.",
+            ),
+            first(
+                "per_host_per_minute",
+                Kind::Number(0, 1_000_000),
+                "60",
+                "",
+                "How many attempts to one destination host begin within a minute. The others wait their \
+                 turn. 0: any number.",
+            ),
+            first(
+                "per_host_per_day_max",
+                Kind::Number(1, 10_000_000),
+                "10000",
+                "",
+                "How many reports of one day one destination host gets. Domains without its consent may name \
+                 it in their records; what is more is left out, with an alarm.",
+            ),
+            first(
+                "destinations",
+                Kind::Word(&["mail-first", "all"]),
+                "\"mail-first\"",
+                "",
+                "Which destinations of a record get the report. `mail-first`: every mailbox; an `https:` one \
+                 where there is no mailbox or all of them were given up. `all`: every one.",
+            ),
+            first(
+                "https_ports",
+                Kind::Ports,
+                "[443]",
+                "",
+                "The ports of `https:` destinations that reports are posted to. A destination at another \
+                 port is left out. `[]`: any port, which lets whoever publishes a rua have us connect to \
+                 any service of any public host.",
+            ),
+            first(
+                "https_unverified",
+                Kind::Switch,
+                "false",
+                "",
+                "Post a report also to a host whose certificate is not valid, as RFC 8460 s3 allows. It is \
+                 verified first all the same, and the log says which way the report went. Whoever sits on \
+                 the way could then read the report and keep it from arriving.",
+            ),
+            first(
+                "https_allow_private_addresses",
+                Kind::Switch,
+                "false",
+                "",
+                "Allow `https:` destinations on loopback, private and link-local addresses. Whoever \
+                 publishes a rua could then steer requests into your own network: for laboratories.",
+            ),
+            first(
+                "https_proxy",
+                Kind::Proxy,
+                "\"\"",
+                "",
+                "An HTTP proxy to post reports through. It is asked for a tunnel (CONNECT) to an address, not \
+                 to a name: names are resolved here, and addresses that are not public are refused here.",
+            ),
+        ],
+    },
+    Section {
+        name: "destination",
+        shape: Shape::List,
+        text: "What is done otherwise with destinations of reports that domains ask for. For each one the \
+               first section that is for it holds. A domain that asks for no reports gets none by this.",
+        settings: &[
+            first_without(
+                "policy_domain",
+                Kind::NamePattern,
+                Default::Value("\"\""),
+                "The domains that the reports are about.",
+            ),
+            first_without(
+                "rua_domain",
+                Kind::NamePattern,
+                Default::Value("\"\""),
+                "The hosts that the reports go to: the domain of a mailbox, the host of an `https:` URI.",
+            ),
+            first_without(
+                "action",
+                Kind::Word(&["accept", "discard", "replace", "add"]),
+                Default::Required,
+                "`accept`: the destination gets the report, whatever later sections say. `discard`: it gets \
+                 none. `replace`: `destination.to` gets it instead. `add`: `destination.to` gets it too.",
+            ),
+            first_without(
+                "to",
+                Kind::Destinations,
+                Default::Value("[]"),
+                "Where the report goes by `replace` and `add`: at most 10 URIs.",
+            ),
         ],
     },
     doors::PLUGIN_SOCKET,
@@ -558,7 +657,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Config, DkimConfig, DomainOverride, OverrideMode};
+    use crate::config::{
+        Config, DestinationAction, DestinationConfig, DkimConfig, DomainOverride, OverrideMode,
+    };
 
     /// Every leaf of a configuration by its name in the table, as TOML text.
     fn leaves(config: &Config) -> BTreeMap<String, String> {
@@ -587,6 +688,12 @@ mod tests {
             dkim: vec![DkimConfig {
                 selector: "s".into(),
                 key: "k".into(),
+            }],
+            destination: vec![DestinationConfig {
+                policy_domain: String::new(),
+                rua_domain: String::new(),
+                action: DestinationAction::Discard,
+                to: Vec::new(),
             }],
             domain: BTreeMap::from([(
                 "example.org".to_owned(),

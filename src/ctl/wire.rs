@@ -495,7 +495,7 @@ wire! {
         pub texts: Vec<String>,
         /// Where reports go.
         pub destinations: Vec<String>,
-        /// What of the record was skipped, and why.
+        /// What of the record was skipped or is left out, and why.
         pub skipped: Vec<String>,
         /// Why there is no valid record.
         pub reason: Option<String>,

@@ -210,6 +210,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("report", old.report == new.report),
         ("dkim", old.dkim == new.dkim),
         ("deliver", old.deliver == new.deliver),
+        ("destination", old.destination == new.destination),
         ("plugin_socket", old.plugin_socket == new.plugin_socket),
         ("socketmap", old.socketmap == new.socketmap),
         ("tlsrpt_socket", old.tlsrpt_socket == new.tlsrpt_socket),

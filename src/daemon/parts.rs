@@ -9,7 +9,9 @@ use crate::{
     clock::Clock,
     config::{Config, Loaded, Via},
     deliver::{
+        HostLimits,
         courier::{self, Courier, Reporting},
+        destinations::Rules,
         retry::Retry,
         schedule::Schedule,
     },
@@ -26,6 +28,8 @@ use crate::{
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
         policy_host::HttpsPolicyHost,
+        report_host::ReportHost,
+        report_post::HttpsReportHost,
         smtp::{
             BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport,
             probe::{Prober, ProberSettings, SmtpProber},
@@ -56,8 +60,8 @@ pub enum PartsError {
     /// Nobody could ever validate DNSSEC.
     #[error("dane: {0}")]
     Validation(#[from] ValidationError),
-    /// A root certificate cannot be used.
-    #[error("policy.extra_roots: {0}")]
+    /// A root certificate cannot be used, or TLS cannot be set up.
+    #[error(transparent)]
     Trust(#[from] TrustError),
     /// We cannot say who we are.
     #[error("sender: {0}")]
@@ -133,10 +137,10 @@ impl Parts {
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
         let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
-        let policy_host = HttpsPolicyHost::new(dns.clone(), clock.clone(), &config.policy)?;
-        let policy_host: Arc<dyn PolicyHost> = Arc::new(policy_host);
+        let policy_host = policy_host(config, &dns, &clock)?;
         let transport = transport(config, &dns)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
+        let report_host = report_host(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
         let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
@@ -175,6 +179,7 @@ impl Parts {
                 store: Arc::clone(&store.store),
                 clock: Arc::clone(&clock),
                 transport,
+                report_host,
                 rua: Arc::clone(&keeper) as _,
                 reports: Arc::clone(&reports) as _,
                 counters: Arc::clone(&counters),
@@ -267,11 +272,7 @@ fn host_name(config: &Config) -> String {
 
 /// Whether mail hosts at addresses that are not public are spoken to.
 const fn private_addresses(config: &Config) -> PrivateAddresses {
-    if config.policy.allow_private_addresses {
-        PrivateAddresses::Allow
-    } else {
-        PrivateAddresses::Refuse
-    }
+    PrivateAddresses::allowed_by(config.policy.allow_private_addresses)
 }
 
 /// How this configuration has mail hosts looked at.
@@ -309,6 +310,26 @@ fn scout(
         counters: Arc::clone(counters),
         config: config.probe.clone(),
     })
+}
+
+fn policy_host(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn PolicyHost>, TrustError> {
+    let (dns, clock) = (Arc::clone(dns), Arc::clone(clock));
+    Ok(Arc::new(HttpsPolicyHost::new(dns, clock, &config.policy)?))
+}
+
+fn report_host(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+    roots: &Arc<RootCertStore>,
+) -> Result<Arc<dyn ReportHost>, TrustError> {
+    let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
+    let made = HttpsReportHost::new(dns, clock, roots, &config.deliver)?;
+    Ok(Arc::new(made))
 }
 
 /// Who validates DNSSEC, and what DANE says of mail hosts by it.
@@ -379,7 +400,12 @@ fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settin
             retry_seconds: deliver.retry_seconds,
             give_up_seconds: deliver.give_up_seconds,
         },
+        rules: Rules::from(config),
         concurrent_max: deliver.concurrent_max,
+        host_limits: HostLimits {
+            at_once_max: deliver.per_host_max,
+            per_minute_max: deliver.per_host_per_minute,
+        },
         keep_days: config.store.keep_days,
     }
 }

@@ -171,6 +171,10 @@ impl FinishedReport for Signed {
         &self.report.id
     }
 
+    fn gzip(&self) -> &[u8] {
+        &self.report.gzip
+    }
+
     fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
         self.report
             .mail(to, date, attempt, &self.publisher.keys)
@@ -193,5 +197,9 @@ impl RuaSource for Keeper {
                 RuaDiscovery::Absent | RuaDiscovery::Invalid(_) => None,
             })
         })
+    }
+
+    fn learnt(&self, domain: &PolicyDomain, since: Timestamp) -> Option<RuaRecord> {
+        self.learnt_rua(domain, since)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     agenda::{Agenda, Errand},
     courier::{Courier, Reporting},
+    destinations,
     ledger::on_disk,
     outbox,
     schedule::{CATCH_UP_DAYS, Schedule},
@@ -143,7 +144,10 @@ impl Courier {
             let moments = states
                 .values()
                 .filter_map(|state| outbox::wake_at(state, now));
-            if let Some(at) = moments.min() {
+            // A process that died when the last mailbox was lost left the rest of the record untried.
+            let is_open = Schedule::is_current(day, now)
+                && destinations::may_fall_back(&self.settings.rules, &states);
+            if let Some(at) = moments.min().or(is_open.then_some(now)) {
                 agenda.put(at, Errand { day, domain });
             }
         }

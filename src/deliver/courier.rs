@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::{
     agenda::{Agenda, Errand},
     calendar::{self, Calendar},
+    destinations::Rules,
     errand::Left,
     ledger::Ledger,
     listing::{Listed, Note, Notes, Part},
@@ -24,11 +25,11 @@ use super::{
     schedule::Schedule,
     shares::Hosts,
     sources::{ReportSource, RuaSource},
-    under_way::{Admission, UnderWay},
+    under_way::{Admission, HostLimits, UnderWay},
 };
 use crate::{
     clock::{Clock, Timestamp, UtcDay},
-    net::smtp::Transport,
+    net::{report_host::ReportHost, smtp::Transport},
     observe::Counters,
     policy::PolicyDomain,
     store::{Store, StoreError},
@@ -51,8 +52,12 @@ pub struct Settings {
     pub schedule: Schedule,
     /// How failed attempts are repeated.
     pub retry: Retry,
+    /// Which destinations get a report.
+    pub rules: Rules,
     /// How many errands are run at once.
     pub concurrent_max: usize,
+    /// What one destination host is spared.
+    pub host_limits: HostLimits,
     /// For how many days tallies and delivery states are kept; at least as long as a report of the
     /// day may be under way.
     pub keep_days: u32,
@@ -74,8 +79,10 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The way out.
+    /// The way to mailboxes.
     pub transport: Arc<dyn Transport>,
+    /// The way to `https:` destinations.
+    pub report_host: Arc<dyn ReportHost>,
     /// Where reports are to go.
     pub rua: Arc<dyn RuaSource>,
     /// The reports.
@@ -112,6 +119,7 @@ pub struct Courier {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) report_host: Arc<dyn ReportHost>,
     pub(super) rua: Arc<dyn RuaSource>,
     pub(super) reports: Arc<dyn ReportSource>,
     pub(super) counters: Arc<Counters>,
@@ -133,10 +141,11 @@ impl Courier {
             store: parts.store,
             clock: parts.clock,
             transport: parts.transport,
+            report_host: parts.report_host,
             rua: parts.rua,
             reports: parts.reports,
             counters: parts.counters,
-            under_way: UnderWay::new(settings.concurrent_max),
+            under_way: UnderWay::new(settings.concurrent_max, settings.host_limits),
             settings,
             notes: Notes::default(),
             hosts: Hosts::default(),
@@ -331,9 +340,16 @@ impl Round {
         if let Some(host) = left.parked_for {
             self.agenda.park(&host, errand.clone());
         }
+        // It has not been tried yet: that is for whoever asked for it, and not later for the daily loop.
+        if let Some(at) = left.turn_at {
+            self.agenda.put(at, errand.clone());
+        }
         match (left.again_at, self.urge) {
             (None, _) => {}
-            (Some(at), Urge::WhenDue) => self.agenda.put(at, errand),
+            (Some(at), Urge::WhenDue) => {
+                let at = left.turn_at.map_or(at, |turn_at| turn_at.min(at));
+                self.agenda.put(at, errand);
+            }
             // On demand means one attempt; the others are the daily loop's.
             (Some(at), Urge::Now) => self.courier.hand_over(errand, at),
         }
@@ -355,9 +371,18 @@ impl Round {
             if self.agenda.is_empty() && self.running.is_empty() {
                 return;
             }
+            let now = self.courier.clock.now();
+            let turn = self.agenda.next_after(now);
+            let turn_comes = async {
+                match turn {
+                    Some(at) => self.courier.clock.wait_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 Some(ended) = self.running.join_next() => self.take_in(ended),
                 _changed = freed.changed() => {}
+                () = turn_comes => {}
             }
         }
     }

@@ -1,25 +1,25 @@
 //! One errand: a domain's report for a day, brought to each of its destinations.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    DeliveryKey, DeliveryState, Step,
+    DeliveryKey, DeliveryState,
     agenda::Errand,
     courier::Courier,
-    destinations::{self, LeftOut},
+    destinations::{self, Chosen, LeftOut, SoFar, Why},
     ledger::on_disk,
     listing::{Note, Part},
     outbox::{self, Action, Urge},
     schedule::Schedule,
     sources::{ComposeError, FinishedReport},
+    under_way::Busy,
 };
 use crate::{
     clock::{Timestamp, UtcDay},
-    net::{
-        dns::DnsError,
-        handover::{Accepted, SendError},
-        smtp::Envelope,
-    },
+    net::dns::DnsError,
     policy::{Destination, PolicyDomain, RuaRecord},
     store::{StoreError, TlsaHosts},
 };
@@ -31,10 +31,20 @@ pub(super) struct Left {
     pub(super) again_at: Option<Timestamp>,
     /// Run it again when there is room on the way to this host.
     pub(super) parked_for: Option<String>,
+    /// Run it again then, for an attempt whose turn has not come.
+    pub(super) turn_at: Option<Timestamp>,
+}
+
+/// What one pass through an errand came to.
+enum Pass {
+    /// Another destination's turn has come.
+    Again,
+    /// Nothing more can be done now.
+    Ended(Left),
 }
 
 /// Why an errand stopped half-way. It is run again later.
-enum Stop {
+pub(super) enum Stop {
     Store(StoreError),
     Compose(ComposeError),
 }
@@ -63,10 +73,26 @@ impl Courier {
         self.hold_up(errand, trouble)
     }
 
+    /// Goes through the errand, and once more where an attempt gave another destination its turn.
     async fn advance(&self, errand: &Errand, urge: Urge) -> Result<Left, Stop> {
+        let mut attempted = BTreeSet::new();
+        loop {
+            match self.pass(errand, urge, &mut attempted).await? {
+                Pass::Again => {}
+                Pass::Ended(left) => return Ok(left),
+            }
+        }
+    }
+
+    async fn pass(
+        &self,
+        errand: &Errand,
+        urge: Urge,
+        attempted: &mut BTreeSet<Destination>,
+    ) -> Result<Pass, Stop> {
         self.ledger.pay(Some(errand)).await?;
         if self.close_overdue(errand, urge).await? {
-            return Ok(Left::default());
+            return Ok(Pass::Ended(Left::default()));
         }
         // A16: the record is looked up before each attempt; A15: a failed lookup is no absence.
         let record = match self.rua.rua(&errand.domain).await {
@@ -74,52 +100,133 @@ impl Courier {
             // A name too long to be asked for publishes nothing.
             Err(DnsError::BadName { .. }) => None,
             Err(error) => {
-                let reason = error.to_string();
+                let (domain, day, reason) = (&errand.domain, errand.day, error.to_string());
+                let Some(learnt) = self.learnt(errand, urge) else {
+                    tracing::info!(
+                        %domain, %day, reason,
+                        "where to report cannot be looked up; it is tried again"
+                    );
+                    return Ok(Pass::Ended(self.hold_up(errand, reason)));
+                };
                 tracing::info!(
-                    domain = %errand.domain, day = %errand.day, reason,
-                    "where to report cannot be looked up; it is tried again"
+                    %domain, %day, reason,
+                    "where to report cannot be looked up in time; the report goes where it was last wanted"
                 );
-                return Ok(self.hold_up(errand, reason));
+                Some(learnt)
             }
         };
-        let chosen = destinations::choose(record.as_ref());
+        let chosen = self.choose(errand, record.as_ref());
         let comparison = outbox::compare(&self.ledger.states(errand), &chosen.destinations);
         self.drop_unnamed(errand, &comparison.dropped).await?;
         self.note_record(errand, record.as_ref(), &chosen.left_out);
         let states = self.ledger.states(errand);
-        let acts = |state: &DeliveryState| self.action(errand, state, urge) == Action::Attempt;
+        let acts = |to: &Destination, state: &DeliveryState| {
+            !attempted.contains(to) && self.action(errand, state, urge) == Action::Attempt
+        };
         let named = |destination: &Destination| chosen.destinations.contains(destination);
-        let any_due = states.iter().any(|(to, state)| named(to) && acts(state));
+        let any_due = states
+            .iter()
+            .any(|(to, state)| named(to) && acts(to, state));
         if comparison.added.is_empty() && !any_due {
-            return Ok(self.left(errand, &BTreeMap::new()));
+            return Ok(Pass::Ended(self.left(errand, &BTreeMap::new())));
         }
-        let due = states.iter().filter(|(to, state)| named(to) && acts(state));
+        let due = states
+            .iter()
+            .filter(|(to, state)| named(to) && acts(to, state));
         let wanted = comparison.added.iter().chain(due.map(|(to, _)| to));
         let reports = self.compose(errand, record.as_ref(), wanted.cloned().collect());
         let reports = reports.await?;
-        for (destination, state) in states.iter().filter(|(to, _)| named(to)) {
-            if !outbox::is_finished(state) && acts(state) && !reports.contains_key(destination) {
+        for (to, state) in states.iter().filter(|(to, _)| named(to)) {
+            if !outbox::is_finished(state) && acts(to, state) && !reports.contains_key(to) {
                 let reason = "nothing is to be reported any more";
-                self.give_up(errand, destination, state, reason).await?;
+                self.give_up(errand, to, state, reason).await?;
             }
         }
         self.plan(errand, &comparison.added, &reports).await?;
-        let mut parked = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
         for (destination, state) in self.ledger.states(errand) {
-            let Destination::Mail(mailbox) = &destination else {
+            if attempted.contains(&destination)
+                || self.action(errand, &state, urge) != Action::Attempt
+            {
+                continue;
+            }
+            let Some(report) = reports.get(&destination) else {
                 continue;
             };
-            let report = reports.get(&destination).filter(|_| acts(&state));
-            let Some(report) = report else { continue };
-            let host = mailbox.rsplit('@').next().unwrap_or(mailbox);
-            let Some(place) = self.under_way.take_host(host) else {
-                parked.insert(destination.clone(), host.to_owned());
-                continue;
+            let host = destination.host();
+            let place = match self.under_way.take_host(&host, self.clock.now()) {
+                Ok(place) => place,
+                Err(busy) => {
+                    waiting.insert(destination, (host, busy));
+                    continue;
+                }
             };
-            self.attempt(errand, mailbox, &state, report).await?;
+            attempted.insert(destination.clone());
+            self.attempt(errand, &destination, &state, report).await?;
             drop(place);
         }
-        Ok(self.left(errand, &parked))
+        // A13: where the last mailbox was lost just now, the turn of the others has come.
+        let next = self.choose(errand, record.as_ref()).destinations;
+        if next.iter().any(|to| !chosen.destinations.contains(to)) {
+            return Ok(Pass::Again);
+        }
+        Ok(Pass::Ended(self.left(errand, &waiting)))
+    }
+
+    /// Where the report was wanted when that could last be found out, if there is no time to ask again.
+    // OURS (A16): an attacker who can suppress lookups would otherwise suppress the report that tells of
+    // him. docs/decisions/0012-destinations.md
+    fn learnt(&self, errand: &Errand, urge: Urge) -> Option<RuaRecord> {
+        let states = self.ledger.states(errand);
+        let due_at = self.settings.schedule.due_at(errand.day, &errand.domain);
+        let (retry, now) = (&self.settings.retry, self.clock.now());
+        let wait_seconds = self.wait_seconds(errand);
+        if urge == Urge::Now || !outbox::is_last_lookup(&states, due_at, retry, now, wait_seconds) {
+            return None;
+        }
+        let learnt = self.rua.learnt(&errand.domain, errand.day.first_second());
+        learnt.or_else(|| {
+            // A process that has begun since then knows what is under way.
+            let open = states
+                .into_iter()
+                .filter(|(_, state)| !outbox::is_finished(state));
+            let destinations: Vec<_> = open.map(|(destination, _)| destination).collect();
+            (!destinations.is_empty()).then(|| RuaRecord {
+                destinations,
+                skipped: Vec::new(),
+            })
+        })
+    }
+
+    /// How long an errand that is held up now waits.
+    fn wait_seconds(&self, errand: &Errand) -> i64 {
+        let times = self.notes.times_held_up(errand).saturating_add(1);
+        self.settings.retry.wait_seconds(times)
+    }
+
+    /// Where the report of an errand goes, by a record and by what became of it so far.
+    pub(super) fn choose(&self, errand: &Errand, record: Option<&RuaRecord>) -> Chosen {
+        let states = self.ledger.states(errand);
+        let so_far = SoFar {
+            states: &states,
+            reports_to: &|host| self.ledger.reports_to(host, errand.day),
+        };
+        destinations::choose(&errand.domain, record, &self.settings.rules, &so_far)
+    }
+
+    /// The same for an operator, who may ask for any day.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn destinations(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+        record: &RuaRecord,
+    ) -> Result<Chosen, StoreError> {
+        self.ledger.load(day).await?;
+        let domain = domain.clone();
+        Ok(self.choose(&Errand { day, domain }, Some(record)))
     }
 
     fn action(&self, errand: &Errand, state: &DeliveryState, urge: Urge) -> Action {
@@ -145,7 +252,9 @@ impl Courier {
             }
             return Ok(too_old);
         }
-        Ok(urge == Urge::WhenDue && self.ledger.states(errand).values().all(outbox::is_finished))
+        let states = self.ledger.states(errand);
+        let is_open = destinations::may_fall_back(&self.settings.rules, &states);
+        Ok(urge == Urge::WhenDue && !is_open && states.values().all(outbox::is_finished))
     }
 
     /// Gives up what the domain's record no longer names.
@@ -180,8 +289,7 @@ impl Courier {
     /// Runs an errand again later that our own or the resolver's trouble stopped.
     fn hold_up(&self, errand: &Errand, reason: String) -> Left {
         let times = self.notes.times_held_up(errand).saturating_add(1);
-        let wait_seconds = self.settings.retry.wait_seconds(times);
-        let again_at = self.clock.now().plus_seconds(wait_seconds);
+        let again_at = self.clock.now().plus_seconds(self.wait_seconds(errand));
         let note = Note::HeldUp {
             reason,
             again_at,
@@ -190,7 +298,7 @@ impl Courier {
         self.notes.set(errand, note);
         Left {
             again_at: Some(again_at),
-            parked_for: None,
+            ..Left::default()
         }
     }
 
@@ -202,8 +310,15 @@ impl Courier {
             self.notes.set(errand, Note::NoRecord);
             return;
         }
+        let noted = self.notes.of(errand);
         for left_out in left_out {
             tracing::info!(%domain, %day, %left_out, "a destination gets no report");
+            // An errand is run several times, and each report is missed once.
+            let is_known =
+                matches!(&noted, Some(Note::LeftOut(before)) if before.contains(left_out));
+            if matches!(left_out.why, Why::HostFull(_)) && !is_known {
+                self.counters.reports_left_out_host_full.count();
+            }
         }
         if left_out.is_empty() {
             self.notes.clear(errand);
@@ -282,94 +397,24 @@ impl Courier {
         Ok(())
     }
 
-    /// One attempt: on the disk before the world can see it.
-    async fn attempt(
-        &self,
-        errand: &Errand,
-        mailbox: &str,
-        state: &DeliveryState,
-        report: &Arc<dyn FinishedReport>,
-    ) -> Result<(), Stop> {
-        let retry = &self.settings.retry;
-        let now = self.clock.now();
-        let mut begun = outbox::begun(state, retry, now);
-        if begun.report_id != report.report_id() {
-            // OURS: the id follows from the domain, the day and our own name. If the operator changed
-            // that between two attempts, we are another submitter, and what is sent is written down.
-            tracing::warn!(
-                domain = %errand.domain, day = %errand.day, before = begun.report_id,
-                now = report.report_id(), "the report has another id: our own name has changed"
-            );
-            report.report_id().clone_into(&mut begun.report_id);
-        }
-        let destination = Destination::Mail(mailbox.to_owned());
-        let key = key(errand, &destination);
-        self.ledger.write(&key, &begun).await?;
-        let outcome = match build(report, mailbox, now, begun.attempts).await {
-            Ok(message) => {
-                let envelope = Envelope {
-                    from: self.settings.envelope_from.clone(),
-                    to: mailbox.to_owned(),
-                };
-                self.transport.send(&envelope, &message).await
-            }
-            // It will be the same mailbox the next time.
-            Err(error @ ComposeError::Recipient(_)) => Err(SendError::permanent(error.to_string())),
-            // It fails as an attempt would: another destination's mail may well be built.
-            Err(error) => Err(SendError::temporary(error.to_string())),
-        };
-        let settled = outbox::settled(&begun, &outcome, retry, self.clock.now());
-        self.say(errand, &destination, &settled, &outcome);
-        Ok(self.ledger.record(&key, &settled).await?)
-    }
-
-    /// Logs and counts what became of an attempt.
-    fn say(
-        &self,
-        errand: &Errand,
-        destination: &Destination,
-        state: &DeliveryState,
-        outcome: &Result<Accepted, SendError>,
-    ) {
-        let (domain, day) = (&errand.domain, errand.day);
-        let (report_id, attempt) = (&state.report_id, state.attempts);
-        match (&state.step, outcome) {
-            (_, Ok(accepted)) => {
-                self.counters.reports_sent.count();
-                tracing::info!(
-                    %domain, %day, %destination, report_id, attempt, by = accepted.by,
-                    channel = accepted.channel.name(), reply = accepted.reply, "the report is sent"
-                );
-            }
-            (Step::RetryAt { at, reason }, Err(_)) => {
-                self.counters.report_attempts_failed.count();
-                tracing::info!(
-                    %domain, %day, %destination, report_id, attempt, reason, again_at = %at,
-                    "the report was not taken; it is tried again"
-                );
-            }
-            (_, Err(error)) => {
-                self.counters.reports_given_up.count();
-                tracing::warn!(
-                    %domain, %day, %destination, report_id, attempt, reason = %error,
-                    "the report is given up"
-                );
-            }
-        }
-    }
-
-    /// When the errand must be run again, by what is unfinished and not parked.
+    /// When the errand must be run again, by what is unfinished and not waiting for its host.
     // Not by what is later than now: a moment may come while this very errand ends.
-    fn left(&self, errand: &Errand, parked: &BTreeMap<Destination, String>) -> Left {
+    fn left(&self, errand: &Errand, waiting: &BTreeMap<Destination, (String, Busy)>) -> Left {
         let now = self.clock.now();
         let states = self.ledger.states(errand);
         let moments = states
             .iter()
-            .filter(|(destination, _)| !parked.contains_key(*destination))
+            .filter(|(destination, _)| !waiting.contains_key(*destination))
             .filter_map(|(_, state)| outbox::wake_at(state, now));
+        let mut parked = waiting.values().filter(|(_, busy)| *busy == Busy::AtOnce);
+        let turns = waiting.values().filter_map(|(_, busy)| match busy {
+            Busy::AtOnce => None,
+            Busy::Until(at) => Some(*at),
+        });
         Left {
             again_at: moments.min(),
-            parked_for: parked.values().next().cloned(),
+            parked_for: parked.next().map(|(host, _)| host.clone()),
+            turn_at: turns.min(),
         }
     }
 
@@ -398,21 +443,7 @@ impl Courier {
     }
 }
 
-/// Builds and signs the mail to one mailbox, which takes a while.
-async fn build(
-    report: &Arc<dyn FinishedReport>,
-    mailbox: &str,
-    date: Timestamp,
-    attempt: u32,
-) -> Result<Vec<u8>, ComposeError> {
-    let (report, to) = (Arc::clone(report), mailbox.to_owned());
-    let building = tokio::task::spawn_blocking(move || report.mail(&to, date, attempt));
-    building
-        .await
-        .unwrap_or_else(|trouble| Err(ComposeError::Report(trouble.to_string())))
-}
-
-fn key(errand: &Errand, destination: &Destination) -> DeliveryKey {
+pub(super) fn key(errand: &Errand, destination: &Destination) -> DeliveryKey {
     DeliveryKey {
         day: errand.day,
         domain: errand.domain.clone(),

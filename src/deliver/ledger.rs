@@ -7,7 +7,7 @@
 //! if the process ends before the disk takes it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Ledger {
 #[derive(Default)]
 struct Held {
     days: BTreeMap<UtcDay, BTreeMap<PolicyDomain, States>>,
+    /// How many reports of a day each destination host gets, whatever became of them.
+    hosts: BTreeMap<UtcDay, BTreeMap<String, usize>>,
     /// States that hold and that the disk has refused so far.
     owed: BTreeSet<DeliveryKey>,
 }
@@ -50,14 +52,20 @@ impl Ledger {
         }
         let stored = on_disk(&self.store, move |store| store.deliveries(day)).await?;
         let mut by_domain: BTreeMap<PolicyDomain, States> = BTreeMap::new();
+        let mut by_host: BTreeMap<String, usize> = BTreeMap::new();
         for (key, state) in stored {
+            *by_host.entry(key.destination.host()).or_default() += 1;
             by_domain
                 .entry(key.domain)
                 .or_default()
                 .insert(key.destination, state);
         }
         // Whoever loaded the day meanwhile may have gone on from there: the first one counts.
-        self.held().days.entry(day).or_insert(by_domain);
+        let mut held = self.held();
+        if let Entry::Vacant(place) = held.days.entry(day) {
+            place.insert(by_domain);
+            held.hosts.insert(day, by_host);
+        }
         Ok(())
     }
 
@@ -69,6 +77,16 @@ impl Ledger {
             .and_then(|domains| domains.get(&errand.domain))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// How many reports of a loaded day this destination host gets.
+    pub(super) fn reports_to(&self, host: &str, day: UtcDay) -> usize {
+        let held = self.held();
+        let of_day = held.hosts.get(&day);
+        of_day
+            .and_then(|hosts| hosts.get(host))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Every errand of a loaded day that has states.
@@ -132,6 +150,7 @@ impl Ledger {
     pub(super) fn forget(&self, day: UtcDay) {
         let mut held = self.held();
         held.days.remove(&day);
+        held.hosts.remove(&day);
         held.owed.retain(|key| key.day != day);
     }
 
@@ -147,12 +166,13 @@ impl Ledger {
 
 impl Held {
     fn hold(&mut self, key: &DeliveryKey, state: &DeliveryState) {
-        self.days
-            .entry(key.day)
-            .or_default()
-            .entry(key.domain.clone())
-            .or_default()
-            .insert(key.destination.clone(), state.clone());
+        let domains = self.days.entry(key.day).or_default();
+        let states = domains.entry(key.domain.clone()).or_default();
+        let before = states.insert(key.destination.clone(), state.clone());
+        if before.is_none() {
+            let hosts = self.hosts.entry(key.day).or_default();
+            *hosts.entry(key.destination.host()).or_default() += 1;
+        }
     }
 
     fn state(&self, key: &DeliveryKey) -> Option<&DeliveryState> {

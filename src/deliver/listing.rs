@@ -137,10 +137,10 @@ mod tests {
             (Note::NoRecord, "the domain asks for no reports"),
             (
                 Note::LeftOut(vec![LeftOut {
-                    destination: Destination::Https("https://a.example/r".to_owned()),
-                    why: Why::HttpsNotServed,
+                    destination: Destination::Https("https://a.example:25/r".to_owned()),
+                    why: Why::Port(25),
                 }]),
-                "https://a.example/r: https destinations come with a later release",
+                "https://a.example:25/r: port 25 is not in deliver.https_ports",
             ),
             (
                 Note::HeldUp {

@@ -5,8 +5,10 @@
 //! Specified by: RFC 8460 s5.
 
 pub mod agenda;
+mod attempt;
 mod calendar;
 pub mod courier;
+pub mod destination_map;
 pub mod destinations;
 mod errand;
 mod ledger;
@@ -17,6 +19,8 @@ pub mod schedule;
 pub mod shares;
 pub mod sources;
 mod under_way;
+
+pub use under_way::HostLimits;
 
 use crate::{
     clock::{Timestamp, UtcDay},

@@ -211,6 +211,25 @@ pub fn compare(
     }
 }
 
+/// Whether the record is looked up for the last time: another lookup after `wait_seconds` would come too
+/// late for an attempt. `due_at` was the domain's turn.
+// A15, A16: a failed lookup is waited out as long as there is time, and no longer.
+#[must_use]
+pub fn is_last_lookup(
+    states: &BTreeMap<Destination, DeliveryState>,
+    due_at: Timestamp,
+    retry: &Retry,
+    now: Timestamp,
+    wait_seconds: i64,
+) -> bool {
+    let next = now.plus_seconds(wait_seconds);
+    let mut open = states.values().filter(|state| !is_finished(state));
+    if states.is_empty() {
+        return retry.is_over(due_at, next);
+    }
+    open.any(|state| retry.is_over(state.first_attempt_at.unwrap_or(due_at), next))
+}
+
 /// Was it sent or given up?
 #[must_use]
 pub const fn is_finished(state: &DeliveryState) -> bool {
@@ -366,6 +385,48 @@ mod tests {
             let again = begun(&state(Some(hours(1)), step), &RETRY, hours(40));
             assert_eq!(again.first_attempt_at, Some(hours(40)));
             assert_eq!(again.report_id, "id@sender.example");
+        }
+    }
+
+    #[test]
+    fn a15_a16_a_failed_lookup_is_waited_out_as_long_as_an_attempt_is_in_time() {
+        let of = |states: &[DeliveryState]| -> BTreeMap<Destination, DeliveryState> {
+            let named = (1..).zip(states);
+            named
+                .map(|(number, state)| (Destination::Mail(format!("{number}@x")), state.clone()))
+                .collect()
+        };
+        let failed = |first| state(Some(hours(first)), retry_at(hours(first)));
+        for (name, states, now, wait_hours, expected) in [
+            ("nothing begun, in time", of(&[]), 20, 4, false),
+            ("nothing begun, the last", of(&[]), 22, 4, true),
+            ("tried, in time", of(&[failed(5)]), 24, 4, false),
+            ("tried, the last", of(&[failed(5)]), 26, 4, true),
+            (
+                "tried, the last of one",
+                of(&[failed(10), failed(5)]),
+                26,
+                4,
+                true,
+            ),
+            (
+                "planned only",
+                of(&[state(None, Step::Due(hours(1)))]),
+                22,
+                4,
+                true,
+            ),
+            (
+                "all done",
+                of(&[state(Some(hours(1)), gone(hours(1)))]),
+                30,
+                4,
+                false,
+            ),
+        ] {
+            let wait = wait_hours * 3_600;
+            let last = is_last_lookup(&states, hours(1), &RETRY, hours(now), wait);
+            assert_eq!(last, expected, "{name}");
         }
     }
 

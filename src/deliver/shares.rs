@@ -166,11 +166,16 @@ impl Courier {
                 unknown.push(domain.clone());
             }
         }
-        for (domain, destinations) in lookups(&self.rua, unknown).await {
+        for (domain, record) in lookups(&self.rua, unknown).await {
+            let errand = Errand {
+                day,
+                domain: domain.clone(),
+            };
+            let chosen = self.choose(&errand, Some(&record));
             let (reports, asked) = (Arc::clone(&self.reports), domain.clone());
             let owes = tokio::task::spawn_blocking(move || reports.is_owed(&asked, day)).await;
             if owes.map_err(|trouble| ComposeError::Report(trouble.to_string()))?? {
-                told.insert(domain, destinations);
+                told.insert(domain, chosen.destinations);
             }
         }
         Ok(told)
@@ -187,12 +192,11 @@ impl Courier {
     }
 }
 
-/// The mailboxes that domains ask for reports at, as far as that can be found out in time.
-// `https` destinations get nothing in this release, so nothing is told there.
+/// The records of domains that ask for reports, as far as they can be found out in time.
 async fn lookups(
     rua: &Arc<dyn RuaSource>,
     domains: Vec<PolicyDomain>,
-) -> Vec<(PolicyDomain, Vec<Destination>)> {
+) -> Vec<(PolicyDomain, RuaRecord)> {
     let mut found = Vec::new();
     let mut left = domains.into_iter();
     let mut running = JoinSet::new();
@@ -212,9 +216,7 @@ async fn lookups(
         while let Some(ended) = running.join_next().await {
             look(&mut running);
             if let Ok((domain, Some(record))) = ended {
-                let mut mail = record.destinations;
-                mail.retain(|destination| matches!(destination, Destination::Mail(_)));
-                found.push((domain, mail));
+                found.push((domain, record));
             }
         }
     };

@@ -16,6 +16,10 @@ pub trait RuaSource: Send + Sync {
         &'a self,
         domain: &'a PolicyDomain,
     ) -> BoxFuture<'a, Result<Option<RuaRecord>, DnsError>>;
+
+    /// The last valid record that was looked up, if that was at `since` or later and nothing has said since
+    /// that there is none.
+    fn learnt(&self, domain: &PolicyDomain, since: Timestamp) -> Option<RuaRecord>;
 }
 
 /// Reports, made from what the store holds.
@@ -41,10 +45,13 @@ pub trait ReportSource: Send + Sync {
     fn is_owed(&self, domain: &PolicyDomain, day: UtcDay) -> Result<bool, ComposeError>;
 }
 
-/// One report, finished but for the mail around it.
+/// One report, finished but for the mail or the request around it.
 pub trait FinishedReport: Send + Sync {
     /// Its id, `left@right`: one for all destinations and attempts.
     fn report_id(&self) -> &str;
+
+    /// The gzipped JSON: what is posted to an `https:` destination.
+    fn gzip(&self) -> &[u8];
 
     /// The signed mail to one mailbox, as it goes over the wire. `date` is when the attempt begins
     /// and `attempt` its number from 1: they make the Message-ID, which no two attempts share (F9).

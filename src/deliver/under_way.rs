@@ -1,23 +1,37 @@
 //! What is under way at this moment, and how much more may be.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
 
 use super::agenda::Errand;
+use crate::clock::Timestamp;
 
-/// How many reports are on their way to one destination host at once.
+/// What one destination host is spared.
 // OURS: thousands of domains may name one provider's mailbox; its hosts are neither struck with all
-// of them together, nor may they, when slow, hold up the reports to everybody else.
-pub(super) const PER_HOST_MAX: usize = 2;
+// of them together, nor may they, when slow, hold up the reports to everybody else (G2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostLimits {
+    /// How many reports are on their way to it at once; at least one.
+    pub at_once_max: usize,
+    /// How many attempts begin within a minute; 0: any number.
+    pub per_minute_max: usize,
+}
+
+/// The minute of [`HostLimits::per_minute_max`].
+const MINUTE_SECONDS: i64 = 60;
+
+/// When the begun attempts of so many hosts are held, those of the past are let go of.
+const HOSTS_HELD: usize = 1_024;
 
 /// The errands being run and the places taken on the way to each host.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     errands_max: usize,
+    limits: HostLimits,
     held: Mutex<Held>,
     freed: watch::Sender<u64>,
 }
@@ -25,7 +39,37 @@ pub(super) struct UnderWay {
 #[derive(Debug, Default)]
 struct Held {
     errands: BTreeSet<Errand>,
-    hosts: BTreeMap<String, usize>,
+    hosts: BTreeMap<String, Traffic>,
+}
+
+/// What goes to one host.
+#[derive(Debug, Default)]
+struct Traffic {
+    /// How many reports are on their way.
+    at_once: usize,
+    /// When the attempts of the last minute began, the oldest first.
+    begun: VecDeque<Timestamp>,
+}
+
+impl Traffic {
+    /// Lets go of what began more than a minute ago, or in a future that a wrong clock saw.
+    fn pass_time(&mut self, now: Timestamp) {
+        self.begun
+            .retain(|at| (0..MINUTE_SECONDS).contains(&now.seconds_since(*at)));
+    }
+
+    fn is_none(&self) -> bool {
+        self.at_once == 0 && self.begun.is_empty()
+    }
+}
+
+/// Why there is no place on the way to a host now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Busy {
+    /// Enough are on their way.
+    AtOnce,
+    /// Enough began within a minute; the next may begin then.
+    Until(Timestamp),
 }
 
 /// Whether an errand may be run now.
@@ -53,9 +97,10 @@ enum What {
 
 impl UnderWay {
     /// Nothing is under way; at most `errands_max` errands, and at least one, will be.
-    pub(super) fn new(errands_max: usize) -> Arc<Self> {
+    pub(super) fn new(errands_max: usize, limits: HostLimits) -> Arc<Self> {
         Arc::new(Self {
             errands_max: errands_max.max(1),
+            limits,
             held: Mutex::default(),
             freed: watch::Sender::new(0),
         })
@@ -77,23 +122,41 @@ impl UnderWay {
         })
     }
 
-    /// Takes a place on the way to a host, if there is one.
-    pub(super) fn take_host(self: &Arc<Self>, host: &str) -> Option<Place> {
+    /// Takes a place on the way to a host, for an attempt that begins now.
+    pub(super) fn take_host(self: &Arc<Self>, host: &str, now: Timestamp) -> Result<Place, Busy> {
         let mut held = self.held();
-        let taken = held.hosts.entry(host.to_owned()).or_insert(0);
-        if *taken >= PER_HOST_MAX {
-            return None;
+        if held.hosts.len() >= HOSTS_HELD {
+            held.hosts.retain(|_, traffic| {
+                traffic.pass_time(now);
+                !traffic.is_none()
+            });
         }
-        *taken += 1;
-        Some(Place {
+        let traffic = held.hosts.entry(host.to_owned()).or_default();
+        traffic.pass_time(now);
+        if traffic.at_once >= self.limits.at_once_max.max(1) {
+            return Err(Busy::AtOnce);
+        }
+        let per_minute_max = self.limits.per_minute_max;
+        if per_minute_max > 0 {
+            if let Some(oldest) = traffic.begun.front()
+                && traffic.begun.len() >= per_minute_max
+            {
+                return Err(Busy::Until(oldest.plus_seconds(MINUTE_SECONDS)));
+            }
+            traffic.begun.push_back(now);
+        }
+        traffic.at_once += 1;
+        Ok(Place {
             from: Arc::clone(self),
             what: What::Host(host.to_owned()),
         })
     }
 
-    /// How many more may go to a host.
+    /// How many more may be on their way to a host.
     pub(super) fn room_for(&self, host: &str) -> usize {
-        PER_HOST_MAX.saturating_sub(self.held().hosts.get(host).copied().unwrap_or(0))
+        let held = self.held();
+        let taken = held.hosts.get(host).map_or(0, |traffic| traffic.at_once);
+        self.limits.at_once_max.max(1).saturating_sub(taken)
     }
 
     /// Changes whenever something was given back.
@@ -120,9 +183,9 @@ impl Drop for Place {
                 held.errands.remove(errand);
             }
             What::Host(host) => {
-                if let Some(taken) = held.hosts.get_mut(host) {
-                    *taken = taken.saturating_sub(1);
-                    if *taken == 0 {
+                if let Some(traffic) = held.hosts.get_mut(host) {
+                    traffic.at_once = traffic.at_once.saturating_sub(1);
+                    if traffic.is_none() {
                         held.hosts.remove(host);
                     }
                 }
@@ -140,7 +203,11 @@ mod tests {
 
     #[test]
     fn an_errand_is_run_once_at_a_time_and_places_come_back() {
-        let under_way = UnderWay::new(2);
+        let limits = HostLimits {
+            at_once_max: 2,
+            per_minute_max: 0,
+        };
+        let under_way = UnderWay::new(2, limits);
         let errand = |domain: &str| Errand {
             day: UtcDay(1),
             domain: domain.parse().unwrap(),
@@ -165,13 +232,37 @@ mod tests {
             Admission::Granted(_)
         ));
 
-        let places: Vec<_> = (0..PER_HOST_MAX)
-            .map(|_| under_way.take_host("mx").unwrap())
-            .collect();
-        assert!(under_way.take_host("mx").is_none());
+        let now = Timestamp(1_000);
+        let take = || under_way.take_host("mx", now);
+        let places = [take().unwrap(), take().unwrap()];
+        assert_eq!(take().unwrap_err(), Busy::AtOnce);
         assert_eq!(under_way.room_for("mx"), 0);
-        assert_eq!(under_way.room_for("other"), PER_HOST_MAX);
+        assert_eq!(under_way.room_for("other"), 2);
         drop(places);
-        assert_eq!(under_way.room_for("mx"), PER_HOST_MAX);
+        assert_eq!(under_way.room_for("mx"), 2);
+    }
+
+    #[test]
+    fn g2_so_many_attempts_begin_within_a_minute_and_the_next_waits_its_turn() {
+        let limits = HostLimits {
+            at_once_max: 10,
+            per_minute_max: 2,
+        };
+        let under_way = UnderWay::new(2, limits);
+        let take = |host: &str, at| under_way.take_host(host, Timestamp(at)).map(drop);
+        assert_eq!(take("mx", 1_000), Ok(()));
+        assert_eq!(take("mx", 1_030), Ok(()));
+        assert_eq!(take("mx", 1_031), Err(Busy::Until(Timestamp(1_060))));
+        assert_eq!(take("other", 1_031), Ok(()), "each host by itself");
+        assert_eq!(take("mx", 1_060), Ok(()));
+        assert_eq!(take("mx", 1_089), Err(Busy::Until(Timestamp(1_090))));
+        assert_eq!(take("mx", 500), Ok(()), "the clock was set back");
+        for number in 0..HOSTS_HELD {
+            assert_eq!(take(&format!("h{number}"), 2_000), Ok(()));
+        }
+        assert!(
+            under_way.held().hosts.len() <= HOSTS_HELD,
+            "the past is let go of"
+        );
     }
 }

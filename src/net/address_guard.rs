@@ -1,11 +1,37 @@
 //! Which addresses a stranger's name may lead us to (G1).
 //!
-//! A recipient domain chooses what `mta-sts.<domain>` resolves to, so it could have us open
+//! A recipient domain chooses what `mta-sts.<domain>` and the hosts of its rua resolve to, so it could have us open
 //! connections to our own loopback, to neighbours on a private network, or to a cloud's metadata
 //! service. Only addresses that the public Internet routes are connected to, and the connection goes
 //! to the very address that was looked at, not to the name again.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// May hosts that strangers name be spoken to at addresses that are not public?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateAddresses {
+    /// No: whoever publishes a rua, an MX record or a policy must not make us speak to hosts of our own
+    /// network (G1).
+    Refuse,
+    /// Yes: this is a laboratory.
+    Allow,
+}
+
+impl PrivateAddresses {
+    /// What a switch of the configuration says.
+    #[must_use]
+    pub const fn allowed_by(switch: bool) -> Self {
+        if switch { Self::Allow } else { Self::Refuse }
+    }
+
+    /// Those of a host's addresses that may be spoken to.
+    pub(super) fn among(self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        addresses
+            .into_iter()
+            .filter(|address| self == Self::Allow || is_public(*address))
+            .collect()
+    }
+}
 
 /// Whether an address is one of the public Internet, by IANA's special-purpose registries.
 #[must_use]

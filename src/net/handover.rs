@@ -1,5 +1,13 @@
 //! What comes of handing a report over, to a mail host or to a report host.
 
+use std::{
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
 /// The next hop took the report and answers for it from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
@@ -88,6 +96,41 @@ impl SendError {
 /// `550 `, or nothing.
 fn prefix(code: Option<u16>) -> String {
     code.map(|code| format!("{code} ")).unwrap_or_default()
+}
+
+/// What an attempt waits for, so that it can be named when the time is over.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<String>);
+
+impl Waiting {
+    /// From now on it waits for this.
+    pub(super) fn for_what(&self, what: impl Into<String>) {
+        *self.held() = what.into();
+    }
+
+    /// Does the work of an attempt within its time.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, SendError>> + Send,
+    ) -> Result<T, SendError> {
+        timeout(limit, work)
+            .await
+            .unwrap_or_else(|_elapsed| Err(self.not_done_within(limit)))
+    }
+
+    /// The time is over.
+    pub(super) fn not_done_within(&self, limit: Duration) -> SendError {
+        SendError::temporary(format!(
+            "not done within {} s, while waiting for {}",
+            limit.as_secs(),
+            self.held()
+        ))
+    }
+
+    fn held(&self) -> MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The most that is shown of a host's words.

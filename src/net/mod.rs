@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod address_guard;
+mod any_certificate;
 pub mod datagram_socket;
 pub mod dns;
 pub mod dnssec;
@@ -11,12 +12,16 @@ mod group;
 pub mod handover;
 pub mod handshake_signature;
 pub mod hickory;
+mod http_answer;
+mod http_proxy;
 pub mod https;
 pub mod policy_host;
 pub mod report_host;
+pub mod report_post;
 pub mod smtp;
 mod socket_file;
 pub mod tcp_socket;
 pub mod trust;
 pub mod unix_socket;
 pub mod validation;
+mod web;

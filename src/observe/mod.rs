@@ -81,6 +81,8 @@ counters! {
     report_attempts_failed,
     /// Deliveries given up.
     reports_given_up,
+    /// Reports left out because their host gets no more of the day (`deliver.per_host_per_day_max`).
+    reports_left_out_host_full,
     /// Clients that the plugin socket refused: too many, or not an allowed user.
     plugin_clients_refused,
     /// Lines on the plugin socket that were not understood.

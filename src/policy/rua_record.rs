@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    PolicyDomain,
+    PolicyDomain, ReportUri, UriError,
     txt_fields::{FieldError, Ours, check_extension, fields},
 };
 use crate::observe::printable::excerpt;
@@ -23,6 +23,27 @@ impl fmt::Display for Destination {
             Self::Mail(mailbox) => write!(formatter, "mailto:{mailbox}"),
             Self::Https(uri) => formatter.write_str(uri),
         }
+    }
+}
+
+impl Destination {
+    /// Whose host takes the report: the mailbox's domain, or the host of the URI. What is bounded for
+    /// each destination host is counted under it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match self {
+            Self::Mail(mailbox) => mailbox.rsplit('@').next().unwrap_or(mailbox).to_owned(),
+            Self::Https(uri) => ReportUri::read(uri).map_or_else(|_| uri.clone(), |uri| uri.host),
+        }
+    }
+
+    /// The destinations of one URI as a `rua` has it: more than one only where a `mailto:` names
+    /// several addresses.
+    ///
+    /// # Errors
+    /// When no report can be sent by it.
+    pub fn read(uri: &str) -> Result<Vec<Self>, Skip> {
+        destinations(uri)
     }
 }
 
@@ -78,9 +99,6 @@ const SKIPPED_MAX: usize = 10;
 
 /// RFC 5321 s4.5.3.1.3: a path is at most 256 octets, its angle brackets included.
 const MAILBOX_BYTES_MAX: usize = 254;
-
-/// Longer URIs than this are not followed.
-const HTTPS_URI_BYTES_MAX: usize = 2_000;
 
 const VERSION: &str = "v=TLSRPTv1";
 
@@ -171,21 +189,29 @@ impl Reading {
     }
 }
 
-/// Why one URI is passed over. The others of the record stay good (A8, A10).
+/// Why one URI is passed over. The others of the record stay good (A8, A10). Whoever wrote the URI must
+/// act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Skip {
+#[non_exhaustive]
+pub enum Skip {
+    /// Another scheme, or none.
     #[error("neither mailto: nor https:")]
     Scheme,
+    /// RFC 8460 s3: it must be percent-encoded.
     #[error("a \"!\" that is not written %21")]
     Exclamation,
+    /// An escape of a mailbox is cut off.
     #[error("a \"%\" without two hexadecimal digits")]
     Percent,
+    /// What stands after `mailto:` is none.
     #[error("not an address")]
     Mailbox,
-    #[error("not an https URI")]
-    Https,
+    /// A mailbox of more octets than mail can be sent to.
     #[error("too long")]
     TooLong,
+    /// An `https:` URI that cannot be posted to.
+    #[error(transparent)]
+    Uri(#[from] UriError),
 }
 
 /// The destinations of one URI: more than one only where a `mailto:` names several addresses.
@@ -205,7 +231,7 @@ fn destinations(uri: &str) -> Result<Vec<Destination>, Skip> {
             .collect();
     }
     if scheme.eq_ignore_ascii_case("https") {
-        check_https(uri, rest)?;
+        ReportUri::read(uri)?;
         return Ok(vec![Destination::Https(uri.to_owned())]);
     }
     Err(Skip::Scheme)
@@ -292,57 +318,6 @@ fn is_quoted_content(inner: &str) -> bool {
 
 fn is_beyond_ascii(character: char) -> bool {
     !character.is_ascii() && !character.is_control() && !character.is_whitespace()
-}
-
-/// The host and port must be ones that can be connected to; of the rest only its characters count.
-fn check_https(uri: &str, rest: &str) -> Result<(), Skip> {
-    if uri.len() > HTTPS_URI_BYTES_MAX {
-        return Err(Skip::TooLong);
-    }
-    let rest = rest.strip_prefix("//").ok_or(Skip::Https)?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end).ok_or(Skip::Https)?;
-    // A user or password in a report's address is nothing we would send (F23).
-    if authority.contains('@') {
-        return Err(Skip::Https);
-    }
-    let (host, port) = split_port(authority)?;
-    let host_is_good = match host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.parse::<PolicyDomain>().is_ok() || host.parse::<std::net::Ipv4Addr>().is_ok(),
-    };
-    let port_is_good = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    let path_is_good = path
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte));
-    if !host_is_good || !port_is_good || !path_is_good {
-        return Err(Skip::Https);
-    }
-    percent_decode(path).map(|_| ()).or_else(|skip| match skip {
-        // Octets that are not UTF-8 are the receiver's own affair.
-        Skip::Mailbox => Ok(()),
-        other => Err(other),
-    })
-}
-
-/// Splits `host[:port]`; the colons of an address in brackets are not the one before a port.
-fn split_port(authority: &str) -> Result<(&str, Option<&str>), Skip> {
-    if authority.starts_with('[') {
-        let end = authority.find(']').ok_or(Skip::Https)?;
-        let (host, after) = authority.split_at_checked(end + 1).ok_or(Skip::Https)?;
-        return match after.strip_prefix(':') {
-            Some(port) => Ok((host, Some(port))),
-            None if after.is_empty() => Ok((host, None)),
-            None => Err(Skip::Https),
-        };
-    }
-    Ok(match authority.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (authority, None),
-    })
 }
 
 #[cfg(test)]
@@ -492,6 +467,19 @@ mod tests {
     }
 
     #[test]
+    fn g2_every_destination_has_a_host_that_it_is_counted_under() {
+        for (uri, expected) in [
+            ("mailto:a@X.example", "x.example"),
+            ("mailto:%22a%40b%22@x.example", "x.example"),
+            ("https://X.example:8443/r", "x.example"),
+            ("https://[2001:db8::1]/", "2001:db8::1"),
+        ] {
+            let read = Destination::read(uri).unwrap();
+            assert_eq!(read[0].host(), expected, "{uri}");
+        }
+    }
+
+    #[test]
     fn a12_the_union_of_all_rua_is_bounded() {
         let RuaDiscovery::Found(record) =
             read(&["v=TLSRPTv1; rua=mailto:a@x; rua=mailto:b@x,mailto:a@x"])
@@ -534,7 +522,10 @@ mod tests {
             assert!(record.skipped.len() <= SKIPPED_MAX + 1);
             for destination in &record.destinations {
                 let shown = destination.to_string();
-                assert!(shown.len() <= HTTPS_URI_BYTES_MAX + 10, "{shown:?}");
+                assert!(
+                    shown.len() <= crate::policy::report_uri::URI_BYTES_MAX + 10,
+                    "{shown:?}"
+                );
                 assert!(!shown.contains(char::is_control), "{shown:?}");
             }
             for skipped in &record.skipped {

@@ -212,6 +212,28 @@ fn texts_that_mean_nothing_are_refused() {
 }
 
 #[test]
+fn g1_f23_proxies_and_ports_that_cannot_be_meant_are_refused() {
+    for (text, expected) in [
+        (
+            "[deliver]\nhttps_proxy = \"https://p.example:3128\"\n",
+            "sealpost.toml:5:15: deliver.https_proxy: \"https://p.example:3128\" is not a proxy such as \
+             \"http://proxy.example.org:3128\"",
+        ),
+        (
+            "[deliver]\nhttps_proxy = \"http://user:secret@p.example:3128\"\n",
+            "sealpost.toml:5:15: deliver.https_proxy: \"http://user:secret@p.example:3128\" is not a proxy \
+             such as \"http://proxy.example.org:3128\"",
+        ),
+        (
+            "[deliver]\nhttps_ports = [443, 0]\n",
+            "sealpost.toml:5:21: deliver.https_ports: 0 is not a whole number from 1 to 65535",
+        ),
+    ] {
+        check_below_sender(text, &[expected]);
+    }
+}
+
+#[test]
 fn mailboxes_are_bare_and_in_a_labels() {
     for (given, why) in [
         (
@@ -257,6 +279,33 @@ fn key_and_root_files_must_be_there_and_be_what_they_should() {
              \"tlsrpt2026\"",
             "sealpost.toml:13:16: policy.extra_roots: \"empty.pem\" holds no certificate in PEM",
             "sealpost.toml:13:29: policy.extra_roots: \"/nowhere/roots.pem\": there is no such file",
+        ],
+    );
+}
+
+#[test]
+fn a_map_of_destinations_that_cannot_be_meant_is_refused() {
+    check_below_sender(
+        "[[destination]]\nrua_domain = \"*\"\naction = \"drop\"\n[[destination]]\npolicy_domain = \
+         \"a.example\"\naction = \"replace\"\n[[destination]]\nrua_domain = \"*.b.example\"\naction = \
+         \"discard\"\nto = [\"mailto:a@x.example\"]\n[[destination]]\nrua_domain = \
+         \"c.example\"\naction = \"add\"\nto = [\"a@x.example\", \"mailto:b@x.example\", \
+         \"https://x:0/\"]\n[[destination]]\nrua_domain = \"d.example\"\n[[destination]]\naction = \
+         \"accept\"\n[[destination]]\nrua_domain = \"e.example\"\naction = \"discard\"\n",
+        &[
+            "sealpost.toml:5:14: destination.rua_domain: \"*\" is not a host name",
+            "sealpost.toml:6:10: destination.action: \"drop\" is not one of \"accept\", \
+             \"discard\", \"replace\", \"add\"",
+            "sealpost.toml:7:1: destination.to: missing; \"replace\" needs a list of URIs such as \
+             [\"mailto:tlsrpt@example.org\", \"https://example.org/tlsrpt\"]",
+            "sealpost.toml:13:6: destination.to: \"discard\" sends nothing to other destinations",
+            "sealpost.toml:17:7: destination.to: \"a@x.example\" is no destination: neither \
+             mailto: nor https:",
+            "sealpost.toml:17:44: destination.to: \"https://x:0/\" is no destination: not an https URI",
+            "sealpost.toml:18:1: destination.action: missing; it is one of \"accept\", \
+             \"discard\", \"replace\", \"add\"",
+            "sealpost.toml:22:1: destination: no destination comes to this section: the one before \
+             is for all of them",
         ],
     );
 }

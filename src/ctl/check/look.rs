@@ -3,7 +3,7 @@
 //!
 //! The daemon does it with what it keeps; the command does it alone where no daemon runs.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sealpost_plugin_api::ResultType;
 
@@ -20,6 +20,7 @@ use crate::{
         CheckResult, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView, PolicyView,
         RecordFinding, RuaFinding,
     },
+    deliver::destinations::{self, Rules, SoFar},
     doors::socketmap_reply::DaneOnly,
     engine::dane::DaneSource,
     hook::joint::{self, DaneSettings, decide_domain},
@@ -29,8 +30,8 @@ use crate::{
         validation::By,
     },
     policy::{
-        Announcement, FetchTrouble, Intervals, KeptPolicy, Known, MxHost, Occasion, PolicyDomain,
-        RuaDiscovery, Standing, StsDiscovery, StsPolicy, dane::DomainDane,
+        Announcement, Destination, FetchTrouble, Intervals, KeptPolicy, Known, MxHost, Occasion,
+        PolicyDomain, RuaDiscovery, Standing, StsDiscovery, StsPolicy, dane::DomainDane,
     },
 };
 
@@ -379,16 +380,25 @@ async fn rua(domain: &PolicyDomain, means: &Means<'_>) -> RuaFinding {
             reason: Some(error.to_string()),
             ..nothing
         },
-        Ok(RuaDiscovery::Found(record)) => RuaFinding {
-            state: Finding::Valid,
-            destinations: record
-                .destinations
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            skipped: record.skipped,
-            ..nothing
-        },
+        Ok(RuaDiscovery::Found(record)) => {
+            // Before a report is under way: what a lost mailbox changes, `report list` shows.
+            let rules = Rules::from(means.config);
+            let nothing_yet = SoFar {
+                states: &BTreeMap::new(),
+                reports_to: &|_| 0,
+            };
+            let chosen = destinations::choose(domain, Some(&record), &rules, &nothing_yet);
+            let left_out = chosen.left_out.iter().map(ToString::to_string);
+            let words = |destinations: &[Destination]| {
+                destinations.iter().map(ToString::to_string).collect()
+            };
+            RuaFinding {
+                state: Finding::Valid,
+                destinations: words(&chosen.destinations),
+                skipped: record.skipped.into_iter().chain(left_out).collect(),
+                ..nothing
+            }
+        }
         Err(error) => RuaFinding {
             state: Finding::Failed,
             reason: Some(error.to_string()),

@@ -260,6 +260,9 @@ fn live_sentence(host: &MxVerdict) -> Option<String> {
 
 fn rua_sentence(rua: &RuaFinding) -> String {
     match rua.state {
+        Finding::Valid if rua.destinations.is_empty() => {
+            "Reports are asked for, and every destination is left out.".to_owned()
+        }
         Finding::Valid => format!("Reports go to {}.", rua.destinations.join(" and ")),
         Finding::Absent | Finding::NotAsked => "The domain wants no reports.".to_owned(),
         Finding::Invalid => "No reports can be sent: the domain's record is not valid.".to_owned(),

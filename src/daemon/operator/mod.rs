@@ -242,6 +242,13 @@ impl Operator {
                 alarms.push(format!("{count} sessions were not counted: {what}"));
             }
         }
+        let left_out = self.counters.reports_left_out_host_full.value();
+        if left_out > 0 {
+            alarms.push(format!(
+                "{left_out} reports were left out: more go to one host than deliver.per_host_per_day_max allows \
+                 (`sealpost report list` names them)"
+            ));
+        }
         alarms
     }
 

@@ -51,7 +51,10 @@ impl Operator {
         let mut destinations = Vec::new();
         match rua {
             Ok(RuaDiscovery::Found(record)) => {
-                destinations.extend(record.destinations.iter().map(ToString::to_string));
+                let chosen = self.courier.destinations(day, &domain, &record).await;
+                let chosen = chosen.map_err(|error| Refusal::trouble(error.to_string()))?;
+                destinations.extend(chosen.destinations.iter().map(ToString::to_string));
+                notes.extend(chosen.left_out.iter().map(ToString::to_string));
                 notes.extend(record.skipped);
             }
             Ok(RuaDiscovery::Absent) => notes.push("the domain asks for no reports".to_owned()),
@@ -59,11 +62,10 @@ impl Operator {
             Err(error) => notes.push(format!("where reports go could not be looked up: {error}")),
         }
         let listed = self.listed(day, Some(&domain)).await?;
-        notes.extend(
-            listed
-                .iter()
-                .filter_map(|one| one.note.as_ref().map(ToString::to_string)),
-        );
+        // What is left out stands there already, by the record of this moment.
+        let told = listed.iter().filter_map(|one| one.note.as_ref());
+        let told = told.filter(|note| !matches!(note, Note::LeftOut(_)));
+        notes.extend(told.map(ToString::to_string));
         notes.dedup();
         Ok(ReportView {
             day: day.to_string(),

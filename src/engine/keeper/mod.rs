@@ -4,7 +4,10 @@
 //! comes from memory while its TXT record may be relied on. Otherwise one errand for the domain looks
 //! the record up, fetches the policy if its id is new, and writes it to the store, for all who ask.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
@@ -23,7 +26,10 @@ use crate::{
         https::PolicyHost,
     },
     observe::Counters,
-    policy::{FetchTrouble, Intervals, KeptPolicy, PolicyDomain, RuaDiscovery, Standing},
+    policy::{
+        FetchTrouble, Intervals, KeptPolicy, PolicyDomain, RuaDiscovery, RuaRecord, Standing,
+    },
+    recent::Recent,
     record::journal::Journal,
     store::{Store, StoreError},
 };
@@ -37,7 +43,14 @@ mod refresh;
 pub struct Keeper {
     desk: Arc<Desk>,
     flights: Flights,
+    learnt: Mutex<Learnt>,
 }
+
+/// The valid `_smtp._tls` records that were looked up last, each with its moment.
+type Learnt = Recent<PolicyDomain, Option<(Timestamp, RuaRecord)>>;
+
+/// How many of them are held.
+const LEARNT_MAX: usize = 10_000;
 
 /// What a keeper works with.
 pub struct KeeperParts {
@@ -102,6 +115,7 @@ impl Keeper {
                 parts,
             }),
             flights: Flights::default(),
+            learnt: Mutex::new(Recent::new(LEARNT_MAX / 2)),
         }
     }
 
@@ -204,6 +218,7 @@ impl Keeper {
             Err(DnsError::BadName { .. }) => RuaDiscovery::Absent,
             Err(error) => return Err(error),
         };
+        self.learn(domain, &discovery);
         match &discovery {
             RuaDiscovery::Found(record) => {
                 for skipped in &record.skipped {
@@ -216,6 +231,29 @@ impl Keeper {
             RuaDiscovery::Absent => {}
         }
         Ok(discovery)
+    }
+
+    /// The last valid record of where a domain wants its reports, if it was looked up at `since` or later.
+    #[must_use]
+    pub fn learnt_rua(&self, domain: &PolicyDomain, since: Timestamp) -> Option<RuaRecord> {
+        let learnt = self.learnt();
+        let (at, record) = learnt.get(domain)?.as_ref()?;
+        (*at >= since).then(|| record.clone())
+    }
+
+    /// The newest holds: a record, or that there is none.
+    fn learn(&self, domain: &PolicyDomain, discovery: &RuaDiscovery) {
+        let mut learnt = self.learnt();
+        match discovery {
+            RuaDiscovery::Found(record) => {
+                *learnt.of(domain.clone()) = Some((self.now(), record.clone()));
+            }
+            RuaDiscovery::Absent | RuaDiscovery::Invalid(_) => learnt.remove(domain),
+        }
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refreshes every kept policy in the background (RFC 8461 s10.2), and drops those that have

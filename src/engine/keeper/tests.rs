@@ -652,6 +652,41 @@ async fn a15_a_failed_rua_lookup_is_not_absence() {
 }
 
 #[tokio::test]
+async fn a16_the_last_valid_record_is_learnt_until_there_is_authentically_none() {
+    let bench = bench();
+    let rua = || async { bench.keeper.rua(&domain()).await };
+    let set = |answer| bench.world.set_txt("_smtp._tls.example.org", answer);
+    let learnt = |since| {
+        let learnt = bench.keeper.learnt_rua(&domain(), since);
+        learnt.map(|record| record.destinations)
+    };
+    let mail = |mailbox: &str| Some(vec![Destination::Mail(mailbox.to_owned())]);
+    assert_eq!(learnt(START), None);
+    for (answer, expected) in [
+        (
+            Ok(vec!["v=TLSRPTv1; rua=mailto:a@x".to_owned()]),
+            mail("a@x"),
+        ),
+        (Err(servfail()), mail("a@x")),
+        (
+            Ok(vec!["v=TLSRPTv1; rua=mailto:b@x".to_owned()]),
+            mail("b@x"),
+        ),
+        (Ok(Vec::new()), None),
+        (Err(servfail()), None),
+    ] {
+        set(answer);
+        let _found = rua().await;
+        assert_eq!(learnt(START), expected);
+        assert_eq!(
+            learnt(START.plus_seconds(1)),
+            None,
+            "that day's, and no older one"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_read_hides_no_policy_and_stops_no_other_mail() {
     let world = Arc::new(World::default());
     let clock = StoppedClock::at(START);

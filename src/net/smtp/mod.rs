@@ -7,7 +7,7 @@
 // RFC 8460 s5.3: the sessions that carry reports are not themselves reported. They do not pass the
 // hook: nothing below `net` knows it, so no session record can come of them.
 
-use super::handover::{Accepted, Channel, SendError, shown};
+use super::handover::{Accepted, Channel, SendError, Waiting, shown};
 use crate::clock::BoxFuture;
 
 pub mod probe;
@@ -18,7 +18,8 @@ mod mx;
 mod relay;
 mod session;
 
-pub use mx::{MxTransport, PrivateAddresses};
+pub use super::address_guard::PrivateAddresses;
+pub use mx::MxTransport;
 pub use relay::{BadRelay, RelayTransport};
 
 /// Who a message is from and to: the SMTP envelope, not the header.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::BoxFuture,
     net::{
-        address_guard::is_public,
+        address_guard::PrivateAddresses,
         dns::{Dns, DnsError, Mx},
     },
 };
@@ -30,26 +30,6 @@ const HOSTS_MAX: usize = 10;
 const HOSTS_SHARE: u32 = 4;
 /// How many addresses of a host are tried in one attempt.
 pub(super) const ADDRESSES_MAX: usize = 4;
-
-/// May mail hosts be spoken to at addresses that are not public?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PrivateAddresses {
-    /// No: whoever publishes a rua or an MX record must not make us speak to hosts of our own network
-    /// (G1).
-    Refuse,
-    /// Yes: this is a laboratory.
-    Allow,
-}
-
-impl PrivateAddresses {
-    /// Those of a host's addresses that may be spoken to.
-    pub(super) fn among(self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-        addresses
-            .into_iter()
-            .filter(|address| self == Self::Allow || is_public(*address))
-            .collect()
-    }
-}
 
 /// Brings every message to the MX of its mailbox's domain.
 pub struct MxTransport {

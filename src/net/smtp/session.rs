@@ -9,7 +9,6 @@ use std::{
     fmt,
     future::Future,
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +24,7 @@ use lettre::{
 };
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Accepted, Channel, Envelope, SendError, bounded::BoundedStream, shown};
+use super::{Accepted, Channel, Envelope, SendError, Waiting, bounded::BoundedStream, shown};
 
 /// The longest wait for a TCP connection: a dead address must not use up the time of the others.
 const CONNECT_SECONDS_MAX: u64 = 30;
@@ -108,8 +107,7 @@ pub(super) struct Attempt<'a> {
     /// How long one host may take to greet, and as long again until it wants the message: one that
     /// hangs must not use up the time of the next.
     patience: Duration,
-    /// What it waits for, so that it can be named when the time is over.
-    waits_for: Mutex<String>,
+    waiting: Waiting,
 }
 
 impl<'a> Attempt<'a> {
@@ -125,7 +123,7 @@ impl<'a> Attempt<'a> {
             mailboxes: Mailboxes::of(envelope)?,
             message,
             patience,
-            waits_for: Mutex::default(),
+            waiting: Waiting::default(),
         })
     }
 
@@ -136,7 +134,7 @@ impl<'a> Attempt<'a> {
 
     /// From now on it waits for this.
     pub(super) fn waits_for(&self, what: impl Into<String>) {
-        *self.waiting() = what.into();
+        self.waiting.for_what(what);
     }
 
     /// Does the work of it within its time.
@@ -145,16 +143,14 @@ impl<'a> Attempt<'a> {
         limit: Duration,
         work: impl Future<Output = Result<Accepted, SendError>> + Send,
     ) -> Result<Accepted, SendError> {
-        timeout(limit, work)
-            .await
-            .unwrap_or_else(|_elapsed| Err(self.not_done_within(limit)))
+        self.waiting.within(limit, work).await
     }
 
     /// Brings the message to one address.
     pub(super) async fn deliver(&self, peer: &Peer<'_>) -> Result<Accepted, Refusal> {
         let (mut connection, privacy) = timeout(self.patience, greet(self, peer))
             .await
-            .unwrap_or_else(|_elapsed| Err(self.not_done_within(self.patience)))
+            .unwrap_or_else(|_elapsed| Err(self.waiting.not_done_within(self.patience)))
             .map_err(Refusal::TryAnother)?;
         let outcome = transact(&mut connection, self, peer, privacy).await;
         // The message's fate is known: nobody waits for the goodbye.
@@ -162,20 +158,6 @@ impl<'a> Attempt<'a> {
             let _said = timeout(Duration::from_secs(QUIT_SECONDS_MAX), connection.quit()).await;
         }));
         outcome
-    }
-
-    fn not_done_within(&self, limit: Duration) -> SendError {
-        SendError::temporary(format!(
-            "not done within {} s, while waiting for {}",
-            limit.as_secs(),
-            self.waiting()
-        ))
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, String> {
-        self.waits_for
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -265,7 +247,7 @@ async fn transact(
         .await
         .unwrap_or_else(|_elapsed| {
             Err(Refusal::TryAnother(
-                attempt.not_done_within(attempt.patience),
+                attempt.waiting.not_done_within(attempt.patience),
             ))
         })?;
     attempt.waits_for(format!(

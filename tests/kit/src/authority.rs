@@ -12,9 +12,10 @@ use rcgen::{
 };
 use ring::digest::{SHA256, digest};
 use rustls::{
-    ServerConfig,
+    ServerConfig, SupportedProtocolVersion,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     sign::{CertifiedKey, SingleCertAndKey},
+    version::{TLS12, TLS13},
 };
 
 use crate::Certified;
@@ -74,6 +75,8 @@ pub struct Leaf {
     private_key_pem: String,
     public_key_sha256: [u8; 32],
     server_config: Arc<ServerConfig>,
+    /// The same for a host that speaks one version of TLS only.
+    one_version: [Arc<ServerConfig>; 2],
 }
 
 impl fmt::Debug for Leaf {
@@ -130,7 +133,21 @@ impl Leaf {
         self.public_key_sha256
     }
 
-    /// The setting of a TLS server (1.2 and 1.3) that shows this certificate whatever SNI says.
+    /// The same certificate on a host that speaks TLS 1.2 only.
+    #[must_use]
+    pub fn by_tls_1_2(mut self) -> Self {
+        self.server_config = Arc::clone(&self.one_version[0]);
+        self
+    }
+
+    /// The same certificate on a host that speaks TLS 1.3 only.
+    #[must_use]
+    pub fn by_tls_1_3(mut self) -> Self {
+        self.server_config = Arc::clone(&self.one_version[1]);
+        self
+    }
+
+    /// The setting of a TLS server (1.2 and 1.3, unless it was told one) that shows this certificate whatever SNI says.
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server_config)
@@ -260,17 +277,24 @@ fn leaf(
     for (octet, computed) in public_key_sha256.iter_mut().zip(computed.as_ref()) {
         *octet = *computed;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let server_config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert([std::slice::from_ref(&der), above].concat(), private_key)?;
+    let chain = [std::slice::from_ref(&der), above].concat();
+    let config = |versions: &[&'static SupportedProtocolVersion]| {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_single_cert(chain.clone(), private_key.clone_key())
+            .map(Arc::new)
+    };
+    let server_config = config(&[&TLS12, &TLS13])?;
+    let one_version = [config(&[&TLS12])?, config(&[&TLS13])?];
     Ok(Leaf {
         certificate: der,
         certificate_pem: certificate.pem(),
         private_key_pem: key.serialize_pem(),
         public_key_sha256,
-        server_config: Arc::new(server_config),
+        server_config,
+        one_version,
     })
 }
 

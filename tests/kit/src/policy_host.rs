@@ -1,4 +1,5 @@
-//! Policy hosts: the HTTPS servers `mta-sts.DOMAIN` that publish MTA-STS policies (RFC 8461 s3.3).
+//! Web hosts: the HTTPS servers `mta-sts.DOMAIN` that publish MTA-STS policies (RFC 8461 s3.3), and those
+//! that take reports (RFC 8460 s5.4).
 //!
 //! Many hosts share one address and port. Which one a client wants is told by SNI, as on the real
 //! web, and so is which certificate it is shown.
@@ -24,8 +25,11 @@ use crate::{
     shared::{canonical, hold},
 };
 
-/// The longest request that is read.
+/// The longest request head that is read.
 const REQUEST_BYTES_MAX: usize = 65_536;
+
+/// The longest request body that is read.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// HTTPS servers on one loopback address. They stop when this is dropped.
 pub struct PolicyHosts {
@@ -62,6 +66,10 @@ pub enum Answer {
     },
     /// It promises more octets than it sends, and closes the connection.
     BreaksOff,
+    /// It reads the request and says nothing, until the client goes away.
+    Hangs,
+    /// It reads the request and closes the connection.
+    ClosesUnanswered,
     /// It answers the TLS handshake with a plain HTTP error.
     NotTls,
     /// It closes the connection when the TLS handshake begins. (For a connection that is refused,
@@ -106,6 +114,26 @@ impl Answer {
         }
     }
 
+    /// A report is taken, 201.
+    #[must_use]
+    pub fn taken() -> Self {
+        Self::Response {
+            status: 201,
+            headers: Vec::new(),
+            body: b"Thank you".to_vec(),
+        }
+    }
+
+    /// Another status, with a field that says when to come again.
+    #[must_use]
+    pub fn retry_after(status: u16, value: &str) -> Self {
+        Self::Response {
+            status,
+            headers: vec![("Retry-After".to_owned(), value.to_owned())],
+            body: Vec::new(),
+        }
+    }
+
     /// A redirect, 301, to another address.
     #[must_use]
     pub fn redirect(location: &str) -> Self {
@@ -146,6 +174,8 @@ pub struct Request {
     pub path: String,
     /// The header fields, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The body, as long as `Content-Length` says.
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -281,7 +311,11 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
                 .await;
             return;
         }
-        Answer::Response { .. } | Answer::Drips { .. } | Answer::BreaksOff => {}
+        Answer::Response { .. }
+        | Answer::Drips { .. }
+        | Answer::BreaksOff
+        | Answer::Hangs
+        | Answer::ClosesUnanswered => {}
     }
     let Ok(mut stream) = start.into_stream(host.certificate.server_config()).await else {
         return;
@@ -296,6 +330,9 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
         .map(|host| host.answer.clone());
     if let Some(answer) = answer {
         let _sent = send(&mut stream, &answer).await;
+        if answer == Answer::Hangs {
+            let _gone = stream.read(&mut [0; 1]).await;
+        }
     }
     let _closed = stream.shutdown().await;
 }
@@ -305,12 +342,28 @@ async fn read_request(
     host: &str,
 ) -> io::Result<Option<Request>> {
     let mut bytes = Vec::new();
-    while !bytes.ends_with(b"\r\n\r\n") {
+    let body_at = loop {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            break end + 4;
+        }
         if bytes.len() >= REQUEST_BYTES_MAX || stream.read_buf(&mut bytes).await? == 0 {
             return Ok(None);
         }
+    };
+    let mut body = bytes.split_off(body_at);
+    let Some(mut request) = parse_request(&String::from_utf8_lossy(&bytes), host) else {
+        return Ok(None);
+    };
+    let length = request.header("Content-Length");
+    let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+    while body.len() < length {
+        if body.len() >= BODY_BYTES_MAX || stream.read_buf(&mut body).await? == 0 {
+            return Ok(None);
+        }
     }
-    Ok(parse_request(&String::from_utf8_lossy(&bytes), host))
+    request.body = body;
+    Ok(Some(request))
 }
 
 fn parse_request(head: &str, host: &str) -> Option<Request> {
@@ -326,6 +379,7 @@ fn parse_request(head: &str, host: &str) -> Option<Request> {
         method: method.to_owned(),
         path: path.to_owned(),
         headers,
+        body: Vec::new(),
     })
 }
 
@@ -361,7 +415,7 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> io::Re
             stream.write_all(b"version: STSv1\r\n").await?;
             stream.flush().await
         }
-        Answer::NotTls | Answer::Closes => Ok(()),
+        Answer::Hangs | Answer::ClosesUnanswered | Answer::NotTls | Answer::Closes => Ok(()),
     }
 }
 

@@ -7,11 +7,32 @@ use std::collections::BTreeSet;
 
 use sealpost::deliver::{Step, outbox};
 
-use super::world::{DAY, Death, RETRY, World};
+use sealpost_kit::MxBehaviour;
+
+use super::{
+    given_up_because, is_sent,
+    world::{DAY, Death, RETRY, World},
+};
 
 const MAILBOXES: [&str; 2] = ["one@a.test", "two@a.test"];
 /// Two destinations: each is written as due, as being sent, and as sent.
 const WRITES: usize = 6;
+
+/// Every step of two deliveries that a process may die at.
+fn deaths() -> impl Iterator<Item = Death> {
+    let writes = (1..=WRITES).flat_map(|n| [Death::BeforeWrite(n), Death::AfterWrite(n)]);
+    let sends = (1..=2).flat_map(|n| [Death::BeforeSend(n), Death::AfterSend(n)]);
+    writes.chain(sends)
+}
+
+/// The deaths that cost a second copy: where the receiver had the report and its answer did not reach the
+/// disk.
+const SECOND_COPIES: [Death; 4] = [
+    Death::BeforeWrite(4),
+    Death::BeforeWrite(6),
+    Death::AfterSend(1),
+    Death::AfterSend(2),
+];
 
 async fn world() -> World {
     let world = World::new().await;
@@ -36,24 +57,10 @@ fn copies(world: &World) -> [usize; 2] {
 
 #[tokio::test]
 async fn f16_killed_at_any_step_no_report_is_lost_and_a_second_copy_has_the_same_id() {
-    let writes = (1..=WRITES).flat_map(|n| [Death::BeforeWrite(n), Death::AfterWrite(n)]);
-    let sends = (1..=2).flat_map(|n| [Death::BeforeSend(n), Death::AfterSend(n)]);
     let mut second_copies = Vec::new();
-    for death in writes.chain(sends) {
+    for death in deaths() {
         let world = world().await;
-        world.fate.dies(death);
-        let first = world.daemon();
-        world
-            .until("the process dies", || world.fate.is_dead())
-            .await;
-        first.abort();
-        assert!(first.await.unwrap_err().is_cancelled());
-        let before = world.mx.messages().len();
-
-        world.fate.revive();
-        let second = world.daemon();
-        world.until("all is sent", || all_sent(&world)).await;
-        second.abort();
+        die_and_begin_again(&world, death, || all_sent(&world)).await;
         let copies = copies(&world);
         assert!(
             copies.iter().all(|count| (1..=2).contains(count)),
@@ -61,20 +68,65 @@ async fn f16_killed_at_any_step_no_report_is_lost_and_a_second_copy_has_the_same
         );
         assert!(copies.iter().sum::<usize>() <= 3, "{death:?}: {copies:?}");
         if copies != [1, 1] {
-            assert!(before > 0, "{death:?}: nothing had left");
             second_copies.push(death);
         }
     }
-    // Only where the receiver had the report and its answer did not reach the disk.
-    assert_eq!(
-        second_copies,
-        [
-            Death::BeforeWrite(4),
-            Death::BeforeWrite(6),
-            Death::AfterSend(1),
-            Death::AfterSend(2),
-        ]
-    );
+    assert_eq!(second_copies, SECOND_COPIES);
+}
+
+/// Ends the process so, begins a second one, and waits until this is so.
+async fn die_and_begin_again(world: &World, death: Death, is_done: impl Fn() -> bool) {
+    world.fate.dies(death);
+    let first = world.daemon();
+    world
+        .until("the process dies", || world.fate.is_dead())
+        .await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    world.fate.revive();
+    let second = world.daemon();
+    world.until("all is done", is_done).await;
+    second.abort();
+}
+
+#[tokio::test]
+async fn f16_killed_at_any_step_of_a_post_it_is_the_same() {
+    let mut second_copies = Vec::new();
+    for death in deaths() {
+        let world = World::new().await;
+        let uris = [world.uri("one"), world.uri("two")];
+        world.domain("a.test", &[&uris[0], &uris[1]]);
+        world.clock.set(world.due_at("a.test"));
+        let is_done = || uris.iter().all(|uri| is_sent(&world, "a.test", uri));
+        die_and_begin_again(&world, death, is_done).await;
+        let posted = world.posted("a.test");
+        let ids: BTreeSet<_> = posted.iter().map(|(_, id)| id).collect();
+        assert_eq!(ids.len(), 1, "one report-id: {posted:?}");
+        if posted.len() != 2 {
+            assert_eq!(posted.len(), 3, "{death:?}: {posted:?}");
+            second_copies.push(death);
+        }
+    }
+    assert_eq!(second_copies, SECOND_COPIES);
+}
+
+#[tokio::test]
+async fn a13_f16_killed_while_the_last_mailbox_is_lost_https_still_gets_the_report() {
+    // The mailbox is due, being tried, given up; then the URI is due, being sent, sent.
+    for death in deaths() {
+        let world = World::new().await;
+        let uri = world.uri("r");
+        world.domain("a.test", &["mailto:r@a.test", &uri]);
+        world
+            .mx
+            .set_behaviour("mx.test", MxBehaviour::RefusesRecipients(550));
+        world.clock.set(world.due_at("a.test"));
+        die_and_begin_again(&world, death, || is_sent(&world, "a.test", &uri)).await;
+        assert!(given_up_because(&world, "a.test", "r@a.test").is_some());
+        let copies = world.posted("a.test").len();
+        let may_be_two = matches!(death, Death::BeforeWrite(6) | Death::AfterSend(2));
+        assert_eq!(copies, 1 + usize::from(may_be_two), "{death:?}");
+    }
 }
 
 #[tokio::test]

@@ -13,10 +13,11 @@ use std::{
 
 use sealpost::{
     clock::{BoxFuture, Clock as _, StoppedClock, Timestamp, UtcDay},
-    config::DnsConfig,
+    config::{DeliverConfig, DnsConfig},
     deliver::{
-        DeliveryKey, DeliveryState,
+        DeliveryKey, DeliveryState, HostLimits,
         courier::{Courier, Parts, Reporting, Settings},
+        destinations::{Order, Rules},
         retry::Retry,
         schedule::Schedule,
         sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
@@ -25,6 +26,8 @@ use sealpost::{
         dns::{Dns as _, DnsError},
         handover::{Accepted, SendError},
         hickory::HickoryDns,
+        report_host::ReportHost,
+        report_post::HttpsReportHost,
         smtp::{Envelope, MxTransport, PrivateAddresses, Transport},
     },
     observe::Counters,
@@ -32,12 +35,15 @@ use sealpost::{
         AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType, RuaRecord,
         rua_record::RuaDiscovery,
     },
+    report::gzip::gzip,
     store::{
         Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts,
         memory::MemoryStore,
     },
 };
-use sealpost_kit::{Authority, DnsServer, MxBehaviour, MxHost, MxHosts};
+use sealpost_kit::{
+    Answer, Authority, DnsServer, MxBehaviour, MxHost, MxHosts, PolicyHost, PolicyHosts,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// The day whose reports the tests send: 2026-11-23.
@@ -106,6 +112,20 @@ impl Fate {
     async fn end<T>(&self) -> T {
         self.tell();
         std::future::pending().await
+    }
+
+    /// What leaves the process, unless that ends before or after it.
+    async fn over<T>(&self, sending: impl Future<Output = T>) -> T {
+        assert!(!self.is_dead(), "a dead process sends nothing");
+        let number = self.sends.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.befalls(Death::BeforeSend(number)) {
+            return self.end().await;
+        }
+        let outcome = sending.await;
+        if self.befalls(Death::AfterSend(number)) {
+            return self.end().await;
+        }
+        outcome
     }
 
     fn tell(&self) {
@@ -257,25 +277,36 @@ impl Transport for TrialTransport {
         message: &'a [u8],
     ) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            assert!(!self.fate.is_dead(), "a dead process sends nothing");
-            let number = self.fate.sends.fetch_add(1, Ordering::SeqCst) + 1;
-            if self.fate.befalls(Death::BeforeSend(number)) {
-                return self.fate.end().await;
-            }
-            let left = (self.clock.now(), envelope.to.clone());
-            self.left_at.lock().unwrap().push(left);
-            let outcome = self.inner.send(envelope, message).await;
-            if self.fate.befalls(Death::AfterSend(number)) {
-                return self.fate.end().await;
-            }
-            outcome
+            let sending = async {
+                let left = (self.clock.now(), envelope.to.clone());
+                self.left_at.lock().unwrap().push(left);
+                self.inner.send(envelope, message).await
+            };
+            self.fate.over(sending).await
         })
+    }
+}
+
+/// The way to report hosts; what leaves is counted together with the mail.
+struct TrialReportHost {
+    inner: HttpsReportHost,
+    fate: Arc<Fate>,
+}
+
+impl ReportHost for TrialReportHost {
+    fn post<'a>(
+        &'a self,
+        uri: &'a str,
+        gzip: &'a [u8],
+    ) -> BoxFuture<'a, Result<Accepted, SendError>> {
+        Box::pin(self.fate.over(self.inner.post(uri, gzip)))
     }
 }
 
 /// Looks records up with the kit's resolver.
 struct DnsRua {
     dns: Arc<HickoryDns>,
+    learnt: Arc<Mutex<BTreeMap<String, RuaRecord>>>,
     fate: Arc<Fate>,
 }
 
@@ -293,6 +324,11 @@ impl RuaSource for DnsRua {
             })
         })
     }
+
+    fn learnt(&self, domain: &PolicyDomain, since: Timestamp) -> Option<RuaRecord> {
+        assert_eq!(since, DAY.first_second());
+        self.learnt.lock().unwrap().get(domain.as_str()).cloned()
+    }
 }
 
 /// Reports that say only whose they are, and of an MX host's whose sessions are in them.
@@ -302,6 +338,7 @@ struct PlainReports {
 
 struct PlainReport {
     id: String,
+    gzip: Vec<u8>,
     domain: PolicyDomain,
     recipients: Vec<PolicyDomain>,
 }
@@ -316,8 +353,10 @@ impl ReportSource for PlainReports {
         if !self.is_owed(domain, day)? && recipients.is_empty() {
             return Ok(None);
         }
+        let id = format!("{day}.{domain}@sender.test");
         Ok(Some(Box::new(PlainReport {
-            id: format!("{day}.{domain}@sender.test"),
+            gzip: gzip(format!("{domain} {id}").as_bytes()),
+            id,
             domain: domain.clone(),
             recipients: recipients.to_vec(),
         })))
@@ -331,6 +370,10 @@ impl ReportSource for PlainReports {
 impl FinishedReport for PlainReport {
     fn report_id(&self) -> &str {
         &self.id
+    }
+
+    fn gzip(&self) -> &[u8] {
+        &self.gzip
     }
 
     fn mail(&self, to: &str, date: Timestamp, attempt: u32) -> Result<Vec<u8>, ComposeError> {
@@ -354,17 +397,21 @@ impl FinishedReport for PlainReport {
 pub(crate) struct World {
     pub(crate) dns: DnsServer,
     pub(crate) mx: MxHosts,
+    pub(crate) web: PolicyHosts,
     pub(crate) clock: StoppedClock,
     pub(crate) store: Arc<TrialStore>,
     pub(crate) fate: Arc<Fate>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) transport: Arc<TrialTransport>,
     pub(crate) settings: Settings,
+    /// What the process has learnt of records during the day.
+    pub(crate) learnt: Arc<Mutex<BTreeMap<String, RuaRecord>>>,
+    report_host: Arc<TrialReportHost>,
     resolver: Arc<HickoryDns>,
 }
 
 impl World {
-    /// At noon of [`DAY`], with one mail host `mx.test` at 127.0.7.1.
+    /// At noon of [`DAY`], with one mail host `mx.test` at 127.0.7.1 and one report host `report.test`.
     pub(crate) async fn new() -> Self {
         let dns = DnsServer::start().await.unwrap();
         let authority = Authority::new().unwrap();
@@ -377,6 +424,13 @@ impl World {
         };
         let mx = MxHosts::start(0, vec![host]).await.unwrap();
         dns.set_addresses("mx.test", &[address]);
+        let web = PolicyHosts::start().await.unwrap();
+        let host = PolicyHost {
+            certificate: authority.issue(&["report.test"]).unwrap(),
+            answer: Answer::taken(),
+        };
+        web.set("report.test", host);
+        dns.set_addresses("report.test", &[web.address().ip()]);
         let resolver = HickoryDns::new(&DnsConfig {
             servers: vec![dns.address()],
             timeout_ms: 5_000,
@@ -392,6 +446,11 @@ impl World {
             "out.sender.test",
             30,
         );
+        let report_host = report_host(resolver.clone(), &clock, &authority);
+        let report_host = TrialReportHost {
+            inner: report_host,
+            fate: Arc::clone(&fate),
+        };
         let transport = TrialTransport {
             inner: Arc::new(inner),
             clock: clock.clone(),
@@ -401,6 +460,8 @@ impl World {
         Self {
             dns,
             mx,
+            web,
+            report_host: Arc::new(report_host),
             store: Arc::new(TrialStore {
                 fate: Arc::clone(&fate),
                 ..TrialStore::default()
@@ -410,6 +471,7 @@ impl World {
             counters: Arc::default(),
             transport: Arc::new(transport),
             settings: settings(),
+            learnt: Arc::default(),
             resolver,
         }
     }
@@ -473,8 +535,10 @@ impl World {
             store: self.store.clone(),
             clock: Arc::new(self.clock.clone()),
             transport,
+            report_host: self.report_host.clone(),
             rua: Arc::new(DnsRua {
                 dns: Arc::clone(&self.resolver),
+                learnt: Arc::clone(&self.learnt),
                 fate: Arc::clone(&self.fate),
             }),
             reports: Arc::new(PlainReports {
@@ -494,12 +558,16 @@ impl World {
         self.settings.schedule.due_at(DAY, &domain)
     }
 
-    /// What is on the disk of one delivery.
-    pub(crate) fn state(&self, domain: &str, mailbox: &str) -> Option<DeliveryState> {
+    /// What is on the disk of one delivery: to a mailbox, or to a URI.
+    pub(crate) fn state(&self, domain: &str, to: &str) -> Option<DeliveryState> {
+        let destination = match to.starts_with("https:") {
+            true => Destination::Https(to.to_owned()),
+            false => Destination::Mail(to.to_owned()),
+        };
         let key = DeliveryKey {
             day: DAY,
             domain: domain.parse().unwrap(),
-            destination: Destination::Mail(mailbox.to_owned()),
+            destination,
         };
         self.store.disk.delivery(&key).unwrap()
     }
@@ -524,6 +592,28 @@ impl World {
         );
     }
 
+    /// A URI of the report host.
+    pub(crate) fn uri(&self, path: &str) -> String {
+        let port = self.web.address().port();
+        format!("https://report.test:{port}/{path}")
+    }
+
+    /// The reports of a domain that were posted, as (path, report-id), whether or not they were taken.
+    pub(crate) fn posted(&self, domain: &str) -> Vec<(String, String)> {
+        let posts = self.web.requests().into_iter().map(|request| {
+            let mut text = String::new();
+            let mut unpacking = flate2::read::GzDecoder::new(&*request.body);
+            std::io::Read::read_to_string(&mut unpacking, &mut text).unwrap();
+            (request.path, text)
+        });
+        posts
+            .filter_map(|(path, text)| {
+                let (about, id) = text.split_once(' ')?;
+                (about == domain).then(|| (path, id.to_owned()))
+            })
+            .collect()
+    }
+
     /// The messages about a domain that were taken, as (recipient, report-id, message-id).
     pub(crate) fn taken(&self, domain: &str) -> Vec<(String, String, String)> {
         let messages = self.mx.messages().into_iter();
@@ -541,6 +631,22 @@ impl World {
     }
 }
 
+/// The way to report hosts that this authority vouches for.
+fn report_host(
+    resolver: Arc<HickoryDns>,
+    clock: &StoppedClock,
+    authority: &Authority,
+) -> HttpsReportHost {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.ca_der()).unwrap();
+    let config = DeliverConfig {
+        https_allow_private_addresses: true,
+        timeout_seconds: 30,
+        ..DeliverConfig::default()
+    };
+    HttpsReportHost::new(resolver, Arc::new(clock.clone()), Arc::new(roots), &config).unwrap()
+}
+
 fn settings() -> Settings {
     Settings {
         reporting: Reporting::On,
@@ -555,7 +661,17 @@ fn settings() -> Settings {
             retry_seconds: RETRY,
             give_up_seconds: 86_400,
         },
+        rules: Rules {
+            order: Order::MailFirst,
+            https_ports: Vec::new(),
+            per_host_per_day_max: 1_000,
+            map: Vec::new(),
+        },
         concurrent_max: 16,
+        host_limits: HostLimits {
+            at_once_max: 2,
+            per_minute_max: 0,
+        },
         keep_days: 30,
     }
 }

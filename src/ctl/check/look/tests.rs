@@ -3,7 +3,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 use super::*;
 use crate::{
     clock::BoxFuture,
-    config::OverrideMode,
+    config::{DestinationAction, DestinationConfig, OverrideMode},
     engine::dane::NoDaneSource,
     net::https::FetchError,
     policy::{Mode, dane::TlsaRecord},
@@ -341,4 +341,26 @@ fn a8_a10_the_rua_and_what_of_it_is_passed_over_are_shown() {
     assert_eq!(checked(&world, None, &[]).rua.state, Finding::Absent);
     world.failing = "_smtp._tls.example.org";
     assert_eq!(checked(&world, None, &[]).rua.state, Finding::Failed);
+}
+
+#[test]
+fn where_reports_do_not_go_is_shown_with_the_section_that_says_so() {
+    let config = Config {
+        destination: vec![DestinationConfig {
+            policy_domain: String::new(),
+            rua_domain: "example.org".to_owned(),
+            action: DestinationAction::Discard,
+            to: Vec::new(),
+        }],
+        ..Config::default()
+    };
+    let off = NoDaneSource("dane.validation is off");
+    let result = checked_by(&announced(Some(ENFORCE)), None, &[], &config, &off);
+    assert_eq!(result.rua.destinations, Vec::<String>::new());
+    assert_eq!(
+        result.rua.skipped.last().unwrap(),
+        "mailto:tlsrpt@example.org: discarded by [[destination]] section 1"
+    );
+    let said = &result.outcome.text;
+    assert!(said.contains("every destination is left out"), "{said}");
 }
