@@ -15,6 +15,7 @@ use crate::{
     policy::PolicyDomain,
 };
 
+mod canonical;
 pub mod clean;
 pub mod details;
 pub mod dkim_key;
@@ -27,6 +28,7 @@ pub mod mail;
 pub mod sign;
 pub mod submitter;
 pub mod text;
+pub mod verify;
 
 pub use dkim_key::{DkimKey, DkimKeyError, SigningFailed};
 pub use explain::{Explanation, explain};
