@@ -18,6 +18,7 @@ mod postfix;
 mod postfix_log;
 mod probe;
 mod report;
+mod report_show;
 mod secure_dns;
 mod socketmap;
 mod store;
