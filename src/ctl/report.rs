@@ -1,4 +1,5 @@
-//! `sealpost report`: how the reports stand, what they say, and sending them now.
+//! `sealpost report`: how the reports stand, what they say (ours, and those of others in files), and sending
+//! them now.
 
 use std::fmt::Write as _;
 
@@ -14,14 +15,15 @@ use super::{
 };
 use crate::{clock::UtcDay, policy::PolicyDomain};
 
+mod files;
+mod show;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// How the reports of a day stand
     #[command(after_help = "Example:\n  sealpost report list --day 2026-11-24")]
     List(OfADay),
-    /// What was sent to a domain for a day: its deliveries, and the report
-    #[command(after_help = "Example:\n  sealpost report show example.org --day 2026-11-24")]
-    Show(OfADomain),
+    Show(show::Arguments),
     /// A report as it would be if the day ended now; sends nothing
     #[command(after_help = "Example:\n  sealpost report preview example.org --json | jq .report")]
     Preview(OfADomain),
@@ -52,7 +54,7 @@ pub(super) struct OfADay {
 pub(super) struct OfADomain {
     /// The recipient domain
     domain: PolicyDomain,
-    /// The UTC day that the report covers, as 2026-11-24 [default: yesterday; preview: today]
+    /// The UTC day that the report covers, as 2026-11-24 [default: today]
     #[arg(long, value_name = "DAY")]
     day: Option<UtcDay>,
     #[command(flatten)]
@@ -73,17 +75,16 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
             context.show(format, &deliveries, list_as_text)?;
             Ok(Exit::Ok)
         }
-        Command::Show(arguments) => {
-            let format = arguments.format;
-            let (day, domain) = named(&arguments);
-            let report: ReportView = context.ask(Request::ReportShow { day, domain })?;
-            context.show(format, &report, report_as_text)?;
-            Ok(Exit::Ok)
-        }
-        Command::Preview(arguments) => {
-            let format = arguments.format;
-            let (day, domain) = named(&arguments);
-            let report: ReportView = context.ask(Request::ReportPreview { day, domain })?;
+        Command::Show(arguments) => show::run(&arguments, context),
+        Command::Preview(OfADomain {
+            day,
+            domain,
+            format,
+        }) => {
+            let report: ReportView = context.ask(Request::ReportPreview {
+                day: day.map(|day| day.to_string()),
+                domain: domain.to_string(),
+            })?;
             context.show(format, &report, report_as_text)?;
             Ok(Exit::Ok)
         }
@@ -100,11 +101,6 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
             Ok(exit_when(all_went(&sent)))
         }
     }
-}
-
-fn named(arguments: &OfADomain) -> (Option<String>, String) {
-    let day = arguments.day.map(|day| day.to_string());
-    (day, arguments.domain.to_string())
 }
 
 fn list_as_text(deliveries: &Deliveries) -> String {

@@ -189,7 +189,7 @@ impl fmt::Debug for DkimKey {
 }
 
 // RFC 6376 s3.1: sub-domain *( "." sub-domain ).
-fn is_selector(text: &str) -> bool {
+pub(super) fn is_selector(text: &str) -> bool {
     text.len() <= 200
         && text.split('.').all(|label| {
             (1..=63).contains(&label.len())

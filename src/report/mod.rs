@@ -1,6 +1,6 @@
 //! Stage 6 of 7: report.
-//! Takes: a [`DomainDay`] from aggregate, and who we are.
-//! Gives: a [`Report`], its JSON, its gzip, its mail ready to send, to deliver.
+//! Takes: a [`DomainDay`] from aggregate, and who we are; for [`read`](mod@read) the bytes of others' reports.
+//! Gives: a [`Report`], its JSON, its gzip, its mail ready to send, to deliver; what others' reports say.
 //! Never: opens a socket or a file, reads the clock, or makes other bytes of the same totals.
 //! Specified by: RFC 8460 s4 and s5; RFC 6376 and RFC 8463 for the signatures.
 //!
@@ -15,6 +15,7 @@ use crate::{
     policy::PolicyDomain,
 };
 
+mod canonical;
 pub mod clean;
 pub mod details;
 pub mod dkim_key;
@@ -26,9 +27,11 @@ pub mod id;
 pub mod json;
 pub mod key_record;
 pub mod mail;
+pub mod read;
 pub mod sign;
 pub mod submitter;
 pub mod text;
+pub mod verify;
 
 pub use dkim_key::{DkimKey, DkimKeyError, SigningFailed};
 pub use explain::{Explanation, explain};

@@ -7,7 +7,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::digest::{SHA256, digest};
 
-use super::dkim_key::{DkimKey, SigningFailed};
+use super::{
+    canonical::{Form, fields_in_order, split},
+    dkim_key::{DkimKey, SigningFailed},
+};
 use crate::{clock::Timestamp, policy::PolicyDomain};
 
 /// The fields that are signed (`h=`). One that is listed once more than it occurs cannot be added
@@ -42,14 +45,17 @@ pub fn sign(
     keys: &[DkimKey],
 ) -> Result<Vec<u8>, SigningFailed> {
     let (fields, body) = split(message);
-    let body_hash = STANDARD.encode(digest(&SHA256, &relaxed_body(body)));
-    let signed_fields = canonical_fields(&fields);
+    let body_hash = STANDARD.encode(digest(&SHA256, &Form::Relaxed.body(body)));
+    let signed_fields: Vec<u8> = fields_in_order(&fields, &SIGNED_FIELDS)
+        .into_iter()
+        .flat_map(|field| Form::Relaxed.field(field))
+        .collect();
     let mut signed = Vec::with_capacity(message.len() + 1_000 * keys.len());
     for key in keys {
         let unsigned = signature_field(key, domain, date, &body_hash);
         // RFC 6376 s3.7: the field itself comes last, with an empty b= and without a line end.
         let mut data = signed_fields.clone();
-        data.extend_from_slice(relaxed_field(unsigned.as_bytes()).trim_ascii_end());
+        data.extend_from_slice(Form::Relaxed.field(unsigned.as_bytes()).trim_ascii_end());
         signed.extend_from_slice(unsigned.as_bytes());
         fold(&mut signed, &STANDARD.encode(key.sign(&data)?));
         signed.extend_from_slice(b"\r\n");
@@ -96,147 +102,5 @@ fn fold(field: &mut Vec<u8>, base64: &str) {
             field.extend_from_slice(b"\r\n\t ");
         }
         field.extend_from_slice(line);
-    }
-}
-
-/// The header fields, each with its folded lines and last CRLF, and the body.
-fn split(message: &[u8]) -> (Vec<&[u8]>, &[u8]) {
-    let mut fields: Vec<&[u8]> = Vec::new();
-    let mut rest = message;
-    while !rest.is_empty() {
-        if let Some(body) = rest.strip_prefix(b"\r\n") {
-            return (fields, body);
-        }
-        let end = field_end(rest);
-        let (field, after) = rest.split_at(end);
-        fields.push(field);
-        rest = after;
-    }
-    (fields, &[])
-}
-
-/// Where a field ends: at the first line end that no space or tab follows.
-fn field_end(text: &[u8]) -> usize {
-    text.windows(2)
-        .enumerate()
-        .filter(|(_, pair)| *pair == b"\r\n")
-        .map(|(at, _)| at + 2)
-        .find(|after| !matches!(text.get(*after), Some(b' ' | b'\t')))
-        .unwrap_or(text.len())
-}
-
-/// The signed fields in canonical form, in the order of `h=`.
-fn canonical_fields(fields: &[&[u8]]) -> Vec<u8> {
-    let mut canonical = Vec::new();
-    let mut taken: Vec<usize> = Vec::new();
-    for name in SIGNED_FIELDS {
-        // RFC 6376 s5.4.2: of several fields of one name the last comes first; one that is not there
-        // adds nothing.
-        let found = fields.iter().enumerate().rev().find(|(index, field)| {
-            !taken.contains(index) && field_name(field).eq_ignore_ascii_case(name.as_bytes())
-        });
-        if let Some((index, field)) = found {
-            taken.push(index);
-            canonical.extend(relaxed_field(field));
-        }
-    }
-    canonical
-}
-
-fn field_name(field: &[u8]) -> &[u8] {
-    field
-        .split(|byte| *byte == b':')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii_end()
-}
-
-/// RFC 6376 s3.4.2: the name in lower case, the value on one line, single spaces, none at its ends.
-fn relaxed_field(field: &[u8]) -> Vec<u8> {
-    let mut canonical = field_name(field).to_ascii_lowercase();
-    canonical.push(b':');
-    let value = field
-        .iter()
-        .position(|byte| *byte == b':')
-        .and_then(|colon| field.get(colon + 1..))
-        .unwrap_or_default();
-    let mut words = value
-        .split(|byte| byte.is_ascii_whitespace())
-        .filter(|word| !word.is_empty());
-    canonical.extend_from_slice(words.next().unwrap_or_default());
-    for word in words {
-        canonical.push(b' ');
-        canonical.extend_from_slice(word);
-    }
-    canonical.extend_from_slice(b"\r\n");
-    canonical
-}
-
-/// RFC 6376 s3.4.4: runs of spaces and tabs are one space, none at line ends, no empty lines at the
-/// end.
-fn relaxed_body(body: &[u8]) -> Vec<u8> {
-    let mut canonical = Vec::with_capacity(body.len());
-    let mut content_end = 0;
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
-        let mut pending_space = false;
-        for byte in line.strip_suffix(b"\r\n").unwrap_or(line) {
-            match byte {
-                b' ' | b'\t' => pending_space = true,
-                byte => {
-                    if pending_space {
-                        canonical.push(b' ');
-                        pending_space = false;
-                    }
-                    canonical.push(*byte);
-                    content_end = canonical.len() + 2;
-                }
-            }
-        }
-        canonical.extend_from_slice(b"\r\n");
-    }
-    canonical.truncate(content_end);
-    canonical
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // The examples of RFC 6376 s3.4.5, and what lies at the edges.
-    #[test]
-    fn f5_relaxed_canonicalization() {
-        for (field, canonical) in [
-            ("A: X\r\n", "a:X\r\n"),
-            ("B : Y\t\r\n\tZ  \r\n", "b:Y Z\r\n"),
-            ("C:\r\n", "c:\r\n"),
-            ("D: a:b\r\n", "d:a:b\r\n"),
-        ] {
-            assert_eq!(
-                relaxed_field(field.as_bytes()),
-                canonical.as_bytes(),
-                "{field:?}"
-            );
-        }
-        for (body, canonical) in [
-            (" C \r\nD \t E\r\n\r\n\r\n", " C\r\nD E\r\n"),
-            ("", ""),
-            ("\r\n\r\n", ""),
-            ("a", "a\r\n"),
-            ("a\r\n \r\nb\r\n \t\r\n", "a\r\n\r\nb\r\n"),
-        ] {
-            assert_eq!(
-                relaxed_body(body.as_bytes()),
-                canonical.as_bytes(),
-                "{body:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn f8_fields_are_taken_in_order_and_each_once() {
-        let (fields, body) = split(b"To: b\r\nX: y\r\nFrom: a\r\n c\r\nfrom: d\r\n\r\nbody");
-        assert_eq!(fields.len(), 4);
-        assert_eq!(body, b"body");
-        assert_eq!(canonical_fields(&fields), b"from:d\r\nfrom:a c\r\nto:b\r\n");
     }
 }

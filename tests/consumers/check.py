@@ -1,4 +1,5 @@
-"""Reads report mails as a stranger would: dkimpy checks the signatures, parsedmarc the report.
+"""Reads report mails as a stranger would: dkimpy checks the signatures, parsedmarc the report, and
+jsonschema holds the report against docs/tlsrpt.schema.json.
 
     check.py EXPECTED.json RECORDS.json FILE.eml...
 
@@ -13,6 +14,7 @@ Nothing is asked of the network. Ends with 1 and says why when anything differs.
 
 import email
 import email.policy
+import gzip
 import json
 import logging
 import re
@@ -20,7 +22,10 @@ import sys
 from pathlib import Path
 
 import dkim
+import jsonschema
 from parsedmarc import parse_report_email
+
+SCHEMA = Path(__file__).parents[2] / "docs/tlsrpt.schema.json"
 
 
 class Differs(Exception):
@@ -138,12 +143,44 @@ def check_report(message, expected):
         want("the list of TLSA records", tlsa, expected["tlsa"])
 
 
+def check_schema(message, validator):
+    mail = email.message_from_bytes(message, policy=email.policy.default)
+    report = json.loads(gzip.decompress(list(mail.iter_parts())[1].get_content()))
+    for error in validator.iter_errors(report):
+        raise Differs(f"{error.json_path}: {error.message}")
+    # The schema minds: a report with something taken out or made another is not valid under it.
+    for path, value in [
+        (["contact-info"], None),
+        (["date-range", "end-datetime"], "2024-05-15T23:59:59"),
+        (["policies"], []),
+        (["policies", 0, "policy", "policy-type"], "STS"),
+        (["policies", 0, "policy", "policy-domain"], "Example.org"),
+        (["policies", 0, "policy", "mx-host"], "mx.example.org"),
+        (["policies", 0, "summary", "total-failure-session-count"], "3"),
+        (["policies", 0, "failure-details"], None),
+        (["policies", 0, "failure-details"], [{"result-type": "bad", "failed-session-count": 1}]),
+        (["policies", 0, "failure-details"], [{"result-type": "tlsa-invalid"}]),
+    ]:
+        other = json.loads(json.dumps(report))
+        inner = other
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = value
+        if validator.is_valid(other):
+            raise Differs(f"the schema takes {path} = {value!r}")
+
+
 def main(expected_path, records_path, *files):
     logging.disable(logging.CRITICAL)
     expected = json.loads(Path(expected_path).read_text())
     records = json.loads(Path(records_path).read_text())
     if not files:
         sys.exit("no file was given")
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(
+        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
     wrong = 0
     for path in map(Path, files):
         try:
@@ -154,6 +191,7 @@ def main(expected_path, records_path, *files):
             check_signatures(message, records, wanted["signatures"])
             check_mime(message, wanted)
             check_report(message, wanted)
+            check_schema(message, validator)
             print(f"{path.name}: {', '.join(wanted['signatures'])} pass; the report is as expected")
         except Exception as error:  # whatever a consumer throws is what we are here to see
             wrong += 1

@@ -1,4 +1,4 @@
-//! Programs of others that read our report mails: dkimpy and parsedmarc, in Python.
+//! Programs of others that read our report mails, in Python: dkimpy, parsedmarc, and jsonschema with our schema.
 
 use std::{
     fs,

@@ -8,7 +8,7 @@ use std::{
 use sealpost_kit::ReportMail;
 use serde_json::{Value, json};
 
-use super::consumers;
+use super::{consumers, report_show};
 
 /// Builds what the demo needs beside the program, in the profile and the target folder that this
 /// test was built into.
@@ -88,6 +88,9 @@ fn every_case_of_the_demo_agrees_with_its_truth() {
         );
     }
     // The demo's own verdict on the signatures is not enough.
-    let records = std::fs::read(directory.join("dkim-records.json")).unwrap();
+    let keys = directory.join("dkim-records.json");
+    let folder = files[0].parent().unwrap();
+    report_show::check_strictly(folder, &keys, 15);
+    let records = std::fs::read(keys).unwrap();
     consumers::check(expected, &serde_json::from_slice(&records).unwrap(), &files);
 }

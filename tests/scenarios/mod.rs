@@ -19,6 +19,7 @@ mod postfix_log;
 mod probe;
 mod report;
 mod report_post;
+mod report_show;
 mod secure_dns;
 mod socketmap;
 mod store;

@@ -31,14 +31,14 @@ use serde_json::{Value, json};
 
 use super::consumers;
 
-const DAY: UtcDay = UtcDay(19_858);
+pub(super) const DAY: UtcDay = UtcDay(19_858);
 
 /// 2024-05-16T01:30:00Z, an hour and a half after the day.
 fn sent_at() -> Timestamp {
     DAY.next().first_second().plus_seconds(5_400)
 }
 
-fn submitter(organization: &str) -> Submitter {
+pub(super) fn submitter(organization: &str) -> Submitter {
     Submitter::new(
         organization,
         "tls-reports@sender.example",
@@ -48,7 +48,7 @@ fn submitter(organization: &str) -> Submitter {
     .unwrap()
 }
 
-fn keys() -> Vec<DkimKey> {
+pub(super) fn keys() -> Vec<DkimKey> {
     [("rsa2024", "rsa2048.pem"), ("ed2024", "ed25519.pem")]
         .into_iter()
         .map(|(selector, file)| {
@@ -338,7 +338,7 @@ fn a2_an_mx_host_is_told_of_its_records_by_all_its_recipient_domains_and_of_its_
 }
 
 /// Each golden report with the mailbox it goes to.
-fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
+pub(super) fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
     vec![
         ("everything", everything(), "tls-reports@example.org"),
         ("success-only", success_only(), "tls+in@success.example"),
@@ -348,7 +348,7 @@ fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
     ]
 }
 
-fn golden(file: &str) -> PathBuf {
+pub(super) fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(file)
@@ -380,7 +380,7 @@ pub(super) fn check(file: &str, seen: &[u8]) {
 
 /// The organization's name is not ASCII in the report with everything: its text is then
 /// quoted-printable, that of the others plain.
-fn compose(day: &DomainDay) -> Report {
+pub(super) fn compose(day: &DomainDay) -> Report {
     let organization = if *day == everything() {
         "Br\u{fc}cke Mail GmbH"
     } else {
