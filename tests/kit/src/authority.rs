@@ -101,16 +101,22 @@ impl Leaf {
         let mut public_key_sha256 = [0; 32];
         let digested = digest(&SHA256, &certified.key().public_der());
         public_key_sha256.copy_from_slice(digested.as_ref());
-        let server_config = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+        let provider = Arc::new(provider);
+        let resolver = Arc::new(SingleCertAndKey::from(shown));
+        let config = |versions: &[&'static SupportedProtocolVersion]| {
+            let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(versions)?
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::clone(&resolver) as _);
+            Ok::<_, AuthorityError>(Arc::new(server))
+        };
         Ok(Self {
             certificate_pem: pem("CERTIFICATE", &certificate),
             certificate,
             private_key_pem,
             public_key_sha256,
-            server_config: Arc::new(server_config),
+            server_config: config(&[&TLS12, &TLS13])?,
+            one_version: [config(&[&TLS12])?, config(&[&TLS13])?],
         })
     }
 
