@@ -30,6 +30,7 @@ pub mod mail;
 pub mod read;
 pub mod sign;
 pub mod submitter;
+mod tag_list;
 pub mod text;
 pub mod verify;
 
