@@ -40,7 +40,8 @@ use screen::Screen;
 use crate::config::{Loaded, load::load_for_command};
 
 /// The sending side of mail transport security: tells the MTA what TLS a recipient domain demands
-/// (MTA-STS, RFC 8461), counts how it went, and sends each domain its daily report (RFC 8460).
+/// (MTA-STS, RFC 8461; DANE, RFC 7672), counts how it went, and sends each domain its daily report
+/// (RFC 8460).
 #[derive(Debug, Parser)]
 #[command(name = "sealpost", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct CommandLine {

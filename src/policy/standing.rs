@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 
 /// Everything the hook needs to answer for one recipient domain. Made once when something new is
 /// learned, and cheap to clone for each delivery.
-// DANE is decided for each MX host and will stand beside `sts`, not within it.
+// DANE is decided for each MX host and stands beside this (`hook::joint`), not within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The domain.
