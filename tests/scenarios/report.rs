@@ -13,10 +13,7 @@ use std::{
 };
 
 use sealpost::{
-    aggregate::{
-        DomainDay, aggregate,
-        seen::{FailureKind, Seen, Since},
-    },
+    aggregate::{DomainDay, aggregate},
     clock::{Timestamp, UtcDay},
     config::{ReportConfig, StoreConfig},
     daemon::reports::{Publisher, StoredReports},
@@ -33,6 +30,9 @@ use sealpost_plugin_api::ResultType;
 use serde_json::{Value, json};
 
 use super::consumers;
+use everything::everything;
+
+mod everything;
 
 const DAY: UtcDay = UtcDay(19_858);
 
@@ -140,127 +140,6 @@ fn at_mx(result: ResultType, mx: &str, receiving_ip: &str, reason: &str) -> Fail
         sending_ip: Some("2001:db8:0:0:1::1".parse().unwrap()),
         ..Failure::of_policy(result, reason)
     }
-}
-
-/// A domain with all that can occur: an international name, every type of policy and every result type, a
-/// policy that changed at noon, a fetch that failed while one held, hosts with the longest names, and one
-/// that says things it should not.
-fn everything() -> DomainDay {
-    use ResultType as Type;
-    let mut rows = Rows::of("b\u{fc}cher-everything.example");
-    let domain = rows.domain.to_string();
-    let (one, two) = (format!("mx1.{domain}"), format!("mx2.{domain}"));
-    let testing = rows.sts("testing", &[&format!("*.{domain}")]);
-    let enforce = rows.sts("enforce", &[&one, &two]);
-    let none = AppliedPolicy::no_policy_found(rows.domain.clone());
-    let unfetched = AppliedPolicy::sts_unfetched(rows.domain.clone());
-    let records = Rows::tlsa(&one, &[(3, 1, 1, 0xAB), (2, 0, 2, 0x1D)]);
-    let unusable = Rows::tlsa(&two, &[(1, 1, 1, 0xEE)]);
-    let of_dns = Rows::tlsa(&format!("mx3.{domain}"), &[]);
-
-    rows.add(&enforce, Counted::Successes, 1_200);
-    rows.add(&records, Counted::Successes, 800);
-    let expired = at_mx(Type::CertificateExpired, &one, "2001:0DB8::25", "");
-    rows.failed(&enforce, expired.clone(), 30);
-    let mut second_address = expired;
-    second_address.receiving_ip = Some("192.0.2.25".parse().unwrap());
-    rows.failed(&enforce, second_address, 12);
-    let label = "m".repeat(63);
-    let long = format!("{label}.{label}.{label}.{}.example", "m".repeat(53));
-    for (policy, mx, result, reason, count) in [
-        (
-            &enforce,
-            "mx9.example.com",
-            Type::ValidationFailure,
-            "sts-mx-mismatch",
-            1,
-        ),
-        (&enforce, &long, Type::CertificateHostMismatch, "", 2),
-        (
-            &enforce,
-            &two,
-            Type::CertificateNotTrusted,
-            "probe:self-signed",
-            3,
-        ),
-        (&records, &one, Type::ValidationFailure, "dane-no-match", 14),
-        (
-            &unusable,
-            &two,
-            Type::TlsaInvalid,
-            "all-tlsa-records-unusable",
-            5,
-        ),
-    ] {
-        rows.failed(policy, at_mx(result, mx, "198.51.100.9", reason), count);
-    }
-    // RFC 8461 s5: the policy could not be fetched again while it held; no session failed by it.
-    let note = Failure::of_policy(Type::StsPolicyFetchError, "http-status-404");
-    rows.add(&enforce, Counted::Detail(note), 3);
-    let mut strange = at_mx(Type::StarttlsNotSupported, &two, "192.0.2.26", "");
-    strange.mx_helo = Some(
-        "\u{1b}[2Jmx2 \"}<script>\r\nBcc: a@example.com \u{202e}\u{fc} \u{fffd}&amp;'".to_owned(),
-    );
-    rows.failed(&testing, strange, 4);
-    let says_much = Failure {
-        mx_helo: Some("<b>".repeat(100)),
-        ..at_mx(
-            Type::StarttlsNotSupported,
-            &long,
-            "192.0.2.27",
-            "starttls-refused",
-        )
-    };
-    rows.failed(&testing, says_much, 2);
-    rows.add(&testing, Counted::Successes, 17);
-    rows.add(&none, Counted::Successes, 2);
-    for (policy, result, reason, count) in [
-        (
-            &unfetched,
-            Type::StsWebpkiInvalid,
-            "certificate-host-mismatch",
-            5,
-        ),
-        (&unfetched, Type::StsPolicyInvalid, "policy-mx-missing", 6),
-        (&of_dns, Type::DnssecInvalid, "policy:tlsa-lookup-failed", 7),
-        (&of_dns, Type::DaneRequired, "no-usable-tlsa-records", 8),
-        (&of_dns, Type::DnssecInvalid, "too-many-details", 9),
-    ] {
-        rows.failed(policy, Failure::of_policy(result, reason), count);
-    }
-    let mut day = rows.day();
-    let at = |hour: i64| Some(DAY.first_second().plus_seconds(hour * 3_600 + 72));
-    for (result, seen) in [
-        (Type::StarttlsNotSupported, (at(3), at(21), Since::ThisDay)),
-        (
-            Type::CertificateHostMismatch,
-            (at(5), at(5), Since::Unknown),
-        ),
-        (
-            Type::CertificateExpired,
-            (
-                None,
-                at(23),
-                Since::Day {
-                    first_day: UtcDay(DAY.0 - 4),
-                    days_before: 3,
-                },
-            ),
-        ),
-    ] {
-        let (first_at, last_at, since) = seen;
-        let kind = FailureKind {
-            result,
-            reason: None,
-        };
-        let seen = Seen {
-            first_at,
-            last_at,
-            since,
-        };
-        day.seen.insert(kind, seen);
-    }
-    day
 }
 
 fn success_only() -> DomainDay {
