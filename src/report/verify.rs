@@ -168,8 +168,7 @@ impl Signature {
         if !super::dkim_key::is_selector(selector) {
             return Err(Broken::Tag("s"));
         }
-        let signed_fields: Vec<String> = tags
-            .needed("h")?
+        let signed_fields: Vec<String> = needed(&tags, "h")?
             .split(':')
             .map(|name| name.trim().to_ascii_lowercase())
             .collect();
@@ -342,7 +341,7 @@ impl Key {
             return Err(Broken::BadKey("its h= does not allow sha256"));
         }
         let public = tags
-            .optional("p")
+            .get("p")
             .ok_or(Broken::BadKey("it has no p="))
             .and_then(|text| base64(text).ok_or(Broken::BadKey("its p= is not base64")))?;
         if public.is_empty() {
