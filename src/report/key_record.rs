@@ -126,6 +126,9 @@ fn tags(record: &[u8]) -> Result<TagList<'_>, KeyFault> {
         return malformed("it is no text".to_owned());
     };
     let tags = TagList::read(text);
+    if tags.first().is_none() {
+        return malformed("it has no name=value".to_owned());
+    }
     if let Some(name) = tags.repeated() {
         let name = clean::for_text(name, SHOWN_CHARACTERS_MAX);
         return malformed(format!("{name}= stands twice"));
@@ -216,7 +219,7 @@ mod tests {
             ),
             (
                 "hello".to_owned(),
-                Err(KeyFault::Malformed("it has no p=".to_owned())),
+                Err(KeyFault::Malformed("it has no name=value".to_owned())),
             ),
         ] {
             assert_eq!(

@@ -45,7 +45,7 @@ const EMITTERS: [&str; 11] = [
 ];
 
 /// What is written like a reason code in those files and is none.
-const NO_REASON_CODES: [&str; 8] = [
+const NO_REASON_CODES: [&str; 9] = [
     "auto-generated",
     "ed25519-sha256",
     "kebab-case",
@@ -54,6 +54,7 @@ const NO_REASON_CODES: [&str; 8] = [
     "rsa-sha256",
     "sealed-days",
     "tlsa-unusable",
+    "unnoted-until",
 ];
 
 /// The product code of an emitter: no tests, and not this table.
@@ -66,6 +67,8 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
         && !path.ends_with("tests.rs")
         && !path.to_string_lossy().contains("/tests/")
         && !path.to_string_lossy().contains("/report/explain/")
+        // What others report is read there, and nothing emitted.
+        && !path.to_string_lossy().contains("/report/read/")
     {
         found.push(path.to_owned());
     }
