@@ -206,6 +206,8 @@ impl Courier {
             return Err(SendDayError::NotOver(day));
         }
         self.ledger.load(day).await?;
+        // The day has ended, and every errand of it asks for these: they are looked for once.
+        self.hosts.look(&self.store, day).await?;
         let hosts = self.hosts.of(&self.store, day).await?;
         let mut names = self.names(day, &hosts).await?;
         if let Some(only) = only {
