@@ -184,7 +184,7 @@ impl Engine {
 
     fn decide(&self, waits: Waits, patience: Patience) {
         let domain = &waits.told.domain;
-        if waits.part == Part::BesideTlsa {
+        if waits.part.is_beside() {
             return self.decide_beside(waits, patience);
         }
         let known = waits.answered.as_deref().map(|answered| Known {
@@ -219,13 +219,17 @@ impl Engine {
             }
             return;
         };
-        if !self.counts_beside(&waits.told, &answered) {
+        let told = &waits.told;
+        let found = match waits.part {
+            Part::BesideSts => self.found_beside_sts(told, &answered, waits.at),
+            _ => self
+                .counts_beside(told, &answered)
+                .then(|| self.found_beside(told, &answered, waits.at)),
+        };
+        let Some(found) = found else {
             return;
-        }
-        match (
-            self.found_beside(&waits.told, &answered, waits.at),
-            patience,
-        ) {
+        };
+        match (found, patience) {
             (Found::Is(counted), _) => {
                 self.count(domain, waits.at, waits.sessions, (counted, None));
             }

@@ -22,8 +22,8 @@ use crate::{
         infer::was_with_passed_over,
         protection::Protection,
         reconcile::{
-            Answered, Counted, Demand, Known, Reconciled, as_found, beside_tlsa, has_policy,
-            protected, reconcile, was_tried,
+            Answered, BesideSts, Counted, Demand, Known, Reconciled, as_found, beside_sts,
+            beside_tlsa, depends_on_look, has_policy, protected, reconcile, was_tried,
         },
         told::{Ending, Told},
     },
@@ -89,6 +89,7 @@ impl Engine {
     fn look_for(&self, answered: &Answered) -> Option<Look> {
         let inferred = self.looks.silence == Silence::Inferred;
         match answered.demand {
+            _ if depends_on_look(answered, &self.known(&answered.standing)) => Some(Look::Probe),
             Demand::Named | Demand::NamedForSome => inferred.then_some(Look::HostsOnly),
             Demand::Dane | Demand::DaneMandatory if has_policy(answered) => Some(Look::Probe),
             Demand::Dane | Demand::DaneMandatory => inferred.then_some(Look::HostsOnly),
@@ -137,8 +138,11 @@ impl Engine {
             Some(counted) => self.count_told(&waits(Part::All), counted),
             None => self.wait(waits(Part::All)),
         }
-        if told.policy.policy_type == PolicyType::Tlsa {
-            self.take_beside(waits(Part::BesideTlsa));
+        match told.policy.policy_type {
+            PolicyType::Tlsa => self.take_beside(waits(Part::BesideTlsa)),
+            PolicyType::Sts | PolicyType::NoPolicyFound => {
+                self.take_beside_sts(waits(Part::BesideSts));
+            }
         }
     }
 
@@ -169,25 +173,43 @@ impl Engine {
     /// RFC 8460 s4: what was held to TLSA records is counted under the domain's policy too (D7), once that
     /// can be told.
     fn take_beside(&self, waits: Waits) {
-        let domain = &waits.told.domain;
         let found = match waits.answered.as_deref() {
             None => return self.wait(waits),
             Some(answered) if !self.counts_beside(&waits.told, answered) => return,
-            Some(answered) => match self.found_beside(&waits.told, answered, waits.at) {
-                Found::Nothing => {
-                    self.looks.findings.wish(domain, Look::Probe);
-                    match self.looks.findings.under_way(domain) {
-                        true => Found::UnderWay,
-                        false => Found::Nothing,
-                    }
-                }
-                found => found,
-            },
+            Some(answered) => self.found_beside(&waits.told, answered, waits.at),
         };
-        match found {
-            Found::Is(counted) => self.count(domain, waits.at, waits.sessions, (counted, None)),
-            Found::UnderWay => self.wait(waits),
-            Found::Nothing => self.count_unchecked(&waits),
+        self.count_beside_or_look(waits, found);
+    }
+
+    /// RFC 8460 s4: what was held to the policy is counted under TLSA records too that cannot be used (D7), once
+    /// it can be told whether its host has such.
+    fn take_beside_sts(&self, waits: Waits) {
+        // Of hosts of which nothing was known nothing was said.
+        let Some(answered) = waits.answered.clone() else {
+            return;
+        };
+        if let Some(found) = self.found_beside_sts(&waits.told, &answered, waits.at) {
+            self.count_beside_or_look(waits, found);
+        }
+    }
+
+    /// Counts what a second policy says of sessions that were told just now; where it is not known, the
+    /// mail hosts are looked at.
+    fn count_beside_or_look(&self, waits: Waits, found: Found) {
+        let domain = &waits.told.domain;
+        let is_begun = match found {
+            Found::Is(counted) => {
+                return self.count(domain, waits.at, waits.sessions, (counted, None));
+            }
+            Found::UnderWay => true,
+            Found::Nothing => {
+                self.looks.findings.wish(domain, Look::Probe);
+                self.looks.findings.under_way(domain)
+            }
+        };
+        match is_begun {
+            true => self.wait(waits),
+            false => self.count_unchecked(&waits),
         }
     }
 
@@ -204,6 +226,34 @@ impl Engine {
             let findings = self.looks.of(&told.domain, at);
             beside_tlsa(told, answered, findings.as_deref())
         })
+    }
+
+    /// What TLSA records that cannot be used say of a session that was told at this time under the policy;
+    /// `None` where there is nothing to say.
+    pub(super) fn found_beside_sts(
+        &self,
+        told: &Told,
+        answered: &Answered,
+        at: Timestamp,
+    ) -> Option<Found> {
+        let known = self.known(&answered.standing);
+        let said = || {
+            let findings = self.looks.of(&told.domain, at);
+            beside_sts(told, answered, &known, findings.as_deref())
+        };
+        let mut is = said();
+        if is == BesideSts::NotKnown {
+            if self.looks.findings.under_way(&told.domain) {
+                return Some(Found::UnderWay);
+            }
+            // The look may have ended since.
+            is = said();
+        }
+        match is {
+            BesideSts::Nothing => None,
+            BesideSts::Is(counted) => Some(Found::Is(counted)),
+            BesideSts::NotKnown => Some(Found::Nothing),
+        }
     }
 
     /// What a success comes to that was told just now; `None` while the mail hosts are looked at.
@@ -273,7 +323,7 @@ impl Engine {
 
     /// Nothing more can be found out.
     pub(super) fn count_unchecked(&self, waits: &Waits) {
-        if waits.part == Part::BesideTlsa {
+        if waits.part.is_beside() {
             // What was told is counted already.
             self.counters.sessions_unchecked.add(waits.sessions.into());
             return;

@@ -53,6 +53,15 @@ pub(super) enum Part {
     All,
     /// What the domain's policy says of them: they are counted under TLSA records already.
     BesideTlsa,
+    /// What TLSA records that cannot be used say of them: they are counted under the policy already.
+    BesideSts,
+}
+
+impl Part {
+    /// Whether the sessions are counted as told already, and only a second policy's word waits.
+    pub(super) const fn is_beside(self) -> bool {
+        matches!(self, Self::BesideTlsa | Self::BesideSts)
+    }
 }
 
 /// There was no room.

@@ -30,9 +30,11 @@ use crate::{
 };
 
 mod beside;
+mod beside_sts;
 mod protected;
 
 pub use beside::{beside_tlsa, has_policy, was_tried};
+pub use beside_sts::{BesideSts, beside_sts, depends_on_look};
 pub use protected::protected;
 
 /// How an MTA that tells its sessions was answered for a domain.

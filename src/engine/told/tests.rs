@@ -22,7 +22,7 @@ use crate::{
     },
     hook::{AsyncHook as _, joint::DaneSettings, overrides::Overrides},
     observe::Counters,
-    policy::{Mode, Standing},
+    policy::{Mode, Standing, dane::DomainDane},
     record::{
         finding::DomainFindings,
         journal::{Journal, JournalReader},
@@ -588,4 +588,71 @@ async fn g6_what_waits_is_bounded_and_the_rest_is_counted_as_told() {
     // Equal ones need no more room.
     bench.engine.told(&told(1, 0), 1_000);
     assert_eq!(bench.counters.sessions_unchecked.value(), beyond);
+}
+
+/// An engine that answered a domain with an enforced policy and these mail hosts.
+fn bench_with_hosts(hosts: &[&str]) -> Bench {
+    let bench = bench(sts(Mode::Enforce), Silence::Inferred);
+    let answered = Answered {
+        standing: sts(Mode::Enforce).unwrap(),
+        demand: Demand::Named,
+        dane: Some(DomainDane::for_test(hosts).into()),
+    };
+    let domain = "example.org".parse().unwrap();
+    let answered = bench.engine.last_answers.remember(&domain, answered, None);
+    bench.engine.wish(&domain, &answered);
+    bench
+}
+
+#[tokio::test]
+async fn d7_records_that_cannot_be_used_are_counted_beside_the_policy_that_is_told() {
+    let bench = bench_with_hosts(&["10 mx1.example.org unusable"]);
+    assert_eq!(bench.findings.wishes.lock().unwrap()[..], [Look::HostsOnly]);
+    let untrusted = "certificate-not-trusted self-signed mx1.example.org";
+    bench.tell("*.example.org", "success");
+    bench.tell("*.example.org", untrusted);
+    let invalid = "+0 1 tlsa policy: tlsa-invalid policy:all-tlsa-records-unusable mx1.example.org";
+    let failed = format!("+0 1 sts mta: {untrusted}");
+    assert_eq!(
+        bench.counted(),
+        ["+0 1 sts mta: success", invalid, &failed, invalid]
+    );
+    assert_eq!(bench.counters.sessions.value(), 2);
+    assert_eq!(bench.counters.sessions_unchecked.value(), 0);
+}
+
+#[tokio::test]
+async fn d7_which_host_a_success_was_with_is_looked_for_and_never_guessed() {
+    let two_hosts = ["10 mx1.example.org unusable", "20 mx2.example.org none"];
+    for (found, expected, unchecked) in [
+        (
+            "10 mx1.example.org good",
+            Some("+0 1 tlsa policy: tlsa-invalid policy:all-tlsa-records-unusable mx1.example.org"),
+            0,
+        ),
+        ("10 mx1.example.org self-signed", None, 0),
+        ("10 mx1.example.org unclear", None, 1),
+    ] {
+        let bench = bench_with_hosts(&two_hosts);
+        assert_eq!(bench.findings.wishes.lock().unwrap()[..], [Look::Probe]);
+        bench.look(true);
+        bench.tell("*.example.org", "success");
+        bench.advance(1);
+        // The policy's own word waits for nobody.
+        assert_eq!(bench.counted(), ["+0 1 sts mta: success"]);
+        bench.find(&[found, "20 mx2.example.org unseen"]);
+        bench.look(false);
+        bench.advance(1);
+        assert_eq!(bench.counted(), Vec::from_iter(expected), "{found}");
+        assert_eq!(
+            bench.counters.sessions_unchecked.value(),
+            unchecked,
+            "{found}"
+        );
+    }
+    // Nobody looks.
+    let bench = bench_with_hosts(&two_hosts);
+    bench.tell("*.example.org", "success");
+    assert_eq!(bench.counted(), ["+0 1 sts mta: success"]);
+    assert_eq!(bench.counters.sessions_unchecked.value(), 1);
 }
