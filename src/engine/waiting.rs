@@ -55,13 +55,9 @@ pub(super) enum Part {
     BesideTlsa,
     /// What TLSA records that cannot be used say of them: they are counted under the policy already.
     BesideSts,
-}
-
-impl Part {
-    /// Whether the sessions are counted as told already, and only a second policy's word waits.
-    pub(super) const fn is_beside(self) -> bool {
-        matches!(self, Self::BesideTlsa | Self::BesideSts)
-    }
+    /// All, since what the domain's policy says of them says what protected them: the TLSA records under which
+    /// they are told cannot be used.
+    TlsaInvalid,
 }
 
 /// There was no room.

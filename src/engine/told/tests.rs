@@ -656,3 +656,52 @@ async fn d7_which_host_a_success_was_with_is_looked_for_and_never_guessed() {
     assert_eq!(bench.counted(), ["+0 1 sts mta: success"]);
     assert_eq!(bench.counters.sessions_unchecked.value(), 1);
 }
+
+#[tokio::test]
+async fn c5_what_protected_a_session_under_records_of_no_use_waits_for_the_policy() {
+    let invalid = "tlsa-invalid all-TLSA-records-unusable mx1.example.org";
+    let protections = |bench: &Bench| -> Vec<(PolicyType, Option<Protection>)> {
+        std::iter::from_fn(|| bench.records.try_recv().ok())
+            .map(|record| (record.policy.policy_type, record.protection))
+            .collect()
+    };
+    for (found, protection, beside) in [
+        ("good", Protection::Sts, true),
+        ("expired", Protection::Tls, true),
+        ("unclear", Protection::Tls, false),
+    ] {
+        let bench = bench(sts(Mode::Testing), Silence::Inferred);
+        bench.ask().await;
+        bench.look(true);
+        bench.tell("tlsa", invalid);
+        bench.advance(1);
+        assert_eq!(protections(&bench), []);
+        bench.find(&[&format!("10 mx1.example.org {found}")]);
+        bench.look(false);
+        bench.advance(1);
+        let mut expected = vec![(PolicyType::Tlsa, Some(protection))];
+        expected.extend(beside.then_some((PolicyType::Sts, None)));
+        assert_eq!(protections(&bench), expected, "{found}");
+        let unchecked = u64::from(!beside);
+        assert_eq!(bench.counters.sessions_unchecked.value(), unchecked);
+        assert_eq!(bench.counters.sessions.value(), 1);
+    }
+    // Nothing to wait for.
+    let bench = bench(plain(), Silence::Inferred);
+    bench.ask().await;
+    bench.look(true);
+    bench.tell("tlsa", invalid);
+    let expected = [(PolicyType::Tlsa, Some(Protection::Tls))];
+    assert_eq!(protections(&bench), expected);
+    // The daemon stops before it is known whether there is a policy.
+    bench.policies.hidden.store(true, Ordering::Relaxed);
+    let other = "example.net".parse().unwrap();
+    let told = Told {
+        domain: other,
+        ..Told::for_test("tlsa", invalid)
+    };
+    bench.engine.told(&told, 1);
+    assert_eq!(protections(&bench), []);
+    bench.engine.settle_all();
+    assert_eq!(protections(&bench), expected);
+}
