@@ -107,11 +107,13 @@ impl Mapped {
 mod tests {
     use super::*;
 
-    fn destinations(uris: &[&str]) -> Vec<Destination> {
-        let read = uris.iter().map(|uri| Destination::read(uri).unwrap());
-        read.flatten().collect()
+    /// The destinations of URIs with spaces between.
+    fn destinations(uris: &str) -> Vec<Destination> {
+        let read = uris.split_whitespace().map(Destination::read);
+        read.flat_map(Result::unwrap).collect()
     }
 
+    /// A section of a file's words; empty: it is not said.
     fn rule(policy_domain: &str, rua_domain: &str, action: MapAction) -> MapRule {
         MapRule {
             policy_domain: policy_domain.parse().ok(),
@@ -120,102 +122,70 @@ mod tests {
         }
     }
 
+    fn map() -> Vec<MapRule> {
+        let replace = |uri| MapAction::Replace(destinations(uri));
+        vec![
+            rule("vip.test", "", MapAction::Accept),
+            rule("", "dead.test", MapAction::Discard),
+            rule(
+                "a.test",
+                "*.big.test",
+                MapAction::Add(destinations("mailto:copy@us.test")),
+            ),
+            rule("*.ours.test", "", replace("mailto:all@us.test")),
+            rule("", "old.test", replace("https://new.test/r")),
+            rule("", "dead.test", MapAction::Accept),
+        ]
+    }
+
     #[test]
     fn the_first_section_that_is_for_a_destination_holds() {
-        let to = |uri: &str| destinations(&[uri]);
-        let map = [
-            rule("vip.example", "", MapAction::Accept),
-            rule("", "dead.example", MapAction::Discard),
-            rule(
-                "a.example",
-                "*.provider.example",
-                MapAction::Add(to("mailto:copy@us.example")),
-            ),
-            rule(
-                "*.customers.example",
-                "",
-                MapAction::Replace(to("mailto:all@us.example")),
-            ),
-            rule(
-                "",
-                "old.example",
-                MapAction::Replace(to("https://new.example/r")),
-            ),
-            rule("", "dead.example", MapAction::Accept),
-        ];
         for (domain, named, expected, taken_away) in [
+            ("x.test", "mailto:a@x.test", "mailto:a@x.test", &[][..]),
+            ("vip.test", "mailto:a@dead.test", "mailto:a@dead.test", &[]),
             (
-                "x.example",
-                &["mailto:a@x.example"][..],
-                &["mailto:a@x.example"][..],
-                &[][..],
-            ),
-            (
-                "vip.example",
-                &["mailto:a@dead.example"],
-                &["mailto:a@dead.example"],
-                &[],
-            ),
-            (
-                "x.example",
-                &["mailto:a@dead.example", "mailto:b@x.example"],
-                &["mailto:b@x.example"],
+                "x.test",
+                "mailto:a@dead.test mailto:b@x.test",
+                "mailto:b@x.test",
                 &[2],
             ),
-            ("x.example", &["https://dead.example:8443/r"], &[], &[2]),
+            ("x.test", "https://dead.test:8443/r", "", &[2]),
             (
-                "a.example",
-                &[
-                    "mailto:a@in.provider.example",
-                    "https://in.provider.example/",
-                ],
-                &[
-                    "mailto:a@in.provider.example",
-                    "mailto:copy@us.example",
-                    "https://in.provider.example/",
-                ],
+                "a.test",
+                "mailto:a@in.big.test",
+                "mailto:a@in.big.test mailto:copy@us.test",
+                &[],
+            ),
+            ("a.test", "mailto:a@big.test", "mailto:a@big.test", &[]),
+            (
+                "b.test",
+                "mailto:a@in.big.test",
+                "mailto:a@in.big.test",
                 &[],
             ),
             (
-                "a.example",
-                &["mailto:a@provider.example"],
-                &["mailto:a@provider.example"],
-                &[],
-            ),
-            (
-                "b.example",
-                &["mailto:a@in.provider.example"],
-                &["mailto:a@in.provider.example"],
-                &[],
-            ),
-            (
-                "c1.customers.example",
-                &[
-                    "mailto:a@x.example",
-                    "https://y.example/",
-                    "mailto:all@us.example",
-                ],
-                &["mailto:all@us.example"],
+                "c.ours.test",
+                "mailto:a@x.test https://y.test/",
+                "mailto:all@us.test",
                 &[4, 4],
             ),
             (
-                "x.example",
-                &["mailto:a@old.example"],
-                &["https://new.example/r"],
-                &[5],
+                "c.ours.test",
+                "mailto:all@us.test",
+                "mailto:all@us.test",
+                &[],
             ),
-            ("x.example", &[], &[], &[]),
+            ("x.test", "mailto:a@old.test", "https://new.test/r", &[5]),
+            ("x.test", "", "", &[]),
         ] {
-            let domain = domain.parse().unwrap();
-            let mapped = mapped(&map, &domain, &destinations(named));
-            let shown: Vec<_> = mapped
-                .destinations
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            assert_eq!(shown, expected, "{domain} {named:?}");
+            let mapped = mapped(&map(), &domain.parse().unwrap(), &destinations(named));
+            assert_eq!(
+                mapped.destinations,
+                destinations(expected),
+                "{domain} {named}"
+            );
             let sections: Vec<_> = mapped.taken_away.iter().map(|one| one.section).collect();
-            assert_eq!(sections, taken_away, "{domain} {named:?}");
+            assert_eq!(sections, taken_away, "{domain} {named}");
         }
     }
 }

@@ -109,22 +109,27 @@ pub enum Why {
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: ", self.destination)?;
-        match &self.why {
-            Why::Discarded(section) => {
+        write!(formatter, "{}: {}", self.destination, self.why)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discarded(section) => {
                 write!(formatter, "discarded by [[destination]] section {section}")
             }
-            Why::Replaced(section, instead) => {
+            Self::Replaced(section, instead) => {
                 let words: Vec<String> = instead.iter().map(ToString::to_string).collect();
                 let words = words.join(", ");
                 write!(formatter, "replaced by {words} ([[destination]] section {section})")
             }
-            Why::Port(port) => write!(formatter, "port {port} is not in deliver.https_ports"),
-            Why::HostFull(max) => write!(
+            Self::Port(port) => write!(formatter, "port {port} is not in deliver.https_ports"),
+            Self::HostFull(max) => write!(
                 formatter,
                 "its host gets {max} reports of the day already (deliver.per_host_per_day_max)"
             ),
-            Why::MailFirst => formatter.write_str(
+            Self::MailFirst => formatter.write_str(
                 "only if no mailbox of the record takes the report (deliver.destinations is mail-first)",
             ),
         }

@@ -9,7 +9,7 @@ use super::{
     DeliveryKey, DeliveryState,
     agenda::Errand,
     courier::Courier,
-    destinations::{self, Chosen, LeftOut, SoFar, Why},
+    destinations::{self, LeftOut, Why},
     ledger::on_disk,
     listing::{Note, Part},
     outbox::{self, Action, Urge},
@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, UtcDay},
-    net::dns::DnsError,
     policy::{Destination, PolicyDomain, RuaRecord},
     store::{StoreError, TlsaHosts},
 };
@@ -95,26 +94,9 @@ impl Courier {
         if self.close_overdue(errand, urge).await? {
             return Ok(Pass::Ended(Left::default()));
         }
-        // A16: the record is looked up before each attempt; A15: a failed lookup is no absence.
-        let record = match self.rua.rua(&errand.domain).await {
+        let record = match self.record(errand, urge).await {
             Ok(record) => record,
-            // A name too long to be asked for publishes nothing.
-            Err(DnsError::BadName { .. }) => None,
-            Err(error) => {
-                let (domain, day, reason) = (&errand.domain, errand.day, error.to_string());
-                let Some(learnt) = self.learnt(errand, urge) else {
-                    tracing::info!(
-                        %domain, %day, reason,
-                        "where to report cannot be looked up; it is tried again"
-                    );
-                    return Ok(Pass::Ended(self.hold_up(errand, reason)));
-                };
-                tracing::info!(
-                    %domain, %day, reason,
-                    "where to report cannot be looked up in time; the report goes where it was last wanted"
-                );
-                Some(learnt)
-            }
+            Err(error) => return Ok(Pass::Ended(self.hold_up(errand, error.to_string()))),
         };
         if let (Some(record), Urge::WhenDue) = (&record, urge)
             && let Some(left) = self.wait_for_recipients(errand, record).await?
@@ -123,7 +105,8 @@ impl Courier {
         }
         let chosen = self.choose(errand, record.as_ref());
         let comparison = outbox::compare(&self.ledger.states(errand), &chosen.destinations);
-        self.drop_unnamed(errand, &comparison.dropped).await?;
+        self.drop_unserved(errand, &comparison.dropped, &chosen.left_out)
+            .await?;
         self.note_record(errand, record.as_ref(), &chosen.left_out);
         let states = self.ledger.states(errand);
         let acts = |to: &Destination, state: &DeliveryState| {
@@ -154,6 +137,23 @@ impl Courier {
             }
         }
         self.plan(errand, &comparison.added, &reports).await?;
+        let waiting = self.attempt_all(errand, urge, &reports, attempted).await?;
+        // A13: where the last mailbox was lost just now, the turn of the others has come.
+        let next = self.choose(errand, record.as_ref()).destinations;
+        if next.iter().any(|to| !chosen.destinations.contains(to)) {
+            return Ok(Pass::Again);
+        }
+        Ok(Pass::Ended(self.left(errand, &waiting)))
+    }
+
+    /// An attempt to each destination whose turn it is. Returns those that wait for their host.
+    async fn attempt_all(
+        &self,
+        errand: &Errand,
+        urge: Urge,
+        reports: &BTreeMap<Destination, Arc<dyn FinishedReport>>,
+        attempted: &mut BTreeSet<Destination>,
+    ) -> Result<BTreeMap<Destination, (String, Busy)>, Stop> {
         let mut waiting = BTreeMap::new();
         for (destination, state) in self.ledger.states(errand) {
             if attempted.contains(&destination)
@@ -176,68 +176,7 @@ impl Courier {
             self.attempt(errand, &destination, &state, report).await?;
             drop(place);
         }
-        // A13: where the last mailbox was lost just now, the turn of the others has come.
-        let next = self.choose(errand, record.as_ref()).destinations;
-        if next.iter().any(|to| !chosen.destinations.contains(to)) {
-            return Ok(Pass::Again);
-        }
-        Ok(Pass::Ended(self.left(errand, &waiting)))
-    }
-
-    /// Where the report was wanted when that could last be found out, if there is no time to ask again.
-    // OURS (A16): an attacker who can suppress lookups would otherwise suppress the report that tells of
-    // him. docs/decisions/0012-destinations.md
-    fn learnt(&self, errand: &Errand, urge: Urge) -> Option<RuaRecord> {
-        let states = self.ledger.states(errand);
-        let due_at = self.settings.schedule.due_at(errand.day, &errand.domain);
-        let (retry, now) = (&self.settings.retry, self.clock.now());
-        let wait_seconds = self.wait_seconds(errand);
-        if urge == Urge::Now || !outbox::is_last_lookup(&states, due_at, retry, now, wait_seconds) {
-            return None;
-        }
-        let learnt = self.rua.learnt(&errand.domain, errand.day.first_second());
-        learnt.or_else(|| {
-            // A process that has begun since then knows what is under way.
-            let open = states
-                .into_iter()
-                .filter(|(_, state)| !outbox::is_finished(state));
-            let destinations: Vec<_> = open.map(|(destination, _)| destination).collect();
-            (!destinations.is_empty()).then(|| RuaRecord {
-                destinations,
-                skipped: Vec::new(),
-            })
-        })
-    }
-
-    /// How long an errand that is held up now waits.
-    fn wait_seconds(&self, errand: &Errand) -> i64 {
-        let times = self.notes.times_held_up(errand).saturating_add(1);
-        self.settings.retry.wait_seconds(times)
-    }
-
-    /// Where the report of an errand goes, by a record and by what became of it so far.
-    pub(super) fn choose(&self, errand: &Errand, record: Option<&RuaRecord>) -> Chosen {
-        let states = self.ledger.states(errand);
-        let so_far = SoFar {
-            states: &states,
-            reports_to: &|host| self.ledger.reports_to(host, errand.day),
-        };
-        destinations::choose(&errand.domain, record, &self.settings.rules, &so_far)
-    }
-
-    /// The same for an operator, who may ask for any day.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn destinations(
-        &self,
-        day: UtcDay,
-        domain: &PolicyDomain,
-        record: &RuaRecord,
-    ) -> Result<Chosen, StoreError> {
-        self.ledger.load(day).await?;
-        let domain = domain.clone();
-        Ok(self.choose(&Errand { day, domain }, Some(record)))
+        Ok(waiting)
     }
 
     fn action(&self, errand: &Errand, state: &DeliveryState, urge: Urge) -> Action {
@@ -268,14 +207,24 @@ impl Courier {
         Ok(urge == Urge::WhenDue && !is_open && states.values().all(outbox::is_finished))
     }
 
-    /// Gives up what the domain's record no longer names.
-    async fn drop_unnamed(&self, errand: &Errand, dropped: &[Destination]) -> Result<(), Stop> {
+    /// Gives up what the domain's record no longer names, or the operator no longer serves.
+    async fn drop_unserved(
+        &self,
+        errand: &Errand,
+        dropped: &[Destination],
+        left_out: &[LeftOut],
+    ) -> Result<(), Stop> {
         let states = self.ledger.states(errand);
         for destination in dropped {
-            if let Some(state) = states.get(destination) {
-                let reason = "the domain's record no longer names it";
-                self.give_up(errand, destination, state, reason).await?;
-            }
+            let Some(state) = states.get(destination) else {
+                continue;
+            };
+            let named = left_out.iter().find(|one| one.destination == *destination);
+            let reason = named.map_or_else(
+                || "the domain's record no longer names it".to_owned(),
+                |left_out| left_out.why.to_string(),
+            );
+            self.give_up(errand, destination, state, &reason).await?;
         }
         Ok(())
     }
@@ -295,6 +244,12 @@ impl Courier {
             report_id = state.report_id, reason, "the report is given up"
         );
         Ok(())
+    }
+
+    /// How long an errand that is held up now waits.
+    pub(super) fn wait_seconds(&self, errand: &Errand) -> i64 {
+        let times = self.notes.times_held_up(errand).saturating_add(1);
+        self.settings.retry.wait_seconds(times)
     }
 
     /// Runs an errand again later that our own or the resolver's trouble stopped.

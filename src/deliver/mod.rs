@@ -15,6 +15,7 @@ mod ledger;
 pub mod listing;
 pub mod outbox;
 pub mod retry;
+mod rua_lookup;
 pub mod schedule;
 pub mod shares;
 pub mod sources;
