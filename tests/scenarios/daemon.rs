@@ -23,6 +23,7 @@ mod datagrams;
 mod days;
 mod dkim;
 mod host;
+mod https;
 mod kills;
 mod life;
 mod looks;
