@@ -17,6 +17,10 @@ use crate::{
     store::{Counted, TallyKey},
 };
 
+pub mod seen;
+
+use seen::{FailureKind, Seen};
+
 /// What is reported of one domain for one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainDay {
@@ -29,6 +33,8 @@ pub struct DomainDay {
     pub recipients: usize,
     /// One element for each exact policy, in the order of [`AppliedPolicy`]. Never empty.
     pub policies: Vec<PolicyTotals>,
+    /// Since when its sessions fail as they do, as far as that was looked for.
+    pub seen: BTreeMap<FailureKind, Seen>,
 }
 
 /// The totals under one exact policy.
@@ -90,6 +96,7 @@ pub fn aggregate(
         day,
         recipients: 0,
         policies,
+        seen: BTreeMap::new(),
     })
 }
 

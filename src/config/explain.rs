@@ -292,7 +292,7 @@ fn example(section: &Section, setting: &Setting) -> &'static str {
 }
 
 /// Breaks a text at spaces.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         match lines.last_mut() {
@@ -308,7 +308,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
@@ -319,7 +319,7 @@ mod tests {
         clippy::disallowed_methods,
         reason = "a developer rewrites the files by this variable"
     )]
-    fn check_made(path: &str, made: &str) {
+    pub(crate) fn check_made(path: &str, made: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         if std::env::var("UPDATE_GOLDEN").is_ok() {
             std::fs::write(&path, made).unwrap();

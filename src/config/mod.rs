@@ -15,7 +15,7 @@ mod files;
 mod judge;
 pub mod kind;
 pub mod load;
-mod near;
+pub(crate) mod near;
 pub mod setting;
 pub mod settings;
 
@@ -204,6 +204,10 @@ pub struct ReportConfig {
     pub sending_ip: bool,
     /// How many failure details one report holds; the rest is summed up in one.
     pub details_max: usize,
+    /// Add HTML to the text that people read.
+    pub html: bool,
+    /// How large the mail of one report may be; details give way.
+    pub mail_bytes_max: usize,
     /// Domains that get no report.
     pub never: Vec<String>,
 }
@@ -538,6 +542,8 @@ impl Default for ReportConfig {
             success_only: true,
             sending_ip: true,
             details_max: 1_000,
+            html: false,
+            mail_bytes_max: 10_000_000,
             never: Vec::new(),
         }
     }

@@ -345,8 +345,8 @@ pub const SECTIONS: &[Section] = &[
                 "1000",
                 "failures",
                 "How many failures of one domain and day are also kept one by one, with time and \
-                 addresses, for `sealpost sessions --failures`. The newest are kept. Reports do not \
-                 depend on it.",
+                 addresses, for `sealpost sessions --failures`. The newest are kept. Reports take from \
+                 them only at which times of the day a failure was seen.",
             ),
             first(
                 "cache_mib",
@@ -389,6 +389,23 @@ pub const SECTIONS: &[Section] = &[
                 "1000",
                 "",
                 "How many failure details one report holds. The rest is summed up in one.",
+            ),
+            first(
+                "html",
+                Kind::Switch,
+                "false",
+                "",
+                "Put HTML beside the plain text that people read. The first part of the mail is then \
+                 `multipart/alternative`. Off, because a program that reads reports may expect plain \
+                 text there, and the text says the same.",
+            ),
+            first(
+                "mail_bytes_max",
+                Kind::Number(100_000, 100_000_000),
+                "10000000",
+                "octets",
+                "How large the mail of one report may be. Where it would be larger, failure details are \
+                 summed up and the text of policies is left out until it fits; the report says so.",
             ),
             first(
                 "never",

@@ -1,6 +1,6 @@
 //! `sealpost policy`: what is kept of recipient domains' MTA-STS policies.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, iter};
 
 use clap::{Args, Subcommand};
 
@@ -8,6 +8,7 @@ use super::{
     Context, Format,
     exit::{Exit, Failure},
     exit_when,
+    explain::hints,
     protocol::Request,
     screen::{Table, shown},
     wire::{Policies, PolicyView, Purged, RefreshOutcome, Refreshed},
@@ -127,6 +128,7 @@ pub(super) fn policy_as_text(policy: &PolicyView) -> String {
             shown(&trouble.id),
             shown(&trouble.at)
         );
+        text.push_str(&hints(iter::once(&*trouble.reason)));
     }
     text.push_str("as published:\n");
     for line in &policy.lines {

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     Context, Format,
     exit::{Exit, Failure},
+    explain::HINT,
     protocol::Request,
     screen::{Table, shown},
     wire::{DomainSessions, FailureMembers, FailureView, Sessions},
@@ -50,7 +51,7 @@ fn as_text(sessions: &Sessions) -> String {
         if failures.is_empty() {
             return format!("No failures are kept of {day}.\n");
         }
-        return failures_table(failures).to_string();
+        return format!("{}\n{HINT}\n", failures_table(failures));
     }
     if sessions.domains.is_empty() {
         return format!("No sessions on {day}.\n");
@@ -67,7 +68,7 @@ fn as_text(sessions: &Sessions) -> String {
     let mut text = format!("{day} (UTC)\n\n{table}");
     let details = details_table(&sessions.domains);
     if !details.is_empty() {
-        let _ = write!(text, "\n{details}");
+        let _ = write!(text, "\n{details}\n{HINT}\n");
     }
     text
 }

@@ -173,7 +173,8 @@ impl Parts {
         let looks = Looks::new(Arc::clone(&scout) as _, &config.probe, silence(config));
         let engine = engine.with_looks(looks).with_roots(Arc::clone(&roots));
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
-        let reports = Arc::new(StoredReports::new(Arc::clone(&store.store), publisher));
+        let reports = StoredReports::new(Arc::clone(&store.store), publisher, &config.store);
+        let reports = Arc::new(reports);
         let courier = Courier::new(
             courier::Parts {
                 store: Arc::clone(&store.store),

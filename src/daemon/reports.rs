@@ -3,10 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    aggregate::{self, DomainDay},
+    aggregate::{
+        self, DomainDay,
+        seen::{DAYS_BEFORE_MAX, FailureKind, LookBack, Seen},
+    },
     clock::{BoxFuture, Timestamp, UtcDay},
-    config::ReportConfig,
-    deliver::sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
+    config::{ReportConfig, StoreConfig},
+    deliver::{
+        schedule::CATCH_UP_DAYS,
+        sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
+    },
     engine::keeper::Keeper,
     net::dns::DnsError,
     policy::{AppliedPolicy, Fingerprint, PolicyDomain, RuaDiscovery, RuaRecord},
@@ -28,15 +34,27 @@ pub struct Publisher {
 pub struct StoredReports {
     store: Arc<dyn Store>,
     publisher: Arc<Publisher>,
+    days_before_max: u32,
+    failures_kept_max: usize,
 }
 
+/// For how many days after its own a report may still be made: while it is caught up on, and a day more for
+/// the last attempt's retries, which may end on the next.
+const DAYS_UNDER_WAY: u32 = CATCH_UP_DAYS + 2;
+
 impl StoredReports {
-    /// Reports from `publisher` of what `store` holds.
+    /// Reports from `publisher` of what `store` holds; `keeps` says for how long.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, publisher: Publisher) -> Self {
+    pub fn new(store: Arc<dyn Store>, publisher: Publisher, keeps: &StoreConfig) -> Self {
         Self {
             store,
             publisher: Arc::new(publisher),
+            // A day that is forgotten between two attempts must not make other bytes of the second.
+            days_before_max: keeps
+                .keep_days
+                .saturating_sub(DAYS_UNDER_WAY)
+                .min(DAYS_BEFORE_MAX),
+            failures_kept_max: keeps.failures_per_domain_day_max,
         }
     }
 
@@ -57,14 +75,55 @@ impl StoredReports {
     /// # Errors
     /// When the store cannot be read.
     pub fn day(&self, day: UtcDay, domain: &PolicyDomain) -> Result<Option<DomainDay>, StoreError> {
-        self.day_with(day, domain, &[])
+        self.counted(day, domain, &[])
     }
 
-    /// The same with what `recipients` had with the domain as their MX host, under its TLSA records.
+    /// The same as it is reported: with what `recipients` had with the domain as their MX host, under its
+    /// TLSA records, and since when its sessions fail as they do.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn day_with(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+        recipients: &[PolicyDomain],
+    ) -> Result<Option<DomainDay>, StoreError> {
+        let Some(counted) = self.counted(day, domain, recipients)? else {
+            return Ok(None);
+        };
+        // OURS: an MX host's rows are its recipient domains' of each day; to read them all for two weeks
+        // would cost as much as two weeks' reports.
+        let seen = match counted.recipients {
+            0 => self.seen(day, domain)?,
+            _ => BTreeMap::new(),
+        };
+        Ok(Some(DomainDay { seen, ..counted }))
+    }
+
+    /// Since when the sessions of a domain fail as they do on this day. Reads nothing where none fails.
+    fn seen(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<BTreeMap<FailureKind, Seen>, StoreError> {
+        let mut back = LookBack::from_day(&self.store.tallies(day, domain)?);
+        if back.is_done() {
+            return Ok(BTreeMap::new());
+        }
+        let mut before = day;
+        for _ in 0..self.days_before_max {
+            before = before.previous();
+            back.look_at(before, &self.store.tallies(before, domain)?);
+            if back.is_done() {
+                break;
+            }
+        }
+        let singly = self.store.failures(day, Some(domain))?;
+        Ok(back.seen(&singly, self.failures_kept_max))
+    }
+
+    fn counted(
         &self,
         day: UtcDay,
         domain: &PolicyDomain,

@@ -19,15 +19,19 @@ const NAME_CHARACTERS_MAX: usize = 253;
 /// The longest reason, which may be a TLS library's words.
 const REASON_CHARACTERS_MAX: usize = 200;
 
-/// The details of each policy of the day, in the order of its policies.
+/// The details of each policy of the day, in the order of its policies; `details_max` in all.
 #[must_use]
-pub fn reported(day: &DomainDay, config: &ReportConfig) -> Vec<Vec<(Failure, u64)>> {
+pub fn reported(
+    day: &DomainDay,
+    details_max: usize,
+    config: &ReportConfig,
+) -> Vec<Vec<(Failure, u64)>> {
     let merged: Vec<BTreeMap<Failure, u64>> = day
         .policies
         .iter()
         .map(|totals| merge(&totals.details, config))
         .collect();
-    let Some(least) = least_count_that_fits(&merged, config.details_max) else {
+    let Some(least) = least_count_that_fits(&merged, details_max) else {
         return merged
             .into_iter()
             .map(|details| details.into_iter().collect())
@@ -145,6 +149,7 @@ mod tests {
         let domain: PolicyDomain = "example.org".parse().unwrap();
         DomainDay {
             recipients: 0,
+            seen: BTreeMap::new(),
             day: UtcDay(19_858),
             policies: details
                 .into_iter()
@@ -159,11 +164,8 @@ mod tests {
         }
     }
 
-    fn config(details_max: usize) -> ReportConfig {
-        ReportConfig {
-            details_max,
-            ..ReportConfig::default()
-        }
+    fn listed(day: &DomainDay, details_max: usize) -> Vec<Vec<(Failure, u64)>> {
+        reported(day, details_max, &ReportConfig::default())
     }
 
     #[test]
@@ -179,7 +181,7 @@ mod tests {
         ]);
         let rest = |result| Failure::of_policy(result, FURTHER_DETAILS);
         assert_eq!(
-            reported(&day, &config(3)),
+            listed(&day, 3),
             [
                 vec![
                     (failure(NoTls, "a"), 5),
@@ -191,14 +193,14 @@ mod tests {
             ]
         );
         assert_eq!(
-            reported(&day, &config(6)),
+            listed(&day, 6),
             day.policies
                 .iter()
                 .map(|totals| totals.details.clone())
                 .collect::<Vec<_>>()
         );
         assert_eq!(
-            reported(&day, &config(0)),
+            listed(&day, 0),
             [
                 vec![(rest(NoTls), 6), (rest(Expired), 11)],
                 vec![(rest(NoTls), 10)],
@@ -226,8 +228,8 @@ mod tests {
             receiving_ip: Some("192.0.2.25".parse().unwrap()),
             ..failure(NoTls, "mx1.example.org")
         };
-        assert_eq!(reported(&day, &silent), [vec![(merged, 5)]]);
-        assert_eq!(reported(&day, &config(10))[0].len(), 2);
+        assert_eq!(reported(&day, 10, &silent), [vec![(merged, 5)]]);
+        assert_eq!(listed(&day, 10)[0].len(), 2);
     }
 
     #[test]
@@ -240,7 +242,7 @@ mod tests {
             },
             1,
         )]]);
-        let seen = &reported(&day, &config(10))[0][0].0;
+        let seen = &listed(&day, 10)[0][0].0;
         assert_eq!(seen.mx_helo.as_ref().map(String::len), Some(253));
         assert!(seen.mx_helo.as_ref().unwrap().starts_with("[2Jh"));
         assert_eq!(seen.reason.as_ref().map(String::len), Some(200));

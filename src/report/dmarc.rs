@@ -1,6 +1,7 @@
 //! What receivers do with our mail by DMARC (RFC 7489): the record of the domain in From, and whether a
 //! signature of ours is aligned with it.
 
+use super::tag_list::TagList;
 use crate::policy::PolicyDomain;
 
 /// How many names are asked for one domain.
@@ -61,13 +62,8 @@ pub fn read(records: &[Vec<u8>]) -> Option<DmarcRecord> {
     let (Some(text), None) = (ours.next(), ours.next()) else {
         return None;
     };
-    let tag = |wanted: &str| {
-        text.split(';').find_map(|field| {
-            let (name, value) = field.split_once('=')?;
-            (name.trim_ascii() == wanted).then(|| value.trim_ascii())
-        })
-    };
-    let policy = match tag("p").map(str::to_ascii_lowercase).as_deref() {
+    let tags = TagList::read(text);
+    let policy = match tags.get("p").map(str::to_ascii_lowercase).as_deref() {
         Some("reject") => DmarcPolicy::Reject,
         Some("quarantine") => DmarcPolicy::Quarantine,
         // RFC 7489 s6.6.3: without a valid p= it is as p=none.
@@ -75,16 +71,15 @@ pub fn read(records: &[Vec<u8>]) -> Option<DmarcRecord> {
     };
     Some(DmarcRecord {
         policy,
-        strict: tag("adkim").is_some_and(|value| value.eq_ignore_ascii_case("s")),
+        strict: tags
+            .get("adkim")
+            .is_some_and(|value| value.eq_ignore_ascii_case("s")),
     })
 }
 
 /// RFC 7489 s6.6.3: it begins with the version.
 fn is_dmarc(text: &str) -> bool {
-    let first = text.split(';').next().unwrap_or_default();
-    first
-        .split_once('=')
-        .is_some_and(|(name, value)| name.trim_ascii() == "v" && value.trim_ascii() == "DMARC1")
+    TagList::read(text).first() == Some(("v", "DMARC1"))
 }
 
 #[cfg(test)]

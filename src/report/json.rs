@@ -8,7 +8,7 @@ use std::{cmp::Reverse, net::IpAddr};
 
 use serde::Serialize;
 
-use super::{ReportId, Submitter, clean};
+use super::{ReportId, Submitter, clean, room::Room};
 use crate::{
     aggregate::{DomainDay, PolicyTotals},
     policy::{AppliedPolicy, PolicyType},
@@ -28,8 +28,9 @@ pub fn json(
     details: &[Vec<(Failure, u64)>],
     submitter: &Submitter,
     id: &ReportId,
+    room: Room,
 ) -> Vec<u8> {
-    let texts = policy_texts(day);
+    let texts = policy_texts(day, room.policy_text_bytes_max);
     let report = Report {
         organization_name: submitter.organization(),
         // RFC 8460 s4.4: RFC 3339 with "Z"; the range is the whole UTC day (s4.1).
@@ -57,9 +58,6 @@ const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// How much of one policy's text is repeated: a policy document is no longer (RFC 8461 s3.2).
 const POLICY_TEXT_BYTES_MAX: usize = 64 << 10;
-
-/// How much policy text one report repeats. A domain may publish a new policy every minute.
-const REPORT_TEXT_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -164,10 +162,10 @@ struct PolicyText {
 
 /// The texts of the day's policies, in their order. Where the report has not room for all, those
 /// under which most sessions were held come first.
-fn policy_texts(day: &DomainDay) -> Vec<PolicyText> {
+fn policy_texts(day: &DomainDay, bytes_max: usize) -> Vec<PolicyText> {
     let mut by_weight: Vec<(usize, &PolicyTotals)> = day.policies.iter().enumerate().collect();
     by_weight.sort_by_key(|(_, totals)| Reverse(totals.successes.saturating_add(totals.failures)));
-    let mut room = REPORT_TEXT_BYTES_MAX;
+    let mut room = bytes_max;
     let mut texts: Vec<(usize, PolicyText)> = by_weight
         .into_iter()
         .map(|(index, totals)| (index, policy_text(&totals.policy, &mut room)))
@@ -208,7 +206,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{clock::UtcDay, policy::PolicyDomain};
+    use std::collections::BTreeMap;
+
+    use crate::{clock::UtcDay, config::ReportConfig, policy::PolicyDomain};
 
     fn domain() -> PolicyDomain {
         "example.org".parse().unwrap()
@@ -234,6 +234,7 @@ mod tests {
         let day = DomainDay {
             domain: domain(),
             recipients: 0,
+            seen: BTreeMap::new(),
             day: UtcDay(19_858),
             policies,
         };
@@ -245,7 +246,8 @@ mod tests {
             .iter()
             .map(|totals| totals.details.clone())
             .collect();
-        serde_json::from_slice(&json(&day, &details, &submitter, &id)).unwrap()
+        let room = Room::whole(&ReportConfig::default());
+        serde_json::from_slice(&json(&day, &details, &submitter, &id, room)).unwrap()
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Whether receivers can verify our signatures: what the DNS publishes of a key, held against the key.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
-use super::{DkimKey, clean};
+use super::{
+    DkimKey, clean,
+    tag_list::{TagList, base64, names},
+};
 
 /// The key is published, and receivers verify with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub enum KeyFault {
 pub fn judge(key: &DkimKey, records: &[Vec<u8>]) -> Result<Published, KeyFault> {
     let record = match records {
         [] => return Err(KeyFault::Missing),
-        [record] => Tags::read(record)?,
+        [record] => tags(record)?,
         several => return Err(KeyFault::Several(several.len())),
     };
     // RFC 6376 s3.6.1: absent, k= is rsa.
@@ -80,18 +81,15 @@ pub fn judge(key: &DkimKey, records: &[Vec<u8>]) -> Result<Published, KeyFault> 
     let public = record
         .get("p")
         .ok_or_else(|| KeyFault::Malformed("it has no p=".to_owned()))?;
-    let public: String = public.split_ascii_whitespace().collect();
     if public.is_empty() {
         return Err(KeyFault::Revoked);
     }
-    let public = STANDARD
-        .decode(&public)
-        .map_err(|error| KeyFault::Malformed(format!("p= is no base64: {error}")))?;
+    let public = base64(public).ok_or_else(|| KeyFault::Malformed("p= is no base64".to_owned()))?;
     if !key.is_public_key(&public) {
         return Err(KeyFault::OtherKey);
     }
     if let Some(hashes) = record.get("h")
-        && !lists(hashes, "sha256")
+        && !names(hashes, "sha256")
     {
         return Err(KeyFault::OtherHash(clean::for_text(
             hashes,
@@ -101,18 +99,18 @@ pub fn judge(key: &DkimKey, records: &[Vec<u8>]) -> Result<Published, KeyFault> 
     let mut notes = Vec::new();
     // RFC 6376 s3.6.1: absent, s= is *.
     let services = record.get("s").unwrap_or("*");
-    if !lists(services, "*") {
-        if !lists(services, "email") {
+    if !names(services, "*") {
+        if !names(services, "email") {
             return Err(KeyFault::NotForMail(clean::for_text(
                 services,
                 SHOWN_CHARACTERS_MAX,
             )));
         }
-        if !lists(services, "tlsrpt") {
+        if !names(services, "tlsrpt") {
             notes.push(KeyNote::NotForReports);
         }
     }
-    if record.get("t").is_some_and(|flags| lists(flags, "y")) {
+    if record.get("t").is_some_and(|flags| names(flags, "y")) {
         notes.push(KeyNote::Testing);
     }
     Ok(Published { notes })
@@ -121,47 +119,25 @@ pub fn judge(key: &DkimKey, records: &[Vec<u8>]) -> Result<Published, KeyFault> 
 /// The most that is shown of a published value.
 const SHOWN_CHARACTERS_MAX: usize = 60;
 
-/// Whether a list with colons names something (RFC 6376 s3.6.1).
-fn lists(list: &str, wanted: &str) -> bool {
-    list.split(':')
-        .any(|one| one.trim_ascii().eq_ignore_ascii_case(wanted))
-}
-
-/// A list of `tag=value` (RFC 6376 s3.2).
-struct Tags<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Tags<'a> {
-    fn read(record: &'a [u8]) -> Result<Self, KeyFault> {
-        let malformed = |why: &str| KeyFault::Malformed(why.to_owned());
-        let text = std::str::from_utf8(record).map_err(|_| malformed("it is no text"))?;
-        let mut tags: Vec<(&str, &str)> = Vec::new();
-        // RFC 6376 s3.2: one ";" may stand at the end.
-        let text = text.trim_ascii();
-        let text = text.strip_suffix(';').unwrap_or(text);
-        for field in text.split(';') {
-            let (tag, value) = field
-                .split_once('=')
-                .ok_or_else(|| malformed("a part between two \";\" has no \"=\""))?;
-            let (tag, value) = (tag.trim_ascii(), value.trim_ascii());
-            if tags.iter().any(|(other, _)| *other == tag) {
-                return Err(KeyFault::Malformed(format!(
-                    "{}= stands twice",
-                    clean::for_text(tag, SHOWN_CHARACTERS_MAX)
-                )));
-            }
-            // RFC 6376 s3.6.1: v= is the first where it is there at all.
-            if tag == "v" && !(tags.is_empty() && value == "DKIM1") {
-                return Err(malformed("v= is not the first, or not DKIM1"));
-            }
-            tags.push((tag, value));
-        }
-        Ok(Self(tags))
+/// A record that RFC 6376 s3.6.1 lets be one.
+fn tags(record: &[u8]) -> Result<TagList<'_>, KeyFault> {
+    let malformed = |why: String| Err(KeyFault::Malformed(why));
+    let Ok(text) = std::str::from_utf8(record) else {
+        return malformed("it is no text".to_owned());
+    };
+    let tags = TagList::read(text);
+    if tags.first().is_none() {
+        return malformed("it has no name=value".to_owned());
     }
-
-    fn get(&self, wanted: &str) -> Option<&'a str> {
-        let found = self.0.iter().find(|(tag, _)| *tag == wanted);
-        found.map(|(_, value)| *value)
+    if let Some(name) = tags.repeated() {
+        let name = clean::for_text(name, SHOWN_CHARACTERS_MAX);
+        return malformed(format!("{name}= stands twice"));
     }
+    // RFC 6376 s3.6.1: v= is the first where it is there at all.
+    if tags.get("v").is_some() && tags.first() != Some(("v", "DKIM1")) {
+        return malformed("v= is not the first, or not DKIM1".to_owned());
+    }
+    Ok(tags)
 }
 
 #[cfg(test)]
@@ -180,7 +156,7 @@ mod tests {
         let public = right.rsplit("p=").next().unwrap();
         let good = || Published { notes: Vec::new() };
         let noted = |note| Published { notes: vec![note] };
-        let other = STANDARD.encode([7; 32]);
+        let other = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
         for (record, expected) in [
             (right.clone(), Ok(good())),
             (format!("k=ed25519; p={public}"), Ok(good())),
@@ -243,9 +219,7 @@ mod tests {
             ),
             (
                 "hello".to_owned(),
-                Err(KeyFault::Malformed(
-                    "a part between two \";\" has no \"=\"".to_owned(),
-                )),
+                Err(KeyFault::Malformed("it has no name=value".to_owned())),
             ),
         ] {
             assert_eq!(

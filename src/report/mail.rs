@@ -1,4 +1,5 @@
-//! The mail that carries a report: two parts, one to read and one to parse.
+//! The mail that carries a report: two parts, one to read and one to parse. The one to read is plain text,
+//! or where the operator wants it so the choice of plain text and HTML.
 
 use std::time::{Duration, SystemTime};
 
@@ -60,7 +61,7 @@ pub fn mail(
 /// RFC 8460 s5.3: multipart/report with exactly these two parts in this order.
 fn parts(report: &Report) -> Result<MultiPart, MailError> {
     let message = |error: &dyn std::fmt::Display| MailError::Message(error.to_string());
-    let readable = SinglePart::builder()
+    let plain = SinglePart::builder()
         .content_type(ContentType::TEXT_PLAIN)
         .body(readable_body(&report.text)?);
     let base64 = Body::new_with_encoding(report.gzip.clone(), ContentTransferEncoding::Base64)
@@ -71,11 +72,21 @@ fn parts(report: &Report) -> Result<MultiPart, MailError> {
         )
         .header(Attachment(report.file_name.clone()))
         .body(base64);
-    let boundary = boundary(report, &[&readable.formatted(), &attached.formatted()]);
-    let mut parts = MultiPart::mixed()
-        .boundary(boundary.clone())
-        .singlepart(readable)
-        .singlepart(attached);
+    let readable = match &report.html {
+        None => Readable::Plain(plain),
+        Some(html) => Readable::Choice(choice(report, plain, html)?),
+    };
+    let taken = match &readable {
+        Readable::Plain(part) => part.formatted(),
+        Readable::Choice(parts) => parts.formatted(),
+    };
+    let boundary = boundary(report, 0, &[&taken, &attached.formatted()]);
+    let parts = MultiPart::mixed().boundary(boundary.clone());
+    let parts = match readable {
+        Readable::Plain(part) => parts.singlepart(part),
+        Readable::Choice(choice) => parts.multipart(choice),
+    };
+    let mut parts = parts.singlepart(attached);
     // lettre knows no multipart/report; the header is ours, the boundary the same.
     parts.headers_mut().insert_raw(line(
         "Content-Type",
@@ -83,6 +94,39 @@ fn parts(report: &Report) -> Result<MultiPart, MailError> {
     ));
     Ok(parts)
 }
+
+/// The first part of the mail.
+enum Readable {
+    Plain(SinglePart),
+    Choice(MultiPart),
+}
+
+/// The text and the HTML, of which a reader shows one.
+// RFC 6522 s3: the first part of a report may be multipart/alternative where the same is said in several
+// media.
+fn choice(report: &Report, plain: SinglePart, html: &str) -> Result<MultiPart, MailError> {
+    // Its lines may be long, and not every host takes them (RFC 5321 s4.5.3.1.6).
+    let encoding = ContentTransferEncoding::QuotedPrintable;
+    let body = Body::new_with_encoding(html.to_owned(), encoding)
+        .map_err(|_| MailError::Message("quoted-printable refused the HTML".to_owned()))?;
+    let html = SinglePart::builder()
+        .content_type(ContentType::TEXT_HTML)
+        .body(body);
+    let boundary = boundary(
+        report,
+        CHOICE_BOUNDARY,
+        &[&plain.formatted(), &html.formatted()],
+    );
+    // RFC 2046 s5.1.4: the plainest first.
+    let parts = MultiPart::alternative()
+        .boundary(boundary)
+        .singlepart(plain)
+        .singlepart(html);
+    Ok(parts)
+}
+
+/// Where the boundaries of the inner parts are counted from, far from those of the mail.
+const CHOICE_BOUNDARY: u32 = 1 << 31;
 
 /// The text as it is where it is ASCII, for its lines are short; quoted-printable where the name of
 /// the organization is not.
@@ -96,16 +140,16 @@ fn readable_body(text: &str) -> Result<Body, MailError> {
         .map_err(|_| MailError::Message("quoted-printable refused the text".to_owned()))
 }
 
-/// The first boundary of the report that occurs in none of its parts. A stranger who guesses it and
+/// The first boundary of the report, from this number on, that occurs in none of its parts. A stranger who guesses it and
 /// calls a host so only gets the second.
-fn boundary(report: &Report, parts: &[&[u8]]) -> String {
+fn boundary(report: &Report, first: u32, parts: &[&[u8]]) -> String {
     let occurs = |boundary: &String| {
         parts.iter().any(|part| {
             part.windows(boundary.len())
                 .any(|at| at == boundary.as_bytes())
         })
     };
-    (0..=u32::MAX)
+    (first..=u32::MAX)
         .map(|number| report.report_id.boundary(number))
         .find(|boundary| !occurs(boundary))
         .unwrap_or_default()
@@ -167,6 +211,7 @@ mod tests {
         let domain: PolicyDomain = domain.parse().unwrap();
         let day = DomainDay {
             recipients: 0,
+            seen: std::collections::BTreeMap::new(),
             day: UtcDay(19_858),
             policies: vec![PolicyTotals {
                 policy: AppliedPolicy::no_policy_found(domain.clone()),

@@ -15,6 +15,7 @@ use crate::{
     policy::PolicyDomain,
 };
 
+pub mod account;
 mod canonical;
 pub mod clean;
 pub mod details;
@@ -23,19 +24,24 @@ pub mod dmarc;
 pub mod explain;
 pub mod file_name;
 pub mod gzip;
+pub mod html;
 pub mod id;
 pub mod json;
 pub mod key_record;
 pub mod mail;
 pub mod read;
+pub mod room;
 pub mod sign;
 pub mod submitter;
+mod tag_list;
 pub mod text;
 pub mod verify;
 
+pub use account::Account;
 pub use dkim_key::{DkimKey, DkimKeyError, SigningFailed};
 pub use explain::{Explanation, explain};
 pub use id::ReportId;
+pub use room::Room;
 pub use submitter::{MailboxError, Submitter, SubmitterError};
 
 /// The report of one domain for one day, in every form it is sent in.
@@ -55,6 +61,8 @@ pub struct Report {
     pub file_name: String,
     /// The same in words, with LF line ends: the first part of the mail.
     pub text: String,
+    /// The same as HTML, beside the text; absent unless `report.html` is on.
+    pub html: Option<String>,
     report_id: ReportId,
     submitter: Submitter,
 }
@@ -93,12 +101,30 @@ pub enum MailError {
 }
 
 impl Report {
-    /// Makes the report of a day. The same totals, submitter and settings make the same bytes.
+    /// Makes the report of a day, small enough for a mail of `report.mail_bytes_max`. The same totals,
+    /// submitter and settings make the same bytes.
     #[must_use]
     pub fn compose(day: &DomainDay, submitter: &Submitter, config: &ReportConfig) -> Self {
+        let mut room = Room::whole(config);
+        loop {
+            let report = Self::within(room, day, submitter, config);
+            // OURS: mailbox hosts take mail up to some size, often 10 MB (F17).
+            if room::mail_bytes(&report) <= config.mail_bytes_max {
+                return report;
+            }
+            let Some(less) = room.less() else {
+                return report;
+            };
+            room = less;
+        }
+    }
+
+    fn within(room: Room, day: &DomainDay, submitter: &Submitter, config: &ReportConfig) -> Self {
         let report_id = ReportId::new(day.day, &day.domain, submitter);
-        let details = details::reported(day, config);
-        let json = json::json(day, &details, submitter, &report_id);
+        let details = details::reported(day, room.details_max, config);
+        let json = json::json(day, &details, submitter, &report_id, room);
+        let mut account = Account::of(day, &details, submitter, &report_id);
+        account.summary.extend(room.told(config));
         Self {
             id: report_id.to_string(),
             domain: day.domain.clone(),
@@ -106,7 +132,8 @@ impl Report {
             gzip: gzip::gzip(&json),
             json,
             file_name: file_name::file_name(day.day, &day.domain, submitter, &report_id),
-            text: text::text(day, &details, submitter, &report_id),
+            text: text::text(&account),
+            html: config.html.then(|| html::html(&account)),
             report_id,
             submitter: submitter.clone(),
         }

@@ -3,7 +3,6 @@
 //! A signature names the DNS record of its key; whoever asks for that gives the answer to
 //! [`Signature::verify`]. Nothing is asked here.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{
     digest::{SHA256, digest},
     signature::{
@@ -13,7 +12,10 @@ use ring::{
 };
 use x509_parser::{prelude::FromDer as _, x509::SubjectPublicKeyInfo};
 
-use super::canonical::{Form, field_value, fields_in_order, is_named, split};
+use super::{
+    canonical::{Form, field_value, fields_in_order, is_named, split},
+    tag_list::{TagList, base64, names},
+};
 use crate::{clock::Timestamp, observe::printable::excerpt, policy::PolicyDomain};
 
 /// How many signatures of one mail are looked at. Mailing lists and relays add one each.
@@ -151,23 +153,22 @@ pub fn signatures(message: &[u8]) -> Vec<Result<Signature, Broken>> {
 impl Signature {
     fn read(field: &[u8]) -> Result<Self, Broken> {
         let value = String::from_utf8_lossy(field_value(field)).into_owned();
-        let tags = Tags::read(&value);
-        if tags.needed("v")? != "1" {
+        let tags = TagList::read(&value);
+        if needed(&tags, "v")? != "1" {
             return Err(Broken::Tag("v"));
         }
-        let algorithm = match tags.needed("a")?.to_ascii_lowercase().as_str() {
+        let algorithm = match needed(&tags, "a")?.to_ascii_lowercase().as_str() {
             "rsa-sha256" => Algorithm::RsaSha256,
             "ed25519-sha256" => Algorithm::Ed25519Sha256,
             // RFC 8301 s3.1: rsa-sha1 must not be taken for a signature.
             other => return Err(Broken::Unknown(excerpt(other))),
         };
-        let domain: PolicyDomain = tags.needed("d")?.parse().map_err(|_| Broken::Tag("d"))?;
-        let selector = tags.needed("s")?;
+        let domain: PolicyDomain = needed(&tags, "d")?.parse().map_err(|_| Broken::Tag("d"))?;
+        let selector = needed(&tags, "s")?;
         if !super::dkim_key::is_selector(selector) {
             return Err(Broken::Tag("s"));
         }
-        let signed_fields: Vec<String> = tags
-            .needed("h")?
+        let signed_fields: Vec<String> = needed(&tags, "h")?
             .split(':')
             .map(|name| name.trim().to_ascii_lowercase())
             .collect();
@@ -175,21 +176,21 @@ impl Signature {
             return Err(Broken::FromNotSigned);
         }
         // RFC 8460 s3: a signature of a report must not leave out a part of the body.
-        if tags.optional("l").is_some() {
+        if tags.get("l").is_some() {
             return Err(Broken::PartOfBody);
         }
-        if let Some(identity) = tags.optional("i") {
+        if let Some(identity) = tags.get("i") {
             check_identity(identity, &domain)?;
         }
-        let (header_form, body_form) = forms(tags.optional("c").unwrap_or("simple"))?;
+        let (header_form, body_form) = forms(tags.get("c").unwrap_or("simple"))?;
         Ok(Self {
             selector: selector.to_ascii_lowercase(),
-            expires: match tags.optional("x") {
+            expires: match tags.get("x") {
                 Some(seconds) => Some(Timestamp(seconds.parse().map_err(|_| Broken::Tag("x"))?)),
                 None => None,
             },
-            body_hash: base64(tags.needed("bh")?).ok_or(Broken::Tag("bh"))?,
-            signature: base64(tags.needed("b")?).ok_or(Broken::Tag("b"))?,
+            body_hash: base64(needed(&tags, "bh")?).ok_or(Broken::Tag("bh"))?,
+            signature: base64(needed(&tags, "b")?).ok_or(Broken::Tag("b"))?,
             raw: field.to_vec(),
             domain,
             signed_fields,
@@ -327,20 +328,20 @@ struct Key {
 
 impl Key {
     fn read(record: &str, algorithm: Algorithm) -> Result<Self, Broken> {
-        let tags = Tags::read(record);
-        if tags.optional("v").is_some_and(|version| version != "DKIM1") {
+        let tags = TagList::read(record);
+        if tags.get("v").is_some_and(|version| version != "DKIM1") {
             return Err(Broken::BadKey("its v= is not DKIM1"));
         }
-        if tags.optional("k").unwrap_or("rsa") != algorithm.key_type() {
+        if tags.get("k").unwrap_or("rsa") != algorithm.key_type() {
             return Err(Broken::BadKey("its k= is not that of the signature"));
         }
-        if let Some(hashes) = tags.optional("h")
-            && !hashes.split(':').any(|hash| hash.trim() == "sha256")
+        if let Some(hashes) = tags.get("h")
+            && !names(hashes, "sha256")
         {
             return Err(Broken::BadKey("its h= does not allow sha256"));
         }
         let public = tags
-            .optional("p")
+            .get("p")
             .ok_or(Broken::BadKey("it has no p="))
             .and_then(|text| base64(text).ok_or(Broken::BadKey("its p= is not base64")))?;
         if public.is_empty() {
@@ -348,10 +349,8 @@ impl Key {
         }
         // RFC 8460 s3: the record should declare the service "tlsrpt"; a receiver may ignore reports
         // where it does not.
-        let services = tags.optional("s").unwrap_or("*");
-        let reports = services
-            .split(':')
-            .any(|service| matches!(service.trim(), "*" | "tlsrpt"));
+        let services = tags.get("s").unwrap_or("*");
+        let reports = names(services, "*") || names(services, "tlsrpt");
         Ok(Self {
             public: match algorithm {
                 Algorithm::RsaSha256 => rsa_public_key(public),
@@ -375,34 +374,8 @@ fn rsa_public_key(public: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// Base64 with white space anywhere, as folded fields have it.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let compact: String = text.split_ascii_whitespace().collect();
-    STANDARD.decode(compact).ok()
-}
-
-/// A list of `name=value` (RFC 6376 s3.2).
-struct Tags<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Tags<'a> {
-    fn read(text: &'a str) -> Self {
-        let tags = text
-            .split(';')
-            .filter_map(|tag| tag.split_once('='))
-            .map(|(name, value)| (name.trim(), value.trim()));
-        Self(tags.collect())
-    }
-
-    fn optional(&self, wanted: &str) -> Option<&'a str> {
-        self.0
-            .iter()
-            .find(|(name, _)| *name == wanted)
-            .map(|(_, value)| *value)
-    }
-
-    fn needed(&self, wanted: &'static str) -> Result<&'a str, Broken> {
-        self.optional(wanted).ok_or(Broken::Tag(wanted))
-    }
+fn needed<'a>(tags: &TagList<'a>, wanted: &'static str) -> Result<&'a str, Broken> {
+    tags.get(wanted).ok_or(Broken::Tag(wanted))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ jsonschema holds the report against docs/tlsrpt.schema.json.
 EXPECTED.json says what each file must hold, by the file's name:
     {"a.eml": {"domain": "example.org", "report_id": "x@y", "success": 3, "failure": 1,
                "signatures": ["rsa-sha256", "ed25519-sha256"],
-               "tlsa": [["mx.example.org", ["3 1 1 ..."]]]}}     (tlsa: where it matters)
+               "tlsa": [["mx.example.org", ["3 1 1 ..."]]],      (where it matters)
+               "html": true}}                                     (there is HTML beside the text)
 RECORDS.json is the DNS: {"SELECTOR._domainkey.DOMAIN": "v=DKIM1; ..."}.
 
 Nothing is asked of the network. Ends with 1 and says why when anything differs.
@@ -15,6 +16,7 @@ Nothing is asked of the network. Ends with 1 and says why when anything differs.
 import email
 import email.policy
 import gzip
+import html.parser
 import json
 import logging
 import re
@@ -102,7 +104,10 @@ def check_mime(message, expected):
     want("report-type", mail.get_param("report-type"), "tlsrpt")
     want("the list of defects", mail.defects, [])
     parts = [part.get_content_type() for part in mail.iter_parts()]
-    want("the list of parts", parts, ["text/plain", "application/tlsrpt+gzip"])
+    readable = "multipart/alternative" if expected.get("html") else "text/plain"
+    want("the list of parts", parts, [readable, "application/tlsrpt+gzip"])
+    if expected.get("html"):
+        check_choice(next(mail.iter_parts()))
     want("TLS-Report-Domain", mail.get_all("TLS-Report-Domain"), [expected["domain"]])
     want("TLS-Required", mail.get_all("TLS-Required"), ["No"])
     contact_domain = mail["From"].addresses[0].domain
@@ -119,6 +124,26 @@ def check_mime(message, expected):
     for line in message.split(b"\r\n"):
         if len(line) > 998 or b"\r" in line or b"\n" in line or max(line, default=0) > 126:
             raise Differs(f"the line {line[:80]!r} is too long or not 7-bit with CRLF")
+
+
+def check_choice(readable):
+    """The text and the HTML beside it, as a mail program would take them."""
+    want("the list of defects of the first part", readable.defects, [])
+    parts = [part.get_content_type() for part in readable.iter_parts()]
+    want("the list of what can be read", parts, ["text/plain", "text/html"])
+    plain, page = [part.get_content() for part in readable.iter_parts()]
+    if not (plain.startswith("TLS report for ") and page.startswith("<!DOCTYPE html>")):
+        raise Differs(f"what can be read begins with {plain[:40]!r} and {page[:40]!r}")
+    wanted = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "br", "section",
+              "code", "table", "tr", "th", "td", "dl", "dt", "dd", "footer"}
+
+    class Tags(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            names = {name for name, _ in attributes}
+            if tag not in wanted or names - {"lang", "charset", "name", "content"}:
+                raise Differs(f"the HTML has the element {tag} with {attributes}")
+
+    Tags().feed(page)
 
 
 def check_report(message, expected):

@@ -153,7 +153,7 @@ fn every_command_shows_what_the_daemon_answers() {
         (
             &["sessions", "--domain", "EXAMPLE.org.", "--failures"],
             0,
-            &["2026-11-24T01:02:03Z"],
+            &["2026-11-24T01:02:03Z", "`sealpost explain NAME` says"],
         ),
         (
             &[
@@ -176,6 +176,7 @@ fn every_command_shows_what_the_daemon_answers() {
                 "10  mx.example.net  refuse  MTA-STS  outside the policy",
                 "Postfix   is told on the socketmap\n  QUERY: mx\\r\\n\\u{1b}[2J",
                 "No host may be used.",
+                "`sealpost explain sts-policy-fetch-error` says what that means",
             ],
         ),
         (&["policy", "list"], 0, &["example.org  enforce"]),
@@ -337,6 +338,8 @@ fn a_command_line_that_makes_no_sense_ends_with_64() {
         &["policy", "show", "a..b"],
         &["policy", "show", "192.0.2.1"],
         &["config", "explain", "policy.colour"],
+        &["explain", "sts-mx-mismach"],
+        &["explain", "testing", "--markdown"],
         &[],
     ] {
         let output = run(directory.path(), arguments);
@@ -351,7 +354,7 @@ fn help_names_the_exit_codes_and_every_command() {
     assert_eq!(output.status.code(), Some(0));
     let help = stdout(&output);
     for word in [
-        "serve", "status", "sessions", "policy", "report", "config", "78", "69",
+        "serve", "status", "sessions", "explain", "policy", "report", "config", "78", "69",
     ] {
         assert!(help.contains(word), "{word}:\n{help}");
     }
@@ -403,6 +406,39 @@ fn a_configuration_is_checked_explained_and_shown() {
     let markdown = stdout(&run(directory.path(), &["config", "explain", "--markdown"]));
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
     assert_eq!(markdown, std::fs::read_to_string(document).unwrap());
+}
+
+#[test]
+fn what_a_report_names_is_explained_without_a_daemon() {
+    let explained = |arguments: &[&str]| {
+        let output = run(
+            Path::new("/nowhere"),
+            &[&["explain"][..], arguments].concat(),
+        );
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        stdout(&output)
+    };
+    let one = explained(&["policy:sts-mx-mismatch"]);
+    for words in [
+        "validation-failure: sts-mx-mismatch\n",
+        "What happened: An MX record names a host",
+        "What to do: If the host is yours, add",
+        "Concluded from the policy",
+    ] {
+        assert!(one.contains(words), "{words}:\n{one}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&explained(&["sts-webpki-invalid", "--json"])).unwrap();
+    let entries = json.as_array().unwrap();
+    assert!(entries.len() > 3, "{json}");
+    assert_eq!(entries[0]["result_type"], "sts-webpki-invalid");
+    assert_eq!(entries[0]["reason_codes"], serde_json::json!([]));
+    assert!(explained(&[]).contains("\nstarttls-not-supported\n  starttls-not-offered, "));
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/failures.md");
+    assert_eq!(
+        explained(&["--markdown"]),
+        std::fs::read_to_string(document).unwrap()
+    );
 }
 
 #[test]

@@ -15,21 +15,24 @@ use std::{
 use sealpost::{
     aggregate::{DomainDay, aggregate},
     clock::{Timestamp, UtcDay},
-    config::ReportConfig,
+    config::{ReportConfig, StoreConfig},
     daemon::reports::{Publisher, StoredReports},
     policy::{
         AppliedPolicy, Fingerprint, PolicyDomain, PolicyType,
         dane::{TlsaRecord, TlsaSet},
     },
-    record::{Failure, protection::Protection},
+    record::{Failure, Source, protection::Protection},
     report::{DkimKey, Report, Submitter, owed, sign::sign},
-    store::{Batch, Counted, MemoryStore, Store as _, TallyKey},
+    store::{Batch, Counted, FailureRecord, MemoryStore, Store as _, TallyKey},
 };
 use sealpost_kit::dkim;
 use sealpost_plugin_api::ResultType;
 use serde_json::{Value, json};
 
 use super::consumers;
+use everything::everything;
+
+mod everything;
 
 pub(super) const DAY: UtcDay = UtcDay(19_858);
 
@@ -137,64 +140,6 @@ fn at_mx(result: ResultType, mx: &str, receiving_ip: &str, reason: &str) -> Fail
         sending_ip: Some("2001:db8:0:0:1::1".parse().unwrap()),
         ..Failure::of_policy(result, reason)
     }
-}
-
-/// A domain with all that can occur: its policy changed at noon, a fetch failed while one held, there
-/// were hours without any, several hosts failed, and one of them says things it should not.
-fn everything() -> DomainDay {
-    let mut rows = Rows::of("example.org");
-    let testing = rows.sts("testing", &["*.example.org"]);
-    let enforce = rows.sts("enforce", &["mx1.example.org", "mx2.example.org"]);
-    let none = AppliedPolicy::no_policy_found(rows.domain.clone());
-    let unfetched = AppliedPolicy::sts_unfetched(rows.domain.clone());
-
-    rows.add(&enforce, Counted::Successes, 1_200);
-    let expired = at_mx(
-        ResultType::CertificateExpired,
-        "mx1.example.org",
-        "2001:0DB8::25",
-        "certificate-expired",
-    );
-    rows.failed(&enforce, expired.clone(), 30);
-    let mut second_address = expired;
-    second_address.receiving_ip = Some("192.0.2.25".parse().unwrap());
-    rows.failed(&enforce, second_address, 12);
-    rows.failed(
-        &enforce,
-        at_mx(
-            ResultType::ValidationFailure,
-            "mx9.example.com",
-            "198.51.100.9",
-            "sts-mx-mismatch",
-        ),
-        1,
-    );
-    // RFC 8461 s5: the policy could not be fetched again while it held; no session failed by it.
-    rows.add(
-        &enforce,
-        Counted::Detail(Failure::of_policy(
-            ResultType::StsPolicyFetchError,
-            "http-status-404",
-        )),
-        3,
-    );
-    let mut strange = at_mx(
-        ResultType::StarttlsNotSupported,
-        "mx2.example.org",
-        "192.0.2.26",
-        "",
-    );
-    strange.mx_helo =
-        Some("\u{1b}[2Jmx2 \"}<script>\r\nBcc: a@example.com \u{202e}\u{fc} \u{fffd}".to_owned());
-    rows.failed(&testing, strange, 4);
-    rows.add(&testing, Counted::Successes, 17);
-    rows.add(&none, Counted::Successes, 2);
-    rows.failed(
-        &unfetched,
-        Failure::of_policy(ResultType::StsWebpkiInvalid, "certificate-host-mismatch"),
-        5,
-    );
-    rows.day()
 }
 
 fn success_only() -> DomainDay {
@@ -320,6 +265,7 @@ fn mx_host() -> DomainDay {
             keys: Vec::new(),
             config: ReportConfig::default(),
         },
+        &StoreConfig::default(),
     );
     let recipients = ["a.example", "b.example", "c.example", "mx.host.example"];
     let recipients = recipients.map(|name| name.parse().unwrap());
@@ -340,7 +286,11 @@ fn a2_an_mx_host_is_told_of_its_records_by_all_its_recipient_domains_and_of_its_
 /// Each golden report with the mailbox it goes to.
 pub(super) fn mails() -> Vec<(&'static str, DomainDay, &'static str)> {
     vec![
-        ("everything", everything(), "tls-reports@example.org"),
+        (
+            "everything",
+            everything(),
+            "tls-reports@B\u{fc}cher-everything.example",
+        ),
         ("success-only", success_only(), "tls+in@success.example"),
         ("idn", idn(), "postmaster@b\u{fc}cher.example"),
         ("dane", dane(), "tls-reports@dane.example"),
@@ -378,15 +328,19 @@ pub(super) fn check(file: &str, seen: &[u8]) {
     }
 }
 
-/// The organization's name is not ASCII in the report with everything: its text is then
+/// The organization's name is not ASCII in the report with everything, and HTML is on: its text is then
 /// quoted-printable, that of the others plain.
 pub(super) fn compose(day: &DomainDay) -> Report {
-    let organization = if *day == everything() {
-        "Br\u{fc}cke Mail GmbH"
-    } else {
-        "Bridge Mail Ltd"
+    let is_everything = *day == everything();
+    let organization = match is_everything {
+        true => "Br\u{fc}cke Mail GmbH",
+        false => "Bridge Mail Ltd",
     };
-    Report::compose(day, &submitter(organization), &ReportConfig::default())
+    let config = ReportConfig {
+        html: is_everything,
+        ..ReportConfig::default()
+    };
+    Report::compose(day, &submitter(organization), &config)
 }
 
 #[test]
@@ -395,10 +349,141 @@ fn e1_e9_f1_f9_reports_and_mails_are_as_the_golden_files_have_them() {
         let report = compose(&day);
         check(&format!("{name}.json"), &report.json);
         check(&format!("{name}.txt"), report.text.as_bytes());
+        if let Some(html) = &report.html {
+            check(&format!("{name}.html"), html.as_bytes());
+        }
         let mail = report.mail(to, sent_at(), 1, &keys()).unwrap();
         check(&format!("{name}.eml"), &mail);
         assert!(report.text.lines().all(|line| line.chars().count() < 78));
     }
+}
+
+#[test]
+fn d13_the_report_with_everything_has_every_policy_type_and_result_type() {
+    let day = everything();
+    for policy_type in [PolicyType::Tlsa, PolicyType::Sts, PolicyType::NoPolicyFound] {
+        let mut policies = day.policies.iter();
+        assert!(policies.any(|totals| totals.policy.policy_type == policy_type));
+    }
+    let text = compose(&day).text;
+    for result in ResultType::ALL {
+        assert!(
+            text.contains(&format!("\n* {result}, ")),
+            "{result}:\n{text}"
+        );
+    }
+    assert!(!text.contains("Further "), "all of it is told:\n{text}");
+}
+
+/// Where it goes, and how its lines are, on the way: the address in A-labels, 7-bit, no line that a mail
+/// host may refuse.
+#[test]
+fn a11_f1_the_mail_with_html_and_an_international_mailbox_is_7_bit_with_short_lines() {
+    let mail = compose(&everything())
+        .mail(
+            "tls-reports@b\u{fc}cher-everything.example",
+            sent_at(),
+            1,
+            &keys(),
+        )
+        .unwrap();
+    let mail = String::from_utf8(mail).unwrap();
+    let to = "\r\nTo: tls-reports@xn--bcher-everything-jzb.example\r\n";
+    assert!(mail.contains(to), "{mail}");
+    assert!(mail.is_ascii());
+    let (head, body) = mail.split_once("\r\n\r\n").unwrap();
+    assert!(head.lines().all(|line| line.len() <= 998));
+    let long = body.split("\r\n").find(|line| line.len() > 128);
+    assert_eq!(long, None);
+    for kind in [
+        "multipart/report; report-type=\"tlsrpt\"",
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+        "application/tlsrpt+gzip",
+    ] {
+        assert_eq!(
+            mail.matches(&format!("Content-Type: {kind}")).count(),
+            1,
+            "{kind}"
+        );
+    }
+}
+
+/// Sessions of a domain on a day: how many failed with a certificate that had expired, in which hour.
+fn day_of_failures(store: &MemoryStore, day: UtcDay, hours: &[i64]) {
+    let mut rows = Rows::of("since.example");
+    let policy = rows.sts("testing", &["mx.since.example"]);
+    rows.add(&policy, Counted::Successes, 5);
+    let mut batch = Batch::default();
+    let expired = at_mx(
+        ResultType::CertificateExpired,
+        "mx.since.example",
+        "192.0.2.3",
+        "",
+    );
+    for hour in hours {
+        rows.failed(&policy, expired.clone(), 1);
+        batch.failures.push(FailureRecord {
+            at: day.first_second().plus_seconds(hour * 3_600),
+            domain: rows.domain.clone(),
+            policy: policy.fingerprint(),
+            source: Source::Mta,
+            failure: expired.clone(),
+        });
+    }
+    for (key, count) in rows.rows {
+        *batch.totals.entry(TallyKey { day, ..key }).or_insert(0) += count;
+    }
+    batch.policies = rows.policies;
+    store.commit(&batch).unwrap();
+}
+
+#[test]
+fn a_reader_is_told_since_when_it_fails_and_the_same_at_every_attempt() {
+    let store = Arc::new(MemoryStore::default());
+    let ago = |days| UtcDay(DAY.0 - days);
+    // None on the third day before, and no mail on the first.
+    for (day, hours) in [
+        (ago(4), &[9][..]),
+        (ago(3), &[]),
+        (ago(2), &[8, 22]),
+        (DAY, &[7, 12, 19]),
+    ] {
+        day_of_failures(&store, day, hours);
+    }
+    let told = |keep_days| {
+        let publisher = Publisher {
+            submitter: Some(submitter("Bridge Mail Ltd")),
+            keys: Vec::new(),
+            config: ReportConfig::default(),
+        };
+        let keeps = StoreConfig {
+            keep_days,
+            ..StoreConfig::default()
+        };
+        let reports = StoredReports::new(Arc::clone(&store) as _, publisher, &keeps);
+        let domain = "since.example".parse().unwrap();
+        let day = reports.day_with(DAY, &domain, &[]).unwrap().unwrap();
+        reports.report(&day).unwrap()
+    };
+    let report = told(30);
+    let text = report.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "certificate-expired, 3 of 8 TLS sessions",
+        "Seen: first at 07:00 and last at 19:00 UTC; also on the last day with sessions before it, since \
+         2024-05-13.",
+    ] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+    assert_eq!(report, told(30));
+    // With a short store a day before may be gone at the next attempt; it is not looked at.
+    store.forget(ago(4)).unwrap();
+    assert_eq!(told(5), {
+        store.forget(ago(2)).unwrap();
+        told(5)
+    });
+    assert!(!told(5).text.contains("also on"));
 }
 
 #[test]
@@ -511,6 +596,18 @@ fn f5_odd_fields_and_bodies_are_signed_as_verifiers_read_them() {
     }
 }
 
+/// Letters that do not compress well, another series for each number.
+fn noise(number: u32, letters: usize) -> String {
+    let mut state = number.wrapping_add(1).wrapping_mul(2_654_435_761);
+    let letter = |_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        char::from(b'a' + u8::try_from(state % 26).unwrap())
+    };
+    (0..letters).map(letter).collect()
+}
+
 /// A domain that changed its policy a thousand times, with ten thousand different failures.
 #[test]
 fn f17_the_largest_day_makes_a_report_that_mail_hosts_take() {
@@ -523,7 +620,10 @@ fn f17_the_largest_day_makes_a_report_that_mail_hosts_take() {
         for address in 0_u32..10 {
             let receiving_ip = Ipv4Addr::from((198 << 24) + number * 10 + address).to_string();
             let failure = Failure {
-                mx_helo: Some(format!("{number}-{address}-{}", "h".repeat(240))),
+                mx_helo: Some(format!(
+                    "{number}-{address}-{}",
+                    noise(number * 10 + address, 240)
+                )),
                 ..at_mx(
                     ResultType::ValidationFailure,
                     &format!("mx{number}.example.org"),
@@ -552,6 +652,31 @@ fn f17_the_largest_day_makes_a_report_that_mail_hosts_take() {
     assert!(report.json.len() < 5 << 20, "{}", report.json.len());
     let mail = report.mail("r@example.org", sent_at(), 1, &keys()).unwrap();
     assert!(mail.len() < 10_000_000, "{}", mail.len());
+
+    // The operator's mailboxes take less: details give way, no session is lost, and the reader is told.
+    let config = ReportConfig {
+        html: true,
+        mail_bytes_max: 200_000,
+        ..ReportConfig::default()
+    };
+    let small = Report::compose(&day, &submitter("Bridge Mail Ltd"), &config);
+    let small_mail = small.mail("r@example.org", sent_at(), 1, &keys()).unwrap();
+    assert!(small_mail.len() < 200_000, "{}", small_mail.len());
+    assert_eq!(small.id, report.id);
+    let told = "So that this mail does not grow beyond 200000 octets";
+    let one_line = |report: &Report| report.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(one_line(&small).contains(told), "{}", small.text);
+    assert!(!one_line(&report).contains(told));
+    let json: Value = serde_json::from_slice(&small.json).unwrap();
+    let details = json["policies"].as_array().unwrap().iter();
+    let details = details.flat_map(|element| element["failure-details"].as_array().unwrap());
+    let sum: u64 = details
+        .clone()
+        .map(|detail| detail["failed-session-count"].as_u64().unwrap())
+        .sum();
+    assert_eq!(sum, 55_000);
+    let of_sums = |detail: &&Value| detail["failure-reason-code"] == "further-details-summed-up";
+    assert_eq!(details.filter(of_sums).count(), 1_000);
     let mail = String::from_utf8(mail).unwrap();
     assert!(
         mail.split("\r\n")
@@ -640,6 +765,7 @@ fn f5_independent_programs_verify_and_parse_the_golden_mails() {
                 "report_id": compose(&day).id,
                 "success": day.successes(),
                 "tlsa": tlsa_of(&day),
+                "html": compose(&day).html.is_some(),
                 "failure": day.failures(),
                 "signatures": ["ed25519-sha256", "rsa-sha256"],
             }),

@@ -1,6 +1,7 @@
 //! Reports that were written are read back, and `sealpost report show` shows the files of any sender.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write as _,
     net::IpAddr,
@@ -45,7 +46,8 @@ fn meant(day: &DomainDay, submitter: &Submitter, id: &str) -> ReceivedReport {
         additional_information: None,
         reason: failure.reason.clone(),
     };
-    let reported = details::reported(day, &ReportConfig::default());
+    let config = ReportConfig::default();
+    let reported = details::reported(day, config.details_max, &config);
     let policies = day.policies.iter().zip(&reported);
     ReceivedReport {
         organization: Some(submitter.organization().to_owned()),
@@ -223,6 +225,7 @@ impl Lots {
         DomainDay {
             domain: domain.parse().unwrap(),
             recipients: 0,
+            seen: BTreeMap::new(),
             day: UtcDay(u32::try_from(self.below(40_000)).unwrap()),
             policies: (0..1 + self.below(4))
                 .map(|number| self.totals(domain, number))

@@ -9,6 +9,7 @@ use super::{
     client::{Client, ClientError},
     exit::{Exit, Failure},
     exit_when,
+    explain::hints,
     policy::policy_as_text,
     protocol::Request,
     screen::{Table, set_in, shown},
@@ -192,7 +193,25 @@ fn as_text(result: &CheckResult) -> String {
     live_as_text(&mut text, &result.mx.hosts);
     mx_as_text(&mut text, &result.mx);
     let _ = writeln!(text, "\n{}", shown(&result.outcome.text));
+    text.push_str(&hints(failures_found(result)));
     text
+}
+
+/// The result types and reason codes that a check found.
+fn failures_found(result: &CheckResult) -> impl Iterator<Item = &str> {
+    let of_policy = result.document.result_type.as_deref();
+    let lives = result.mx.hosts.iter().filter_map(|host| host.live.as_ref());
+    let of_hosts = lives.flat_map(|live| {
+        let by_records = live
+            .dane
+            .as_deref()
+            .filter(|_| live.dane_matches == Some(false));
+        let by_records = by_records.into_iter().flat_map(|words| words.split(", "));
+        live.sts.iter().map(String::as_str).chain(by_records)
+    });
+    // A failure is told as "result-type: reason-code"; the reason says more.
+    let of_hosts = of_hosts.map(|words| words.rsplit_once(": ").map_or(words, |(_, code)| code));
+    of_policy.into_iter().chain(of_hosts)
 }
 
 fn record_as_text(text: &mut String, record: &RecordFinding) {

@@ -22,6 +22,7 @@ mod finding;
 mod json;
 mod mail;
 mod mailbox;
+mod members;
 mod open;
 mod time;
 mod tree;

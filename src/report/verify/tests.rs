@@ -38,7 +38,7 @@ fn f5_a_signature_holds_until_something_is_changed() {
         ("Subject: Report", "SUBJECT:  Report ", None),
         ("went well", "went \t well", None),
         ("All went", "All had gone", Some(Broken::Body)),
-        ("Report", "Repost", Some(Broken::Header)),
+        ("Subject: Report", "Subject: Repost", Some(Broken::Header)),
         (
             "\r\nSubject",
             "\r\nFrom: x@other.example\r\nSubject",

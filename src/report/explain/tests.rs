@@ -1,0 +1,317 @@
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::*;
+use crate::config::explain::tests::check_made;
+
+#[test]
+fn every_result_type_is_explained_with_and_without_a_known_reason() {
+    for result in ResultType::ALL {
+        let general = explain(result, None);
+        assert_ne!(general, UNKNOWN, "{result}");
+        assert_eq!(explain(result, Some("never heard of")), general, "{result}");
+        let last = rows().filter(|row| row.result == Some(result)).last();
+        assert!(last.is_some_and(Row::is_general), "{result}");
+    }
+}
+
+#[test]
+fn every_row_can_be_reached_by_each_of_its_reasons() {
+    for row in rows() {
+        for code in row.named_codes() {
+            let reason = code.replace('*', "");
+            let result = row.result.unwrap_or(ResultType::CertificateExpired);
+            assert_eq!(explain(result, Some(&reason)), row.explanation, "{code}");
+        }
+    }
+}
+
+/// Where reason codes are made. Doors make some of what an MTA told.
+const EMITTERS: [&str; 11] = [
+    "aggregate",
+    "doors/postfix_log_told.rs",
+    "doors/tlsrpt_failure.rs",
+    "engine",
+    "hook",
+    "net/https.rs",
+    "net/policy_host.rs",
+    "policy",
+    "record",
+    "report",
+    "store",
+];
+
+/// What is written like a reason code in those files and is none.
+const NO_REASON_CODES: [&str; 9] = [
+    "auto-generated",
+    "ed25519-sha256",
+    "kebab-case",
+    "mta-sts",
+    "no-policy-found",
+    "rsa-sha256",
+    "sealed-days",
+    "tlsa-unusable",
+    "unnoted-until",
+];
+
+/// The product code of an emitter: no tests, and not this table.
+fn sources(path: &Path, found: &mut Vec<PathBuf>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            sources(&entry.unwrap().path(), found);
+        }
+    } else if path.extension().is_some_and(|ending| ending == "rs")
+        && !path.ends_with("tests.rs")
+        && !path.to_string_lossy().contains("/tests/")
+        && !path.to_string_lossy().contains("/report/explain/")
+        // What others report is read there, and nothing emitted.
+        && !path.to_string_lossy().contains("/report/read/")
+    {
+        found.push(path.to_owned());
+    }
+}
+
+/// The literals of a source that are written like reason codes: words joined by `-`.
+fn literals_like_codes(source: &str) -> impl Iterator<Item = &str> {
+    let product = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = product
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+        .filter(|literal| {
+            let word = |word: &str| {
+                !word.is_empty()
+                    && word
+                        .bytes()
+                        .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
+            };
+            literal.contains('-') && literal.split('-').all(word)
+        })
+}
+
+/// A reason code that a release makes up and has no words for fails here: give it a row.
+#[test]
+fn every_reason_code_that_we_emit_has_a_row_that_names_it() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    for emitter in EMITTERS {
+        sources(&src.join(emitter), &mut files);
+    }
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for code in literals_like_codes(&text) {
+            let is_result_type = code.parse::<ResultType>().is_ok();
+            if NO_REASON_CODES.contains(&code) {
+                continue;
+            }
+            let has_row = rows().any(|row| {
+                row.named_codes().any(|known| known == code)
+                    || (!row.is_general() && row.covers(code))
+            });
+            assert!(
+                has_row || is_result_type,
+                "{}: \"{code}\" is explained by no row of src/report/explain",
+                file.display()
+            );
+            seen.insert(code.to_owned());
+        }
+    }
+    // That the test sees what it is there to see.
+    for code in [
+        "all-tlsa-records-unusable",
+        "dane-name-mismatch",
+        "further-details-summed-up",
+        "handshake-failed",
+        "no-usable-tlsa-records",
+        "policy-mx-invalid",
+        "sts-mx-mismatch",
+        "tlsa-bogus",
+        "too-many-details",
+        "unable-to-get-local-issuer-certificate",
+    ] {
+        assert!(seen.contains(code), "{code} is not seen to be emitted");
+    }
+}
+
+#[test]
+fn a_known_reason_is_explained_more_closely() {
+    use ResultType as Type;
+    for (result, reason, word) in [
+        (Type::ValidationFailure, "sts-mx-mismatch", "MX record"),
+        (
+            Type::ValidationFailure,
+            "policy:sts-mx-mismatch",
+            "MX record",
+        ),
+        (
+            Type::StarttlsNotSupported,
+            "probe:starttls-refused",
+            "refused to start",
+        ),
+        (Type::CertificateNotTrusted, "self-signed", "by itself"),
+        (
+            Type::CertificateNotTrusted,
+            "self-signed_certificate",
+            "by itself",
+        ),
+        (Type::CertificateNotTrusted, "not-yet-valid", "later time"),
+        (
+            Type::CertificateNotTrusted,
+            "certificate_is_not_yet_valid",
+            "later time",
+        ),
+        (Type::StsPolicyFetchError, "http-status-404", "no policy"),
+        (Type::StsPolicyFetchError, "http-status-301", "redirect"),
+        (Type::StsPolicyFetchError, "http-status-503", "error"),
+        (Type::StsPolicyInvalid, "policy-mx-missing", "MX host"),
+        (
+            Type::CertificateExpired,
+            "further-details-summed-up",
+            "too many",
+        ),
+    ] {
+        let happened = explain(result, Some(reason)).happened;
+        assert!(happened.contains(word), "{reason}: {happened}");
+    }
+}
+
+#[test]
+fn d11_each_way_to_fail_by_tlsa_records_is_explained_with_its_cause() {
+    use ResultType as Type;
+    for (result, reason, word) in [
+        (Type::ValidationFailure, "dane-no-match", "was renewed"),
+        (
+            Type::ValidationFailure,
+            "probe:dane-no-match",
+            "was renewed",
+        ),
+        (
+            Type::CertificateHostMismatch,
+            "dane-name-mismatch",
+            "usage 2",
+        ),
+        (Type::CertificateNotTrusted, "probe:not-yet-valid", "clock"),
+        (
+            Type::TlsaInvalid,
+            "all-tlsa-records-unusable",
+            "usage 0 or 1",
+        ),
+        (
+            Type::TlsaInvalid,
+            "all-TLSA-records-unusable",
+            "usage 0 or 1",
+        ),
+        (Type::DnssecInvalid, "tlsa-bogus", "have expired"),
+        (
+            Type::DnssecInvalid,
+            "policy:tlsa-lookup-failed",
+            "load balancer",
+        ),
+        (
+            Type::DaneRequired,
+            "policy:no-usable-tlsa-records",
+            "no TLSA record",
+        ),
+    ] {
+        let explanation = explain(result, Some(reason));
+        assert!(
+            explanation.meaning.contains(word),
+            "{reason}: {explanation:?}"
+        );
+        assert_ne!(explanation, explain(result, None), "{reason}");
+    }
+}
+
+#[test]
+fn sentences_are_ascii_and_do_not_begin_a_line_with_from() {
+    let of_rows = rows().flat_map(|row| {
+        let Explanation {
+            happened,
+            meaning,
+            remedy,
+        } = row.explanation;
+        [happened, meaning, remedy]
+    });
+    let of_policies = policies::Circumstance::ALL.into_iter().flat_map(|it| {
+        let words = it.words();
+        [words.effect, words.all_well]
+    });
+    let marks = MARKS.iter().map(|(_, sentence)| *sentence);
+    for text in of_rows.chain(of_policies).chain(marks) {
+        assert!(
+            text.is_empty() || (text.is_ascii() && text.ends_with('.')),
+            "{text}"
+        );
+        assert!(!text.contains("From ") && !text.contains("  "), "{text}");
+        assert!(!text.contains("TODO") && !text.starts_with(' '), "{text}");
+    }
+}
+
+#[test]
+fn the_page_is_what_the_table_makes() {
+    check_made("docs/failures.md", &pages::markdown());
+}
+
+#[test]
+fn a_name_finds_what_is_said_of_it_and_a_slip_is_understood() {
+    let of_type = pages::described(Some("certificate-not-trusted")).unwrap();
+    assert_eq!(of_type[0].result_type, Some("certificate-not-trusted"));
+    assert!(of_type[0].happened.contains("publicly trusted"));
+    // It is a reason code of policy hosts too.
+    assert!(
+        of_type
+            .iter()
+            .any(|entry| entry.result_type == Some("sts-webpki-invalid"))
+    );
+    for (name, result, word) in [
+        (
+            "probe:Self-Signed_Certificate",
+            "certificate-not-trusted",
+            "by itself",
+        ),
+        ("http-status-503", "sts-policy-fetch-error", "error"),
+        (
+            "starttls-not-offered",
+            "starttls-not-supported",
+            "did not offer",
+        ),
+        (
+            "authority-and-subject-key-identifier-mismatch",
+            "certificate-not-trusted",
+            "a rule",
+        ),
+    ] {
+        let found = pages::described(Some(name)).unwrap();
+        let entry = found.iter().find(|entry| entry.result_type == Some(result));
+        assert!(entry.unwrap().happened.contains(word), "{name}");
+    }
+    let testing = pages::one("testing").unwrap();
+    assert!(testing.contains("When no session fails it: "), "{testing}");
+    assert!(
+        pages::one("probe:starttls-refused")
+            .unwrap()
+            .contains("looked at the host ourselves")
+    );
+    let all = pages::described(None).unwrap();
+    assert!(all.len() > rows().count());
+    let slip = pages::one("sts-mx-mismach").unwrap_err().to_string();
+    assert!(slip.contains("did you mean \"sts-mx-mismatch\""), "{slip}");
+    assert!(matches!(
+        pages::one("colour"),
+        Err(pages::NoSuchFailure::Unknown(_))
+    ));
+    let list = pages::list();
+    for row in rows() {
+        for code in row.named_codes() {
+            assert!(
+                list.split([' ', '\n', ',']).any(|word| word == code),
+                "{code}"
+            );
+        }
+    }
+}
