@@ -257,6 +257,29 @@ fn tell_session(side: &Side, domain: &str) {
     assert_eq!(told, "OK\n");
 }
 
+/// A Postfix that is set to pass over `TLS-Required: no` tells of report mail as of any other, which loops are made
+/// of. What setup sets ends that.
+#[test]
+fn d6_f12_setup_has_postfix_go_by_the_header_that_report_mail_bears() {
+    let passes_over = ("tls_required_enable", "no");
+    let Some(host) = PostfixHost::start(Version::V3_10, &[passes_over]) else {
+        return;
+    };
+    let daemon = host.start_daemon();
+    host.send_report("sts-enforce.test");
+    daemon.counted("sts-enforce.test", 1);
+    let change = planned(&host, &daemon, "tls_required_enable");
+    assert_eq!(change, "tls_required_enable=yes");
+    host.run("postconf", &["-e", &change]);
+    host.restart();
+    let fate = host.send_report("sts-enforce.test");
+    assert_eq!(fate.status, Status::Sent, "{}", fate.line);
+    // Datagrams come in order.
+    host.send("sts-wildcard.test");
+    daemon.counted("sts-wildcard.test", 1);
+    assert_eq!(daemon.counted_in_all(), 2);
+}
+
 /// Both hosts, with nothing of each other yet.
 fn sides(version: Version) -> Option<(Side, Side)> {
     let side = |domain, address| {
@@ -307,25 +330,28 @@ fn publish(side: &Side, other: &Side, offers: Offers) {
     }
 }
 
-/// Gives report mail the transport of its own that `sealpost setup postfix` prints.
-fn set_up_report_mail(side: &Side, daemon: &Daemon<'_>) {
-    let postconf = side.host.path("postconf");
+/// What `sealpost setup postfix` would set, as `NAME=VALUE`; only what is named so.
+fn planned(host: &PostfixHost, daemon: &Daemon<'_>, name: &str) -> String {
+    let postconf = host.path("postconf");
     let script = format!("#!/bin/sh\nexec chroot {INSIDE}/root postconf \"$@\"\n");
     fs::write(&postconf, script).unwrap();
     fs::set_permissions(&postconf, fs::Permissions::from_mode(0o755)).unwrap();
     let postconf = format!("{INSIDE}/postconf");
     let plan = daemon.json(&["setup", "postfix", "--postconf", &postconf, "--json"]);
-    let next = |name: &str| {
-        let changes = plan["changes"].as_array().unwrap();
-        let change = changes.iter().find(|change| change["name"] == name);
-        let change = change.unwrap_or_else(|| panic!("no {name}: {plan}"));
-        format!("{name}={}", change["next"].as_str().unwrap())
-    };
-    side.host
-        .run("postconf", &["-Me", &next("sealpost-report/unix")]);
-    let maps = next("sender_dependent_default_transport_maps");
-    side.host.run("postconf", &["-e", &maps]);
-    side.host.restart();
+    let changes = plan["changes"].as_array().unwrap();
+    let change = changes.iter().find(|change| change["name"] == name);
+    let change = change.unwrap_or_else(|| panic!("no {name}: {plan}"));
+    format!("{name}={}", change["next"].as_str().unwrap())
+}
+
+/// Gives report mail the transport of its own that `sealpost setup postfix` prints.
+fn set_up_report_mail(side: &Side, daemon: &Daemon<'_>) {
+    let host = &side.host;
+    let service = planned(host, daemon, "sealpost-report/unix");
+    host.run("postconf", &["-Me", &service]);
+    let maps = planned(host, daemon, "sender_dependent_default_transport_maps");
+    host.run("postconf", &["-e", &maps]);
+    host.restart();
 }
 
 /// One message each way.
