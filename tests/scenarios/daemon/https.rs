@@ -21,7 +21,7 @@ fn posted(host: &Host, to: &str) -> Vec<Request> {
 }
 
 /// The report that a request carries.
-fn report(request: &Request) -> Value {
+pub(super) fn report(request: &Request) -> Value {
     let mut text = String::new();
     let mut unpacking = GzDecoder::new(&*request.body);
     unpacking.read_to_string(&mut text).unwrap();

@@ -9,12 +9,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Read as _,
     process::Command,
     time::Duration,
 };
 
-use flate2::read::GzDecoder;
 use sealpost::{
     config::StoreConfig,
     deliver::{DeliveryState, Step},
@@ -27,6 +25,7 @@ use serde_json::Value;
 use super::{
     days::set_clock_after_night_of,
     host::{Before, Host, until},
+    https::report,
 };
 
 #[path = "../../../benches/random/mod.rs"]
@@ -170,11 +169,8 @@ fn taken(host: &Host) -> BTreeMap<String, Vec<Taken>> {
     let posts = host.internet.policy_hosts.requests().into_iter();
     let posts = posts.map(|request| {
         assert_eq!((&*request.host, &*request.method), (REPORT_HOST, "POST"));
-        let mut text = String::new();
-        let mut unpacking = GzDecoder::new(&*request.body);
-        unpacking.read_to_string(&mut text).unwrap();
         Taken {
-            report: serde_json::from_str(&text).unwrap(),
+            report: report(&request),
             file: request.body,
             message_id: None,
         }
