@@ -28,6 +28,10 @@ pub trait Hook: Send + Sync {
     ///
     /// One call for each connection, not for each message or recipient. Returns at once: the session
     /// is put into a bounded queue, and when that is full it is dropped and counted as dropped.
+    ///
+    /// No call for a connection that carried a report, which is mail from the report's own sender that says
+    /// `TLS-Required: No` (RFC 8460 s5.3). The host sends that without asking; told of it, Sealpost would
+    /// report each report in its turn.
     fn session(&self, session: &Session<'_>);
 }
 

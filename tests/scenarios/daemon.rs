@@ -23,6 +23,8 @@ mod datagrams;
 mod days;
 mod dkim;
 mod host;
+mod https;
+mod kills;
 mod life;
 mod looks;
 mod mail;

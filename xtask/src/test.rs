@@ -75,6 +75,14 @@ const PARTS: &[Part] = &[
         },
     },
     Part {
+        name: "trials of the reports: kills in the middle of sending",
+        run: || {
+            run(cargo()
+                .args(["test", "--test", "all", "--", "daemon::kills"])
+                .args(["--ignored", "--nocapture", "--test-threads=1"]))
+        },
+    },
+    Part {
         name: "demo",
         run: || run(cargo().args(["demo", "--json"])),
     },

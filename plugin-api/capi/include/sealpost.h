@@ -285,6 +285,8 @@ typedef struct sealpost_verdict {
  * One TLS session, or one attempt at it. Call `session` once for each connection: not for each
  * message, not again for a message on a connection that was kept open, and not for a connection
  * that failed before the EHLO reply (refused, timed out, a 4xx greeting), which is no TLS failure.
+ * Not for a connection that carried a report (its sender's mail with "TLS-Required: No"; RFC 8460
+ * s5.3): such mail is sent without asking, and each report told would be reported in its turn.
  * All but the domain may be left out; what is left out is not invented.
  */
 typedef struct sealpost_session {

@@ -110,6 +110,7 @@ pub(super) fn plan(postfix: &Postfix, config: &Config, machine: &Machine) -> Res
     planner.roots(machine);
     if version >= Version::TELLS {
         planner.outcomes();
+        planner.report_mail_by_its_header();
         if !config.postfix_log.path.as_os_str().is_empty() {
             planner.log_level();
         }
@@ -309,6 +310,21 @@ impl Planner<'_> {
                  3.10.5 and later do",
                 self.version
             ));
+        }
+    }
+
+    /// RFC 8460 s3, s5.3: reports are delivered whatever TLS does, and sessions that carry them are not counted.
+    /// From 3.10 on Postfix does both for what says `TLS-Required: no`, unless it is set to pass that over:
+    /// then each report would make another one due.
+    fn report_mail_by_its_header(&mut self) {
+        let name = "tls_required_enable";
+        if self.config.report.enabled && self.postfix.value(name) == "no" {
+            self.set(
+                name,
+                "yes",
+                "report mail, which says TLS-Required: no, is delivered even where TLS fails, and is not told as \
+                 a session: else each report would be reported in its turn (RFC 8460 s3, s5.3)",
+            );
         }
     }
 

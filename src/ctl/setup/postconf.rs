@@ -66,6 +66,7 @@ const PARAMETERS: &[&str] = &[
     "smtp_tlsrpt_skip_reused_handshakes",
     "smtp_tlsrpt_socket_name",
     "tls_append_default_CA",
+    "tls_required_enable",
 ];
 
 impl Postconf {

@@ -22,7 +22,7 @@ use sealpost::{
     policy::AppliedPolicy,
     store::{Batch, Counted, SledStore, Store as _, TallyKey},
 };
-use sealpost_kit::{Cases, Internet, Message, Setup};
+use sealpost_kit::{Answer, Cases, Internet, Message, PolicyHost, Setup};
 use toml::{Table, Value, value::Array};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
@@ -151,6 +151,29 @@ impl Host {
         all.as_table_mut()
             .unwrap()
             .insert(domain.to_owned(), each.into());
+    }
+
+    /// Puts up a host that takes reports by https, and lets the daemon go there. Gives a URI of it, without
+    /// a path.
+    pub(super) fn put_up_report_host(&mut self, name: &str) -> String {
+        let web = self.internet.policy_hosts.address();
+        self.internet.dns.set_addresses(name, &[web.ip()]);
+        let host = PolicyHost {
+            certificate: self.internet.authority.issue(&[name]).unwrap(),
+            answer: Answer::taken(),
+        };
+        self.internet.policy_hosts.set(name, host);
+        let ports: Array = vec![Value::from(i64::from(web.port()))];
+        self.set("deliver.https_ports", ports);
+        self.set("deliver.https_allow_private_addresses", true);
+        format!("https://{name}:{}", web.port())
+    }
+
+    /// Has a domain ask for reports at this address.
+    pub(super) fn publish_rua(&self, domain: &str, rua: &str) {
+        let record = format!("v=TLSRPTv1; rua={rua}");
+        let name = format!("_smtp._tls.{domain}");
+        self.internet.dns.set_txt(&name, &[&record]);
     }
 
     /// From the next start on the host's resolver and all policy hosts are out of reach.

@@ -1,7 +1,12 @@
 //! Two hosts, each with Postfix and Sealpost, that send each other mail and then reports. A report is mail
 //! too: were the session it travels by counted, there would be a report of it, and so on for ever.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::Shutdown,
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+};
 
 use sealpost_kit::ReportMail;
 
@@ -37,6 +42,9 @@ struct Trial {
     /// The mode of B's policy, where it has one.
     b_mode: Option<&'static str>,
 }
+
+/// How many days are lived through.
+const DAYS: usize = 5;
 
 const LOG_ALL: &str = "[postfix_log]\npath = \"log/mail.log\"\ntake = \"all\"\n";
 const LOG_SILENT: &str = "[postfix_log]\npath = \"log/mail.log\"\n";
@@ -127,8 +135,9 @@ fn reports_end_after_the_first_day(trial: &Trial) {
     assert_eq!(reports(&a), ["a.test b.test"]);
     assert_eq!(reports(&b), ["b.test a.test"]);
     // Nothing of these days is sent, or to be sent.
-    let second = daemons.each_mut().map(Daemon::live_on);
-    let third = daemons.each_mut().map(Daemon::live_on);
+    let quiet: Vec<_> = (1..DAYS)
+        .map(|_| daemons.each_mut().map(Daemon::live_on))
+        .collect();
 
     // Sessions are told in order, and silent ones found out in order: with these counted, nothing of
     // the days before is still to come.
@@ -137,12 +146,138 @@ fn reports_end_after_the_first_day(trial: &Trial) {
     daemons[1].counted("a.test", 1);
     for (at, side) in [&a, &b].into_iter().enumerate() {
         let daemon = &daemons[at];
-        let days = [first[at], second[at], third[at]].map(|day| daemon.counted_on(day));
         let said = || format!("{}\n{}", side.host.daemon_log(), side.host.mail_log());
-        assert_eq!(days, [1, 0, 0], "{}\n{}", side.domain, said());
+        assert_eq!(
+            daemon.counted_on(first[at]),
+            1,
+            "{}\n{}",
+            side.domain,
+            said()
+        );
+        for days in &quiet {
+            assert_eq!(
+                daemon.counted_on(days[at]),
+                0,
+                "{}\n{}",
+                side.domain,
+                said()
+            );
+        }
         assert_eq!(daemon.counted_in_all(), 1, "{}\n{}", side.domain, said());
         assert_eq!(reports(side).len(), 1, "{}\n{}", side.domain, said());
     }
+}
+
+#[test]
+fn d6_f12_a_receiver_that_reports_back_for_each_report_is_told_of_no_report() {
+    is_told_of_no_report(Version::V3_10, "");
+}
+
+#[test]
+fn d6_f12_a_receiver_that_reports_back_is_told_of_no_report_by_postfix_3_7() {
+    is_told_of_no_report(Version::V3_7, LOG_ALL);
+}
+
+/// A mails B every day. B is a host of the kind that loops are made with: each session that brings it a report
+/// it reports back.
+fn is_told_of_no_report(version: Version, sections: &str) {
+    let Some((a, b)) = sides(version) else {
+        return;
+    };
+    a.host
+        .host
+        .connect("192.0.2.1/24", &b.host.host, "192.0.2.2/24");
+    publish(&a, &b, Offers::Tls);
+    publish(&b, &a, Offers::Tls);
+    a.host.ask("policy b.test 1 enforce mail.b.test");
+    let silent = "[probe]\nsilent_seconds = 3\n";
+    let mut ours = a
+        .host
+        .start_daemon_of(a.domain, &format!("{silent}{sections}"));
+    let mut theirs = b.host.start_daemon_of(b.domain, silent);
+    if version == Version::V3_7 {
+        set_up_report_mail(&a, &ours);
+    }
+    for day in 1..=DAYS {
+        a.host.restart();
+        send_one(&a, &b);
+        ours.counted("b.test", 1);
+        // So that the report would be asked about too, if Postfix asked.
+        a.host.restart();
+        ours.live_on();
+        theirs.live_on();
+        let said = || format!("{}\n{}", a.host.daemon_log(), a.host.mail_log());
+        wait_until(
+            "B has the report and A what B reports of the one before",
+            || reports(&b).len() >= day && reports(&a).len() >= day - 1,
+        );
+        assert_eq!(reports(&b), vec!["b.test a.test"; day], "{}", said());
+        assert_eq!(reports(&a), vec!["a.test b.test"; day - 1], "{}", said());
+        tell_session(&b, a.domain);
+    }
+    // What was told of the last day's report mail would be told before this.
+    a.host.restart();
+    send_one(&a, &b);
+    ours.counted("b.test", 1);
+    assert_eq!(ours.counted_in_all(), 1);
+    for mail in report_mails(&b) {
+        let report: serde_json::Value = serde_json::from_slice(&mail.json).unwrap();
+        let policies = report["policies"].as_array().unwrap();
+        let sessions = policies.iter().map(|policy| &policy["summary"]);
+        let sessions: Vec<_> = sessions
+            .map(|summary| {
+                let number = |name: &str| summary[name].as_u64().unwrap();
+                (
+                    number("total-successful-session-count"),
+                    number("total-failure-session-count"),
+                )
+            })
+            .collect();
+        assert_eq!(sessions, [(1, 0)], "the day's one message: {report}");
+    }
+}
+
+/// Tells a daemon of a good session with a domain, as an MTA does that tells of whatever it delivers.
+fn tell_session(side: &Side, domain: &str) {
+    let say = |line: &str| {
+        let mut stream = UnixStream::connect(side.host.path("plugin.sock")).unwrap();
+        writeln!(stream, "{line}").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = say(&format!("MX\t{domain}\tmail.{domain}"));
+    let mut fields = answer.trim_end().split('\t');
+    let policy = fields.find_map(|field| field.strip_prefix("policy="));
+    let policy = policy.unwrap_or_else(|| panic!("{answer}"));
+    let told = say(&format!(
+        "SESSION\t{domain}\tpolicy={policy}\tmx=mail.{domain}\toutcome=success"
+    ));
+    assert_eq!(told, "OK\n");
+}
+
+/// A Postfix that is set to pass over `TLS-Required: no` tells of report mail as of any other, which loops are made
+/// of. What setup sets ends that.
+#[test]
+fn d6_f12_setup_has_postfix_go_by_the_header_that_report_mail_bears() {
+    let passes_over = ("tls_required_enable", "no");
+    let Some(host) = PostfixHost::start(Version::V3_10, &[passes_over]) else {
+        return;
+    };
+    let daemon = host.start_daemon();
+    host.send_report("sts-enforce.test");
+    daemon.counted("sts-enforce.test", 1);
+    let change = planned(&host, &daemon, "tls_required_enable");
+    assert_eq!(change, "tls_required_enable=yes");
+    host.run("postconf", &["-e", &change]);
+    host.restart();
+    let fate = host.send_report("sts-enforce.test");
+    assert_eq!(fate.status, Status::Sent, "{}", fate.line);
+    // Datagrams come in order.
+    host.send("sts-wildcard.test");
+    daemon.counted("sts-wildcard.test", 1);
+    assert_eq!(daemon.counted_in_all(), 2);
 }
 
 /// Both hosts, with nothing of each other yet.
@@ -195,25 +330,28 @@ fn publish(side: &Side, other: &Side, offers: Offers) {
     }
 }
 
-/// Gives report mail the transport of its own that `sealpost setup postfix` prints.
-fn set_up_report_mail(side: &Side, daemon: &Daemon<'_>) {
-    let postconf = side.host.path("postconf");
+/// What `sealpost setup postfix` would set, as `NAME=VALUE`; only what is named so.
+fn planned(host: &PostfixHost, daemon: &Daemon<'_>, name: &str) -> String {
+    let postconf = host.path("postconf");
     let script = format!("#!/bin/sh\nexec chroot {INSIDE}/root postconf \"$@\"\n");
     fs::write(&postconf, script).unwrap();
     fs::set_permissions(&postconf, fs::Permissions::from_mode(0o755)).unwrap();
     let postconf = format!("{INSIDE}/postconf");
     let plan = daemon.json(&["setup", "postfix", "--postconf", &postconf, "--json"]);
-    let next = |name: &str| {
-        let changes = plan["changes"].as_array().unwrap();
-        let change = changes.iter().find(|change| change["name"] == name);
-        let change = change.unwrap_or_else(|| panic!("no {name}: {plan}"));
-        format!("{name}={}", change["next"].as_str().unwrap())
-    };
-    side.host
-        .run("postconf", &["-Me", &next("sealpost-report/unix")]);
-    let maps = next("sender_dependent_default_transport_maps");
-    side.host.run("postconf", &["-e", &maps]);
-    side.host.restart();
+    let changes = plan["changes"].as_array().unwrap();
+    let change = changes.iter().find(|change| change["name"] == name);
+    let change = change.unwrap_or_else(|| panic!("no {name}: {plan}"));
+    format!("{name}={}", change["next"].as_str().unwrap())
+}
+
+/// Gives report mail the transport of its own that `sealpost setup postfix` prints.
+fn set_up_report_mail(side: &Side, daemon: &Daemon<'_>) {
+    let host = &side.host;
+    let service = planned(host, daemon, "sealpost-report/unix");
+    host.run("postconf", &["-Me", &service]);
+    let maps = planned(host, daemon, "sender_dependent_default_transport_maps");
+    host.run("postconf", &["-e", &maps]);
+    host.restart();
 }
 
 /// One message each way.
@@ -226,19 +364,35 @@ fn exchange(a: &Side, b: &Side, trial: &Trial) {
             side.host.send("norpt.test");
         }
     }
-    for (from, to) in [(a, b), (b, a)] {
-        let message = from.host.submit(Message {
-            sender: &format!("someone@{}", from.domain),
-            headers: "",
-            recipients: &[&format!("someone@{}", to.domain)],
-        });
-        let fate = from.host.fates(&message, 1).remove(0);
-        assert_eq!(fate.status, Status::Sent, "{}", from.host.mail_log());
-    }
+    send_one(a, b);
+    send_one(b, a);
+}
+
+/// One message from one host's domain to the other's.
+fn send_one(from: &Side, to: &Side) {
+    let message = from.host.submit(Message {
+        sender: &format!("someone@{}", from.domain),
+        headers: "",
+        recipients: &[&format!("someone@{}", to.domain)],
+    });
+    let fate = from.host.fates(&message, 1).remove(0);
+    assert_eq!(fate.status, Status::Sent, "{}", from.host.mail_log());
 }
 
 /// The reports that a host has in its mailbox, each as `ABOUT FROM`, the domains.
 fn reports(side: &Side) -> Vec<String> {
+    let mails = report_mails(side).into_iter();
+    mails
+        .map(|mail| {
+            let field = |name| mail.field(name).unwrap_or_default().to_owned();
+            let submitter = field("TLS-Report-Submitter");
+            format!("{} {submitter}", field("TLS-Report-Domain"))
+        })
+        .collect()
+}
+
+/// The reports that a host has in its mailbox.
+fn report_mails(side: &Side) -> Vec<ReportMail> {
     let Ok(mailbox) = fs::read_dir(side.host.path("data/mail/new")) else {
         return Vec::new();
     };
@@ -247,10 +401,5 @@ fn reports(side: &Side) -> Vec<String> {
         .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
         .map(|message| message.replace('\n', "\r\n").into_bytes())
         .filter_map(|message| ReportMail::parse(&message).ok())
-        .map(|mail| {
-            let field = |name| mail.field(name).unwrap_or_default().to_owned();
-            let submitter = field("TLS-Report-Submitter");
-            format!("{} {submitter}", field("TLS-Report-Domain"))
-        })
         .collect()
 }

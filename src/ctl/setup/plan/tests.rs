@@ -439,6 +439,22 @@ fn trusted_roots_that_cannot_be_read() {
     assert_eq!(stops(&[("smtp_tls_CAfile", "/there")], &not_inside), 0);
 }
 
+#[test]
+fn f12_a_postfix_that_passes_over_the_header_of_report_mail_is_set_to_go_by_it() {
+    let is_set = |version: &str, value: &str, config: &Config| {
+        let there = postfix(version, &[("tls_required_enable", value)]);
+        let plan = plan(&there, config, &machine()).unwrap();
+        set(&plan).contains(&"tls_required_enable=yes".to_owned())
+    };
+    assert!(is_set("3.10.13", "no", &config()));
+    assert!(!is_set("3.10.13", "yes", &config()));
+    // It has no such parameter, and gets a transport.
+    assert!(!is_set("3.7.11", "no", &config()));
+    let mut without_reports = config();
+    without_reports.report.enabled = false;
+    assert!(!is_set("3.10.13", "no", &without_reports));
+}
+
 /// Where all mail goes through a smart host, reports do too, and as all mail does.
 #[test]
 fn reports_through_a_smart_host_need_no_transport() {
