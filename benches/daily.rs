@@ -213,12 +213,12 @@ fn filled(directory: &Path, domains: u32) -> Outcome<Arc<dyn Store>> {
         ..StoreConfig::default()
     };
     let store = SledStore::open(&config)?;
-    let weight: f64 = (1..=domains).map(|place| 1.0 / f64::from(place)).sum();
+    let weight = |place: u32| 1_000_000_000 / u64::from(place);
+    let weights: u64 = (1..=domains).map(weight).sum();
     let mut batch = Batch::default();
     for number in 0..domains {
         let domain: PolicyDomain = format!("recipient-{number}.example").parse()?;
-        let share = SESSIONS as f64 / weight / f64::from(number + 1);
-        let sessions = (share as u64).max(1);
+        let sessions = (SESSIONS * weight(number + 1) / weights).max(1);
         let failures = if number % 20 == 0 {
             sessions.div_ceil(20)
         } else {

@@ -99,22 +99,7 @@ pub async fn run(
     // Before the first question: a domain with DANE must not be answered as one without.
     first_look(&parts, &mut resolvers).await;
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &stopping);
-    let mut workers = JoinSet::new();
-    workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
-    let validation = Arc::clone(&parts.validation);
-    let validating = async move { validation.keep_looking().await };
-    workers.spawn(until(stopping.clone(), validating));
-    workers.spawn(until(stopping.clone(), resolvers.keep_looking()));
-    workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
-    let signing = signing::keep_looking(
-        Arc::clone(&parts.dns),
-        Arc::clone(&parts.clock),
-        Arc::clone(&parts.reports),
-        Arc::clone(&operator),
-    );
-    workers.spawn(until(stopping.clone(), signing));
-    workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
-    workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping)));
+    let mut workers = begin(&parts, &operator, resolvers, &stopping);
     tell_systemd(&[NotifyState::Ready]);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -164,6 +149,32 @@ pub async fn run(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Begins what goes on beside the doors, until the daemon stops.
+fn begin(
+    parts: &Parts,
+    operator: &Arc<Operator>,
+    resolvers: PostfixResolvers,
+    stopping: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    workers.spawn(Arc::clone(&parts.keeper).run(stopping.clone()));
+    let validation = Arc::clone(&parts.validation);
+    let validating = async move { validation.keep_looking().await };
+    workers.spawn(until(stopping.clone(), validating));
+    workers.spawn(until(stopping.clone(), resolvers.keep_looking()));
+    workers.spawn(Arc::clone(&parts.scout).run(stopping.clone()));
+    let signing = signing::keep_looking(
+        Arc::clone(&parts.dns),
+        Arc::clone(&parts.clock),
+        Arc::clone(&parts.reports),
+        Arc::clone(operator),
+    );
+    workers.spawn(until(stopping.clone(), signing));
+    workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
+    workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
+    workers
 }
 
 /// Reads the configuration again and takes up what can be changed while running; a file that is

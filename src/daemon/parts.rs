@@ -146,14 +146,7 @@ impl Parts {
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
-        let (journal, reader) = Journal::new(config.store.queue_sessions_max, counters.clone());
-        let recorder = Recorder::start(
-            Arc::clone(&store.store),
-            reader,
-            &config.store,
-            Arc::clone(&counters),
-            Arc::clone(&clock),
-        )?;
+        let (journal, recorder) = recorder(config, &store, &counters, &clock)?;
         let keeper = Arc::new(Keeper::new(KeeperParts {
             dns: Arc::clone(&dns),
             policy_host: Arc::clone(&policy_host),
@@ -170,11 +163,14 @@ impl Parts {
             Arc::clone(&counters),
             engine_settings(loaded),
         );
-        let looks = Looks::new(Arc::clone(&scout) as _, &config.probe, silence(config));
-        let engine = engine.with_looks(looks).with_roots(Arc::clone(&roots));
+        let engine = engine.with_looks(looks(config, &scout));
+        let engine = engine.with_roots(Arc::clone(&roots));
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
-        let reports = StoredReports::new(Arc::clone(&store.store), publisher, &config.store);
-        let reports = Arc::new(reports);
+        let reports = Arc::new(StoredReports::new(
+            Arc::clone(&store.store),
+            publisher,
+            &config.store,
+        ));
         let courier = Courier::new(
             courier::Parts {
                 store: Arc::clone(&store.store),
@@ -208,13 +204,32 @@ impl Parts {
     }
 }
 
-/// What is made of an attempt at delivery that no MTA tells of.
-fn silence(config: &Config) -> Silence {
-    if config.postfix_log.path.as_os_str().is_empty() {
+/// The way of sessions to the store, and what writes them there.
+fn recorder(
+    config: &Config,
+    store: &Opened,
+    counters: &Arc<Counters>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Journal, Recorder), PartsError> {
+    let (journal, reader) = Journal::new(config.store.queue_sessions_max, Arc::clone(counters));
+    let recorder = Recorder::start(
+        Arc::clone(&store.store),
+        reader,
+        &config.store,
+        Arc::clone(counters),
+        Arc::clone(clock),
+    )?;
+    Ok((journal, recorder))
+}
+
+/// Who looks at mail hosts, and what is made of an attempt at delivery that no MTA tells of.
+fn looks(config: &Config, scout: &Arc<Scout>) -> Looks {
+    let silence = if config.postfix_log.path.as_os_str().is_empty() {
         Silence::Inferred
     } else {
         Silence::ToldByLog
-    }
+    };
+    Looks::new(Arc::clone(scout) as _, &config.probe, silence)
 }
 
 /// What of the configuration the engine goes by.

@@ -26,10 +26,10 @@ use sealpost_plugin_api::{Level, Requirement, ResultType};
 
 use crate::{
     clock::Timestamp,
-    net::handshake_signature,
     policy::{
         MxHost, NameError,
         dane::{NotJudged, TlsaPolicy, TlsaRecord, TlsaSet, Verdict, verify},
+        handshake_signature,
     },
 };
 

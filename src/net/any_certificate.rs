@@ -10,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::handshake_signature;
+use crate::policy::handshake_signature;
 
 /// Takes any certificate whose key the host has.
 #[derive(Debug)]

@@ -10,7 +10,6 @@ pub mod dns;
 pub mod dnssec;
 mod group;
 pub mod handover;
-pub mod handshake_signature;
 pub mod hickory;
 mod http_answer;
 mod http_proxy;

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod dane;
 pub mod freshness;
+pub mod handshake_signature;
 pub mod mx_pattern;
 pub mod name;
 pub mod name_pattern;

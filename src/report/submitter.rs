@@ -123,6 +123,9 @@ impl Submitter {
 }
 
 /// A bare mailbox with its domain in A-labels, and that domain.
+///
+/// # Errors
+/// When the text is none, or one that not every server takes.
 pub fn mailbox(text: &str) -> Result<(String, PolicyDomain), MailboxError> {
     let shown = || clean::for_text(text, 80);
     let (local, domain) = text

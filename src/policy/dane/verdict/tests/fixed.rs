@@ -5,6 +5,18 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::*;
 
+/// A chain that OpenSSL made, PEM.
+macro_rules! golden {
+    ($name:literal) => {
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/golden/dane/",
+            $name,
+            ".pem"
+        ))
+    };
+}
+
 /// ISRG Root X2, and what its makers publish of it. RFC 6698 and RFC 7671 show records without their
 /// certificates, so the known answers come from the field.
 const ISRG_ROOT_X2: &str = "\
@@ -46,7 +58,7 @@ fn c11_known_answers() {
 /// A server's certificate and its authority, with the digests that OpenSSL makes of them.
 #[test]
 fn c11_c12_known_answers_of_openssl() {
-    let chain = fixed("known");
+    let chain = fixed(golden!("known"));
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     let records = include_str!("../../../../../tests/golden/dane/known.tlsa");
     for line in records.lines() {
@@ -76,12 +88,7 @@ fn c11_c12_known_answers_of_openssl() {
 
 /// The certificates of a file of `tests/golden/dane`, the server's own first. OpenSSL made them, and takes
 /// them all but that with a critical extension.
-fn fixed(name: &str) -> Vec<Vec<u8>> {
-    let path = format!(
-        "{}/tests/golden/dane/{name}.pem",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let pem = std::fs::read_to_string(path).unwrap();
+fn fixed(pem: &str) -> Vec<Vec<u8>> {
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
     certificates
         .map(|certificate| certificate.unwrap().to_vec())
@@ -90,19 +97,19 @@ fn fixed(name: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn d11_nothing_is_said_against_a_chain_that_only_another_library_can_judge() {
-    for (name, expected) in [
-        ("ecdsa-sha512", "not judged: Algorithm"),
-        ("sha1", "not judged: Algorithm"),
-        ("p521", "not judged: Key"),
-        ("rsa-1024", "not judged: Key"),
-        ("critical", "not judged: Extension"),
-        ("directory", "not judged: Constraint"),
-        ("uri", "not judged: Constraint"),
-        ("version-1", "not judged: Version"),
-        ("server-authority", "not judged: AuthorityAsServer"),
-        ("long", "not judged: Length"),
+    for (pem, expected) in [
+        (golden!("ecdsa-sha512"), "not judged: Algorithm"),
+        (golden!("sha1"), "not judged: Algorithm"),
+        (golden!("p521"), "not judged: Key"),
+        (golden!("rsa-1024"), "not judged: Key"),
+        (golden!("critical"), "not judged: Extension"),
+        (golden!("directory"), "not judged: Constraint"),
+        (golden!("uri"), "not judged: Constraint"),
+        (golden!("version-1"), "not judged: Version"),
+        (golden!("server-authority"), "not judged: AuthorityAsServer"),
+        (golden!("long"), "not judged: Length"),
     ] {
-        let chain = fixed(name);
+        let chain = fixed(pem);
         let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
         let authority = chain.last().unwrap();
         let of = |usage: u8, data: &[u8]| Tlsa {
@@ -115,10 +122,10 @@ fn d11_nothing_is_said_against_a_chain_that_only_another_library_can_judge() {
             let policy = policy(&[tlsa], &[HOST]);
             shown(&verify(&policy, &chain, NOW))
         };
-        assert_eq!(judged(of(2, authority)), expected, "{name}");
+        assert_eq!(judged(of(2, authority)), expected, "{expected}");
         // A record of the server's own certificate asks for none of that, and one of a stranger's
         // authority matches nothing whatever the chain is.
-        assert_eq!(judged(of(3, chain[0])), "301 Leaf", "{name}");
-        assert_eq!(judged(of(2, b"a stranger")), NO_MATCH_SHOWN, "{name}");
+        assert_eq!(judged(of(3, chain[0])), "301 Leaf", "{expected}");
+        assert_eq!(judged(of(2, b"a stranger")), NO_MATCH_SHOWN, "{expected}");
     }
 }

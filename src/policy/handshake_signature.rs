@@ -12,7 +12,7 @@ use rustls::{
 };
 use webpki::RawPublicKeyEntity;
 
-use crate::policy::certificate::public_key;
+use super::certificate::public_key;
 
 /// Checks the signature of a handshake of TLS 1.2.
 ///
