@@ -156,9 +156,9 @@ impl Courier {
         }
         self.hosts.look(&self.store, day).await?;
         let hosts = self.hosts.of(&self.store, day).await?;
-        // An MX host's turn is its own, whether or not it has rows of its own.
+        // An MX host has a turn whether or not it has rows of its own.
         for domain in self.names(day, &hosts).await?.into_keys() {
-            let at = self.settings.schedule.due_at(day, &domain);
+            let at = self.turn_at(day, &domain, &hosts);
             let errand = Errand { day, domain };
             if self.ledger.states(&errand).is_empty() && self.notes.of(&errand).is_none() {
                 agenda.put(at, errand);

@@ -32,7 +32,7 @@ use crate::{
     net::{report_host::ReportHost, smtp::Transport},
     observe::Counters,
     policy::PolicyDomain,
-    store::{Store, StoreError},
+    store::{Store, StoreError, TlsaHosts},
 };
 
 /// How long attempts under way may go on when the daemon is to stop. What is not done by then is
@@ -206,6 +206,8 @@ impl Courier {
             return Err(SendDayError::NotOver(day));
         }
         self.ledger.load(day).await?;
+        // The day has ended, and every errand of it asks for these: they are looked for once.
+        self.hosts.look(&self.store, day).await?;
         let hosts = self.hosts.of(&self.store, day).await?;
         let mut names = self.names(day, &hosts).await?;
         if let Some(only) = only {
@@ -247,15 +249,15 @@ impl Courier {
         }
         Ok(names
             .into_iter()
-            .map(|(domain, part)| self.listed(Errand { day, domain }, part))
+            .map(|(domain, part)| self.listed(Errand { day, domain }, part, &hosts))
             .collect())
     }
 
-    fn listed(&self, errand: Errand, part: Part) -> Listed {
+    fn listed(&self, errand: Errand, part: Part, hosts: &TlsaHosts) -> Listed {
         let never = self.settings.reporting == Reporting::Off
             || self.settings.never.contains(&errand.domain);
         Listed {
-            due_at: self.settings.schedule.due_at(errand.day, &errand.domain),
+            due_at: self.turn_at(errand.day, &errand.domain, hosts),
             deliveries: self.ledger.states(&errand).into_iter().collect(),
             note: if never {
                 Some(Note::Never)

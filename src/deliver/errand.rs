@@ -14,6 +14,7 @@ use super::{
     listing::{Note, Part},
     outbox::{self, Action, Urge},
     schedule::Schedule,
+    shares::{LeavesOut, Shares},
     sources::{ComposeError, FinishedReport},
     under_way::Busy,
 };
@@ -97,6 +98,11 @@ impl Courier {
             Ok(record) => record,
             Err(error) => return Ok(Pass::Ended(self.hold_up(errand, error.to_string()))),
         };
+        if let (Some(record), Urge::WhenDue) = (&record, urge)
+            && let Some(left) = self.wait_for_recipients(errand, record).await?
+        {
+            return Ok(Pass::Ended(left));
+        }
         let chosen = self.choose(errand, record.as_ref());
         let comparison = outbox::compare(&self.ledger.states(errand), &chosen.destinations);
         self.drop_unserved(errand, &comparison.dropped, &chosen.left_out)
@@ -117,8 +123,13 @@ impl Courier {
             .iter()
             .filter(|(to, state)| named(to) && acts(to, state));
         let wanted = comparison.added.iter().chain(due.map(|(to, _)| to));
-        let reports = self.compose(errand, record.as_ref(), wanted.cloned().collect());
-        let reports = reports.await?;
+        let leaves_out = match urge {
+            Urge::WhenDue => LeavesOut::WhatWent,
+            Urge::Now => LeavesOut::WhatWillGo,
+        };
+        let shares = self.shares(errand.day, &errand.domain, record.as_ref(), leaves_out);
+        let wanted: Vec<Destination> = wanted.cloned().collect();
+        let reports = self.compose(errand, &shares.await?, wanted).await?;
         for (to, state) in states.iter().filter(|(to, _)| named(to)) {
             if !outbox::is_finished(state) && acts(to, state) && !reports.contains_key(to) {
                 let reason = "nothing is to be reported any more";
@@ -287,10 +298,9 @@ impl Courier {
     async fn compose(
         &self,
         errand: &Errand,
-        record: Option<&RuaRecord>,
+        shares: &Shares,
         wanted: Vec<Destination>,
     ) -> Result<BTreeMap<Destination, Arc<dyn FinishedReport>>, Stop> {
-        let shares = self.shares(errand.day, &errand.domain, record).await?;
         let mut made: BTreeMap<Vec<PolicyDomain>, Option<Arc<dyn FinishedReport>>> =
             BTreeMap::new();
         let mut reports = BTreeMap::new();

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{DeliveryKey, DeliveryState, agenda::Errand};
+use super::{DeliveryKey, DeliveryState, agenda::Errand, scribe::Scribe};
 use crate::{
     clock::UtcDay,
     policy::{Destination, PolicyDomain},
@@ -25,6 +25,7 @@ pub(super) type States = BTreeMap<Destination, DeliveryState>;
 /// what is here is what holds.
 pub(super) struct Ledger {
     store: Arc<dyn Store>,
+    scribe: Scribe,
     held: Mutex<Held>,
 }
 
@@ -40,6 +41,7 @@ struct Held {
 impl Ledger {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self {
+            scribe: Scribe::new(Arc::clone(&store)),
             store,
             held: Mutex::default(),
         }
@@ -104,7 +106,7 @@ impl Ledger {
         key: &DeliveryKey,
         state: &DeliveryState,
     ) -> Result<(), StoreError> {
-        self.put(key, state).await?;
+        self.scribe.write(key, state).await?;
         let mut held = self.held();
         held.owed.remove(key);
         held.hold(key, state);
@@ -123,7 +125,7 @@ impl Ledger {
             held.hold(key, state);
             held.owed.insert(key.clone());
         }
-        self.put(key, state).await?;
+        self.scribe.write(key, state).await?;
         self.held().owed.remove(key);
         Ok(())
     }
@@ -140,7 +142,7 @@ impl Ledger {
                 .collect()
         };
         for (key, state) in owed {
-            self.put(&key, &state).await?;
+            self.scribe.write(&key, &state).await?;
             self.held().owed.remove(&key);
         }
         Ok(())
@@ -152,11 +154,6 @@ impl Ledger {
         held.days.remove(&day);
         held.hosts.remove(&day);
         held.owed.retain(|key| key.day != day);
-    }
-
-    async fn put(&self, key: &DeliveryKey, state: &DeliveryState) -> Result<(), StoreError> {
-        let (key, state) = (key.clone(), state.clone());
-        on_disk(&self.store, move |store| store.put_delivery(&key, &state)).await
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod retry;
 mod rua_lookup;
 pub mod schedule;
+mod scribe;
 pub mod shares;
 pub mod sources;
 mod under_way;

@@ -18,13 +18,14 @@ use super::{
     DeliveryState, Step,
     agenda::Errand,
     courier::Courier,
+    errand::Left,
     ledger::on_disk,
     listing::Note,
     schedule::Schedule,
     sources::{ComposeError, RuaSource},
 };
 use crate::{
-    clock::UtcDay,
+    clock::{Timestamp, UtcDay},
     policy::{Destination, PolicyDomain, RuaRecord},
     store::{Store, StoreError, TlsaHosts},
 };
@@ -36,6 +37,16 @@ const LOOKUPS_MAX: usize = 16;
 // OURS: an MX host may take mail for ten thousand domains, and the name servers of some may be slow.
 // What is not known by then counts as not told: told twice is better than told to nobody.
 const LOOKUPS_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long after the last of its recipient domains' turns an MX host's comes.
+// OURS: what an MX host is told hangs on where their reports went.
+const TURN_AFTER_SECONDS: i64 = 60;
+
+/// How long it waits each time for those that are still on their way.
+const WAIT_SECONDS: i64 = 60;
+
+/// How often: after half an hour what has not gone is told twice rather than to nobody.
+const WAITS_MAX: u32 = 30;
 
 /// Whose sessions go into one name's report, besides its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,13 +71,24 @@ impl Shares {
     }
 }
 
-/// Whether a report went to its destination, or can be counted on to go there.
-// OURS: one that was tried in vain may yet be given up, and then nobody would be told. Told twice is better.
-const fn goes(state: &DeliveryState) -> bool {
-    match state.step {
-        Step::Due(_) | Step::Sending(_) | Step::Sent(_) => true,
-        Step::RetryAt { .. } | Step::GivenUp { .. } => false,
-    }
+/// Whether a report went to its destination.
+// OURS: one that did not may yet be given up, and then nobody would be told. Told twice is better.
+const fn went(state: &DeliveryState) -> bool {
+    matches!(state.step, Step::Sent(_))
+}
+
+/// Whether its first attempt is still to end.
+const fn is_on_its_way(state: &DeliveryState) -> bool {
+    matches!(state.step, Step::Due(_) | Step::Sending(_))
+}
+
+/// What of the recipient domains' own reports an MX host's leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeavesOut {
+    /// What went to the same mailbox: whatever did not go may be given up.
+    WhatWent,
+    /// That, and what is to go there by all that is known, for an operator who does not wait for it.
+    WhatWillGo,
 }
 
 /// Whether two destinations are one mailbox or one URI.
@@ -115,6 +137,80 @@ impl Hosts {
 }
 
 impl Courier {
+    /// The recipient domains of a name whose sessions its report tells besides its own.
+    fn others<'a>(
+        &'a self,
+        domain: &'a PolicyDomain,
+        hosts: &'a TlsaHosts,
+    ) -> impl Iterator<Item = &'a PolicyDomain> {
+        // A domain that is its own MX host has its own sessions in its report already. A domain that gets
+        // no report by configuration is told of to nobody.
+        let is_another =
+            move |one: &&PolicyDomain| *one != domain && !self.settings.never.contains(*one);
+        hosts.recipients(domain).iter().filter(is_another)
+    }
+
+    /// When the turn of a name's report comes. An MX host's comes after those of its recipient domains, and no
+    /// later than every report of the day has had its turn.
+    pub(super) fn turn_at(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+        hosts: &TlsaHosts,
+    ) -> Timestamp {
+        let schedule = &self.settings.schedule;
+        let own = schedule.due_at(day, domain);
+        let theirs = self.others(domain, hosts);
+        let last = theirs.map(|one| schedule.due_at(day, one)).max();
+        last.map_or(own, |last| {
+            let after = last.plus_seconds(TURN_AFTER_SECONDS);
+            own.max(after.min(schedule.closes_at(day)))
+        })
+    }
+
+    /// Puts off the report of an MX host some of whose recipient domains' own reports to the same mailbox are
+    /// still to end their first attempt, as after a downtime, when all are due at once. Bounded.
+    pub(super) async fn wait_for_recipients(
+        &self,
+        errand: &Errand,
+        record: &RuaRecord,
+    ) -> Result<Option<Left>, StoreError> {
+        let times = self.notes.times_held_up(errand);
+        if times >= WAITS_MAX || !self.ledger.states(errand).is_empty() {
+            return Ok(None);
+        }
+        let hosts = self.hosts.of(&self.store, errand.day).await?;
+        let is_to_same = |to: &Destination| record.destinations.iter().any(|one| is_same(one, to));
+        let is_to_end = |domain: &PolicyDomain| {
+            let theirs = Errand {
+                day: errand.day,
+                domain: domain.clone(),
+            };
+            let states = self.ledger.states(&theirs);
+            match states.is_empty() {
+                // What is left out is noted before the rest is written down.
+                true => matches!(self.notes.of(&theirs), None | Some(Note::LeftOut(_))),
+                false => states
+                    .iter()
+                    .any(|(to, state)| is_to_same(to) && is_on_its_way(state)),
+            }
+        };
+        if !self.others(&errand.domain, &hosts).any(is_to_end) {
+            return Ok(None);
+        }
+        let again_at = self.clock.now().plus_seconds(WAIT_SECONDS);
+        let note = Note::HeldUp {
+            reason: "its recipient domains' own reports are on their way".to_owned(),
+            again_at,
+            times: times.saturating_add(1),
+        };
+        self.notes.set(errand, note);
+        Ok(Some(Left {
+            again_at: Some(again_at),
+            ..Left::default()
+        }))
+    }
+
     /// Whose sessions go into the report of a name for a day, besides its own. `record` is what the name
     /// itself publishes: without one nobody is told, and nobody is asked.
     ///
@@ -125,30 +221,24 @@ impl Courier {
         day: UtcDay,
         domain: &PolicyDomain,
         record: Option<&RuaRecord>,
+        leaves_out: LeavesOut,
     ) -> Result<Shares, ComposeError> {
         let hosts = self.hosts.of(&self.store, day).await?;
-        // A domain that is its own MX host has its own sessions in its report already. A domain that gets
-        // no report by configuration is told of to nobody.
-        let is_another = |one: &PolicyDomain| one != domain && !self.settings.never.contains(one);
-        let recipients: Vec<PolicyDomain> = hosts
-            .recipients(domain)
-            .iter()
-            .filter(|one| is_another(one))
-            .cloned()
-            .collect();
+        let recipients: Vec<PolicyDomain> = self.others(domain, &hosts).cloned().collect();
         let told = if recipients.is_empty() || record.is_none() {
             BTreeMap::new()
         } else {
-            self.told(day, &recipients).await?
+            self.told(day, &recipients, leaves_out).await?
         };
         Ok(Shares { recipients, told })
     }
 
-    /// Where the own report of each domain goes, or will go.
+    /// Where the own report of each domain went, or will go.
     async fn told(
         &self,
         day: UtcDay,
         domains: &[PolicyDomain],
+        leaves_out: LeavesOut,
     ) -> Result<BTreeMap<PolicyDomain, Vec<Destination>>, ComposeError> {
         self.ledger.load(day).await?;
         let mut told = BTreeMap::new();
@@ -160,9 +250,11 @@ impl Courier {
             };
             let states = self.ledger.states(&errand);
             if !states.is_empty() {
+                let will_go = leaves_out == LeavesOut::WhatWillGo;
+                let goes = |state: &DeliveryState| went(state) || (will_go && is_on_its_way(state));
                 let arrives = states.into_iter().filter(|(_, state)| goes(state));
                 told.insert(domain.clone(), arrives.map(|(to, _)| to).collect());
-            } else if self.may_yet_be_told(&errand) {
+            } else if leaves_out == LeavesOut::WhatWillGo && self.may_yet_be_told(&errand) {
                 unknown.push(domain.clone());
             }
         }
@@ -231,29 +323,28 @@ async fn lookups(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     #[test]
-    fn a2_what_was_tried_in_vain_is_not_counted_on() {
+    fn a2_only_what_went_is_left_out_and_only_a_first_attempt_is_waited_for() {
         let at = Timestamp(0);
         let reason = || "451 come later".to_owned();
         for (step, expected) in [
-            (Step::Due(at), true),
-            (Step::Sending(at), true),
-            (Step::Sent(at), true),
+            (Step::Due(at), (false, true)),
+            (Step::Sending(at), (false, true)),
+            (Step::Sent(at), (true, false)),
             (
                 Step::RetryAt {
                     at,
                     reason: reason(),
                 },
-                false,
+                (false, false),
             ),
             (
                 Step::GivenUp {
                     at,
                     reason: reason(),
                 },
-                false,
+                (false, false),
             ),
         ] {
             let state = DeliveryState {
@@ -262,7 +353,7 @@ mod tests {
                 first_attempt_at: Some(at),
                 step,
             };
-            assert_eq!(goes(&state), expected, "{state:?}");
+            assert_eq!((went(&state), is_on_its_way(&state)), expected, "{state:?}");
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub mod answers;
+mod beside;
 pub mod dane;
 pub mod findings;
 pub mod keeper;

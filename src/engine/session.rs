@@ -17,7 +17,7 @@ use crate::{
 
 /// How long after a session that an MTA held to an answer about the whole domain it may tell of it: what
 /// DANE said of the host is not held against it any longer.
-const TOLD_SECONDS_MAX: i64 = 3_600;
+pub(super) const TOLD_SECONDS_MAX: i64 = 3_600;
 
 impl Engine {
     /// Counts a session under each policy that applied to it.

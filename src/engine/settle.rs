@@ -172,7 +172,8 @@ impl Engine {
             self.wish(&domain, &answered);
             // What is told under TLSA records is known by a look only, however the MTA was answered.
             let waits_for_look = |waits: &Waits| {
-                waits.part == Part::BesideTlsa && self.counts_beside(&waits.told, &answered)
+                matches!(waits.part, Part::BesideTlsa | Part::TlsaInvalid)
+                    && self.counts_beside(&waits.told, &answered)
             };
             if self.waiting.any(&domain, waits_for_look) {
                 self.looks.findings.wish(&domain, Look::Probe);
@@ -184,7 +185,7 @@ impl Engine {
 
     fn decide(&self, waits: Waits, patience: Patience) {
         let domain = &waits.told.domain;
-        if waits.part == Part::BesideTlsa {
+        if waits.part != Part::All {
             return self.decide_beside(waits, patience);
         }
         let known = waits.answered.as_deref().map(|answered| Known {
@@ -207,30 +208,6 @@ impl Engine {
             (Some(counted), _) => self.count_told(&waits, counted),
             (None, Patience::Some) => self.wait(waits),
             (None, Patience::None) => self.count_unchecked(&waits),
-        }
-    }
-
-    fn decide_beside(&self, waits: Waits, patience: Patience) {
-        let domain = &waits.told.domain;
-        let Some(answered) = waits.answered.clone() else {
-            // Whether there is a policy is not known.
-            if patience == Patience::Some {
-                self.wait(waits);
-            }
-            return;
-        };
-        if !self.counts_beside(&waits.told, &answered) {
-            return;
-        }
-        match (
-            self.found_beside(&waits.told, &answered, waits.at),
-            patience,
-        ) {
-            (Found::Is(counted), _) => {
-                self.count(domain, waits.at, waits.sessions, (counted, None));
-            }
-            (Found::UnderWay, Patience::Some) => self.wait(waits),
-            (Found::UnderWay | Found::Nothing, _) => self.count_unchecked(&waits),
         }
     }
 
@@ -284,7 +261,9 @@ impl Engine {
 
 /// Whether what is not decided yet may go on waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
+pub(super) enum Patience {
+    /// It may.
     Some,
+    /// It has waited long enough.
     None,
 }

@@ -6,6 +6,7 @@ use sealpost_plugin_api::ResultType;
 
 use super::{
     Engine,
+    beside::Beside,
     findings::Look,
     last_answers::Remembered,
     settle::Silence,
@@ -22,8 +23,8 @@ use crate::{
         infer::was_with_passed_over,
         protection::Protection,
         reconcile::{
-            Answered, Counted, Demand, Known, Reconciled, as_found, beside_tlsa, has_policy,
-            protected, reconcile, was_tried,
+            Answered, Counted, Demand, Known, Reconciled, as_found, depends_on_look, has_policy,
+            protected, reconcile,
         },
         told::{Ending, Told},
     },
@@ -89,6 +90,7 @@ impl Engine {
     fn look_for(&self, answered: &Answered) -> Option<Look> {
         let inferred = self.looks.silence == Silence::Inferred;
         match answered.demand {
+            _ if depends_on_look(answered, &self.known(&answered.standing)) => Some(Look::Probe),
             Demand::Named | Demand::NamedForSome => inferred.then_some(Look::HostsOnly),
             Demand::Dane | Demand::DaneMandatory if has_policy(answered) => Some(Look::Probe),
             Demand::Dane | Demand::DaneMandatory => inferred.then_some(Look::HostsOnly),
@@ -118,7 +120,8 @@ impl Engine {
             Reconciled::Counted(_) if self.was_only_audited(told, answered.as_deref()) => {
                 Some(Counted::unchecked(told))
             }
-            Reconciled::Counted(counted) | Reconciled::OfTlsa(counted) => Some(counted),
+            Reconciled::Counted(counted) => Some(counted),
+            Reconciled::OfTlsa(counted) => Some(self.as_published(told, counted)),
             Reconciled::AsFound => self.found_now(told, answered.as_deref(), now),
             Reconciled::StandingWanted => None,
         };
@@ -133,13 +136,14 @@ impl Engine {
             answered: answered.clone(),
             part,
         };
+        let part = Part::beside(told);
         match settled {
+            // It is counted as soon as it is known what protected it.
+            Some(_) if part == Part::TlsaInvalid => {}
             Some(counted) => self.count_told(&waits(Part::All), counted),
             None => self.wait(waits(Part::All)),
         }
-        if told.policy.policy_type == PolicyType::Tlsa {
-            self.take_beside(waits(Part::BesideTlsa));
-        }
+        self.take_beside(waits(part));
     }
 
     /// Whether TLSA records that are only audited had something to say of a session that counts under no policy:
@@ -164,46 +168,6 @@ impl Engine {
             }
             Some(demand) => demand == Demand::DaneMandatory,
         }
-    }
-
-    /// RFC 8460 s4: what was held to TLSA records is counted under the domain's policy too (D7), once that
-    /// can be told.
-    fn take_beside(&self, waits: Waits) {
-        let domain = &waits.told.domain;
-        let found = match waits.answered.as_deref() {
-            None => return self.wait(waits),
-            Some(answered) if !self.counts_beside(&waits.told, answered) => return,
-            Some(answered) => match self.found_beside(&waits.told, answered, waits.at) {
-                Found::Nothing => {
-                    self.looks.findings.wish(domain, Look::Probe);
-                    match self.looks.findings.under_way(domain) {
-                        true => Found::UnderWay,
-                        false => Found::Nothing,
-                    }
-                }
-                found => found,
-            },
-        };
-        match found {
-            Found::Is(counted) => self.count(domain, waits.at, waits.sessions, (counted, None)),
-            Found::UnderWay => self.wait(waits),
-            Found::Nothing => self.count_unchecked(&waits),
-        }
-    }
-
-    /// Whether what is told under TLSA records is counted under the domain's policy too.
-    pub(super) fn counts_beside(&self, told: &Told, answered: &Answered) -> bool {
-        was_tried(told)
-            && has_policy(answered)
-            && self.override_if_policy_holds(answered) != Some(OverrideMode::Off)
-    }
-
-    /// What the policy says of a session that was told at this time under TLSA records.
-    pub(super) fn found_beside(&self, told: &Told, answered: &Answered, at: Timestamp) -> Found {
-        self.found_by(&told.domain, || {
-            let findings = self.looks.of(&told.domain, at);
-            beside_tlsa(told, answered, findings.as_deref())
-        })
     }
 
     /// What a success comes to that was told just now; `None` while the mail hosts are looked at.
@@ -253,7 +217,11 @@ impl Engine {
         self.found_by(domain, || as_found(answered, &*self.looks.of(domain, at)?))
     }
 
-    fn found_by(&self, domain: &PolicyDomain, found: impl Fn() -> Option<Counted>) -> Found {
+    pub(super) fn found_by(
+        &self,
+        domain: &PolicyDomain,
+        found: impl Fn() -> Option<Counted>,
+    ) -> Found {
         if let Some(counted) = found() {
             return Found::Is(counted);
         }
@@ -273,17 +241,15 @@ impl Engine {
 
     /// Nothing more can be found out.
     pub(super) fn count_unchecked(&self, waits: &Waits) {
-        if waits.part == Part::BesideTlsa {
-            // What was told is counted already.
-            self.counters.sessions_unchecked.add(waits.sessions.into());
-            return;
+        match waits.part {
+            Part::All => self.count_told(waits, Counted::unchecked(&waits.told)),
+            _ => self.count_beside(waits, Beside::NotKnown),
         }
-        self.count_told(waits, Counted::unchecked(&waits.told));
     }
 
     /// Counts told sessions as this.
     pub(super) fn count_told(&self, waits: &Waits, counted: Counted) {
-        let protection = protected(&waits.told, &counted, waits.answered.as_deref());
+        let protection = protected(&waits.told, &counted, waits.answered.as_deref(), None);
         let counted = (counted, Some(protection));
         self.count(&waits.told.domain, waits.at, waits.sessions, counted);
     }

@@ -50,7 +50,11 @@ impl Engine {
             (Demand::Named | Demand::NamedForSome | Demand::Unnamed, _)
                 if !was_passed_over(session) =>
             {
-                Unnamed::HeldTo(None)
+                let useless = |dane: &&Arc<HostDane>| {
+                    let records = dane.records();
+                    records.is_some_and(|records| !records.set.has_usable())
+                };
+                Unnamed::HeldTo(given.dane.as_ref().filter(useless))
             }
             _ => held_to,
         }

@@ -53,6 +53,11 @@ pub(super) enum Part {
     All,
     /// What the domain's policy says of them: they are counted under TLSA records already.
     BesideTlsa,
+    /// What TLSA records that cannot be used say of them: they are counted under the policy already.
+    BesideSts,
+    /// All, since what the domain's policy says of them says what protected them: the TLSA records under which
+    /// they are told cannot be used.
+    TlsaInvalid,
 }
 
 /// There was no room.

@@ -78,9 +78,12 @@ pub(super) const NOT_TRUSTED: Trouble = (
     Some("certificate-not-trusted"),
 );
 const SELF_SIGNED: Trouble = (ResultType::CertificateNotTrusted, Some("self-signed"));
-const NOT_YET_VALID: Trouble = (ResultType::CertificateNotTrusted, Some("not-yet-valid"));
+/// A certificate is of a later time.
+pub(super) const NOT_YET_VALID: Trouble =
+    (ResultType::CertificateNotTrusted, Some("not-yet-valid"));
 const UNKNOWN_ISSUER: Trouble = (ResultType::CertificateNotTrusted, Some("unknown-issuer"));
-const EXPIRED: Trouble = (ResultType::CertificateExpired, None);
+/// A certificate is out of date.
+pub(super) const EXPIRED: Trouble = (ResultType::CertificateExpired, None);
 const HOST_MISMATCH: Trouble = (ResultType::CertificateHostMismatch, None);
 
 /// What is wrong with the certificate: from itself first, then from the MTA's words.

@@ -30,10 +30,12 @@ use crate::{
 };
 
 mod beside;
+mod beside_sts;
 mod protected;
 
 pub use beside::{beside_tlsa, has_policy, was_tried};
-pub use protected::protected;
+pub use beside_sts::{BesideSts, beside_sts, depends_on_look};
+pub use protected::{protected, protects_nothing};
 
 /// How an MTA that tells its sessions was answered for a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,12 +242,21 @@ fn given<'a>(told: &Told, known: Known<'a>) -> Option<&'a Arc<AppliedPolicy>> {
 fn published<'a>(told: &AppliedPolicy, known: Known<'a>) -> Option<&'a Arc<AppliedPolicy>> {
     let hosts = known.answered.dane.as_deref()?.ranked().iter();
     let mut records = hosts.filter_map(|ranked| ranked.dane.records());
-    let ours = records.find(|records| {
-        let ours = records.applied();
-        let has = |line: &String| ours.policy_string.contains(line);
-        ours.policy_domain == told.policy_domain && told.policy_string.iter().all(has)
-    });
+    let is_base = |ours: &AppliedPolicy| ours.policy_domain == told.policy_domain;
+    let ours =
+        records.find(|records| is_base(records.applied()) && are_meant(told, records.applied()));
     ours.map(|records| records.applied())
+}
+
+/// Whether an MTA that told of TLSA records of a host can mean these, which the host has. One that names
+/// none knows the host alone, and not what its alias leads to.
+#[must_use]
+pub fn are_meant(told: &AppliedPolicy, ours: &AppliedPolicy) -> bool {
+    let has = |line: &String| ours.policy_string.contains(line);
+    match told.policy_string.as_slice() {
+        [] => true,
+        lines => ours.policy_domain == told.policy_domain && lines.iter().all(has),
+    }
 }
 
 /// Whether a policy as told is ours after its way through Postfix: lines that it cannot carry are left

@@ -9,7 +9,9 @@ use sealpost_plugin_api::{Facts, Outcome, ResultType, Session, StartTls, Verific
 
 use super::{
     Certainty,
-    classify::{HANDSHAKE_FAILED, Observed, classify, concerns_certificate},
+    classify::{
+        self, EXPIRED, HANDSHAKE_FAILED, NOT_YET_VALID, Observed, classify, concerns_certificate,
+    },
     untrusted::reason_code,
 };
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
         AppliedPolicy,
         dane::{
             TlsaPolicy,
-            verdict::{NO_MATCH, NONE_USABLE, Verdict, verify},
+            verdict::{NAME_MISMATCH, NO_MATCH, NONE_USABLE, Verdict, verify},
         },
     },
 };
@@ -92,7 +94,7 @@ pub(super) fn under_dane(
         }
         DaneHold::Records(records) => {
             let blame = match demanded {
-                Demanded::Dane => Blame::Records,
+                Demanded::Dane => Blame::Records(records),
                 _ => Blame::Policy,
             };
             let (troubles, vouched_for) = under_records(session, records, blame, at);
@@ -111,10 +113,10 @@ pub(super) fn under_dane(
 }
 
 /// What an MTA had against a certificate, where it does not say by what it checked it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blame {
+#[derive(Clone, Copy, Debug)]
+enum Blame<'a> {
     /// The records: it was told to hold the session to them.
-    Records,
+    Records(&'a TlsaPolicy),
     /// The policy, or nothing that matters: the records were not its business.
     Policy,
 }
@@ -145,14 +147,15 @@ pub(super) fn step(facts: &Facts<'_>) -> StartTls {
 fn under_records(
     session: &Session<'_>,
     records: &TlsaPolicy,
-    blame: Blame,
+    blame: Blame<'_>,
     at: Timestamp,
 ) -> (Vec<Trouble>, bool) {
+    let is_held_to_them = matches!(blame, Blame::Records(_));
     let facts = match &session.outcome {
         Outcome::Facts(facts) => facts,
         outcome => {
             // What satisfies a policy says nothing of records that nobody was held to.
-            let satisfied = matches!(outcome, Outcome::Success) && blame == Blame::Records;
+            let satisfied = matches!(outcome, Outcome::Success) && is_held_to_them;
             return (without_tls(session, blame, at), satisfied);
         }
     };
@@ -163,19 +166,17 @@ fn under_records(
             let begun = !matches!(step(facts), StartTls::NotOffered | StartTls::Refused);
             (if begun { troubles } else { down }, false)
         }
-        Judged::NotKnown
-            if blame == Blame::Records && facts.verification == Verification::Failed =>
-        {
-            (vec![owned(NO_MATCH)], false)
+        Judged::NotKnown if is_held_to_them && facts.verification == Verification::Failed => {
+            (vec![minded_in(facts, records, at)], false)
         }
         // Who was to hold the session to the records and tells of no trouble has done so.
-        Judged::NotKnown => (without_tls(session, blame, at), blame == Blame::Records),
+        Judged::NotKnown => (without_tls(session, blame, at), is_held_to_them),
         // Whatever it broke off for, the records are satisfied.
         Judged::Matches => {
             let troubles = without_tls(session, blame, at);
             let mismatch = owned(NO_MATCH);
             let troubles = troubles.into_iter().map(|trouble| {
-                if trouble == mismatch {
+                if trouble == mismatch || concerns_certificate(trouble.0) {
                     owned(HANDSHAKE_FAILED)
                 } else {
                     trouble
@@ -215,9 +216,35 @@ fn judged(facts: &Facts<'_>, records: &TlsaPolicy, at: Timestamp) -> Judged {
     }
 }
 
+/// What an MTA that held a session to the records has against its certificate, by its own words.
+fn minded_in(facts: &Facts<'_>, records: &TlsaPolicy, at: Timestamp) -> Trouble {
+    let mut words_alone = *facts;
+    words_alone.starttls = StartTls::Established;
+    words_alone.leaf_der = None;
+    words_alone.chain_der = None;
+    let first = match classify(&words_alone, None, at) {
+        Observed::Established { troubles } => troubles.into_iter().next(),
+        Observed::Failed(_) | Observed::NoSession => None,
+    };
+    owned(first.map_or(NO_MATCH, |trouble| minded(trouble, records)))
+}
+
+/// What the records have against a certificate, by what an MTA that held it to them says of it.
+// RFC 7672 s3.1.1: names and dates are nothing to a record of usage 3; s3.1.2: below an authority that
+// matches one of usage 2 they count, and who minds them has found it. Else an MTA says of a certificate
+// that matches no record what it would say of one that nobody vouches for.
+fn minded(trouble: classify::Trouble, records: &TlsaPolicy) -> classify::Trouble {
+    let names_authority = records.set.usable().any(|record| record.usage == 2);
+    match trouble {
+        (ResultType::CertificateHostMismatch, _) if names_authority => NAME_MISMATCH,
+        EXPIRED | NOT_YET_VALID if names_authority => trouble,
+        _ => NO_MATCH,
+    }
+}
+
 /// What kept TLS from coming up. A certificate that the MTA did not like counts where it was the records
 /// that it disliked it for.
-fn without_tls(session: &Session<'_>, blame: Blame, at: Timestamp) -> Vec<Trouble> {
+fn without_tls(session: &Session<'_>, blame: Blame<'_>, at: Timestamp) -> Vec<Trouble> {
     match &session.outcome {
         Outcome::Failure { result, reason } => {
             let reason = reason.and_then(reason_code);
@@ -225,7 +252,7 @@ fn without_tls(session: &Session<'_>, blame: Blame, at: Timestamp) -> Vec<Troubl
             // What only the policy minds is no failure of the records.
             let of_policy = result.concerns_policy()
                 || reason.as_deref() == Some(STS_MX_MISMATCH)
-                || (concerns_certificate(*result) && blame == Blame::Policy);
+                || (concerns_certificate(*result) && matches!(blame, Blame::Policy));
             match of_policy && !of_records {
                 true => Vec::new(),
                 false => vec![(*result, reason)],
@@ -242,10 +269,7 @@ fn without_tls(session: &Session<'_>, blame: Blame, at: Timestamp) -> Vec<Troubl
             let troubles = troubles.into_iter().filter_map(|trouble| {
                 match (concerns_certificate(trouble.0), blame) {
                     (false, _) => Some(owned(trouble)),
-                    // An MTA that holds a session to TLSA records says of a certificate that matches none
-                    // what it would say of one that nobody vouches for.
-                    // RFC 7672 s3.1.1: names and dates are nothing to a record of usage 3.
-                    (true, Blame::Records) => Some(owned(NO_MATCH)),
+                    (true, Blame::Records(records)) => Some(owned(minded(trouble, records))),
                     (true, Blame::Policy) => None,
                 }
             });

@@ -259,6 +259,17 @@ pub trait Store: Send + Sync {
     /// When it is not surely on the disk. The caller must then not act on it.
     fn put_delivery(&self, key: &DeliveryKey, state: &DeliveryState) -> Result<(), StoreError>;
 
+    /// Writes several at once, as [`put_delivery`](Self::put_delivery) does one. An engine that syncs does
+    /// it once for all.
+    ///
+    /// # Errors
+    /// When not all of them are surely on the disk. The caller must then act on none.
+    fn put_deliveries(&self, states: &[(DeliveryKey, DeliveryState)]) -> Result<(), StoreError> {
+        states
+            .iter()
+            .try_for_each(|(key, state)| self.put_delivery(key, state))
+    }
+
     /// How one delivery stands.
     ///
     /// # Errors

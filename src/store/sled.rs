@@ -419,8 +419,14 @@ impl Store for SledStore {
     }
 
     fn put_delivery(&self, key: &DeliveryKey, state: &DeliveryState) -> Result<(), StoreError> {
+        self.put_deliveries(&[(key.clone(), state.clone())])
+    }
+
+    fn put_deliveries(&self, states: &[(DeliveryKey, DeliveryState)]) -> Result<(), StoreError> {
         self.write(|trees| {
-            trees.put_delivery(key, state)?;
+            for (key, state) in states {
+                trees.put_delivery(key, state)?;
+            }
             trees.engine.sync()
         })
     }

@@ -16,7 +16,7 @@ const CLEAR: Protected = [1, 0, 0, 0, 1, 0];
 const REFUSED: Protected = [1, 0, 0, 0, 0, 1];
 
 /// After one message to each, whatever the MTA.
-const TRUTH: [(&str, Protected); 34] = [
+const TRUTH: [(&str, Protected); 35] = [
     ("correct.test", STS),
     ("expired.test", REFUSED),
     ("no-policy.test", TLS),
@@ -51,6 +51,7 @@ const TRUTH: [(&str, Protected); 34] = [
     ("both-unusable.test", STS),
     ("both-unusable-bad-sts.test", REFUSED),
     ("testing-dane-bad.test", REFUSED),
+    ("testing-dane-unusable.test", STS),
 ];
 
 /// How what is shown of these domains differs from the truth. Domains of which nothing is written here

@@ -15,6 +15,7 @@ use crate::{
         courier::SendDayError,
         listing::{Listed, Note},
         schedule::Schedule,
+        shares::LeavesOut,
     },
     policy::{Destination, PolicyDomain, RuaDiscovery},
 };
@@ -97,7 +98,8 @@ impl Operator {
             Some(RuaDiscovery::Found(record)) => Some(record),
             _ => None,
         };
-        let shares = self.courier.shares(day, domain, record).await;
+        let leaves_out = LeavesOut::WhatWillGo;
+        let shares = self.courier.shares(day, domain, record, leaves_out).await;
         let shares = shares.map_err(|error| Refusal::trouble(error.to_string()))?;
         let destinations = record.map_or(&[][..], |record| &record.destinations);
         let mut told = BTreeSet::new();

@@ -17,6 +17,8 @@ use crate::{
     record::protection::Protection,
 };
 
+mod published;
+
 const DOMAIN: &str = "example.org";
 
 /// What DANE says, host by host, and what of it is there at once.

@@ -22,7 +22,7 @@ use crate::{
     },
     hook::{AsyncHook as _, joint::DaneSettings, overrides::Overrides},
     observe::Counters,
-    policy::{Mode, Standing},
+    policy::{Mode, Standing, dane::DomainDane},
     record::{
         finding::DomainFindings,
         journal::{Journal, JournalReader},
@@ -588,4 +588,120 @@ async fn g6_what_waits_is_bounded_and_the_rest_is_counted_as_told() {
     // Equal ones need no more room.
     bench.engine.told(&told(1, 0), 1_000);
     assert_eq!(bench.counters.sessions_unchecked.value(), beyond);
+}
+
+/// An engine that answered a domain with an enforced policy and these mail hosts.
+fn bench_with_hosts(hosts: &[&str]) -> Bench {
+    let bench = bench(sts(Mode::Enforce), Silence::Inferred);
+    let answered = Answered {
+        standing: sts(Mode::Enforce).unwrap(),
+        demand: Demand::Named,
+        dane: Some(DomainDane::for_test(hosts).into()),
+    };
+    let domain = "example.org".parse().unwrap();
+    let answered = bench.engine.last_answers.remember(&domain, answered, None);
+    bench.engine.wish(&domain, &answered);
+    bench
+}
+
+#[tokio::test]
+async fn d7_records_that_cannot_be_used_are_counted_beside_the_policy_that_is_told() {
+    let bench = bench_with_hosts(&["10 mx1.example.org unusable"]);
+    assert_eq!(bench.findings.wishes.lock().unwrap()[..], [Look::HostsOnly]);
+    let untrusted = "certificate-not-trusted self-signed mx1.example.org";
+    bench.tell("*.example.org", "success");
+    bench.tell("*.example.org", untrusted);
+    let invalid = "+0 1 tlsa policy: tlsa-invalid policy:all-tlsa-records-unusable mx1.example.org";
+    let failed = format!("+0 1 sts mta: {untrusted}");
+    assert_eq!(
+        bench.counted(),
+        ["+0 1 sts mta: success", invalid, &failed, invalid]
+    );
+    assert_eq!(bench.counters.sessions.value(), 2);
+    assert_eq!(bench.counters.sessions_unchecked.value(), 0);
+}
+
+#[tokio::test]
+async fn d7_which_host_a_success_was_with_is_looked_for_and_never_guessed() {
+    let two_hosts = ["10 mx1.example.org unusable", "20 mx2.example.org none"];
+    for (found, expected, unchecked) in [
+        (
+            "10 mx1.example.org good",
+            Some("+0 1 tlsa policy: tlsa-invalid policy:all-tlsa-records-unusable mx1.example.org"),
+            0,
+        ),
+        ("10 mx1.example.org self-signed", None, 0),
+        ("10 mx1.example.org unclear", None, 1),
+    ] {
+        let bench = bench_with_hosts(&two_hosts);
+        assert_eq!(bench.findings.wishes.lock().unwrap()[..], [Look::Probe]);
+        bench.look(true);
+        bench.tell("*.example.org", "success");
+        bench.advance(1);
+        // The policy's own word waits for nobody.
+        assert_eq!(bench.counted(), ["+0 1 sts mta: success"]);
+        bench.find(&[found, "20 mx2.example.org unseen"]);
+        bench.look(false);
+        bench.advance(1);
+        assert_eq!(bench.counted(), Vec::from_iter(expected), "{found}");
+        assert_eq!(
+            bench.counters.sessions_unchecked.value(),
+            unchecked,
+            "{found}"
+        );
+    }
+    // Nobody looks.
+    let bench = bench_with_hosts(&two_hosts);
+    bench.tell("*.example.org", "success");
+    assert_eq!(bench.counted(), ["+0 1 sts mta: success"]);
+    assert_eq!(bench.counters.sessions_unchecked.value(), 1);
+}
+
+#[tokio::test]
+async fn c5_what_protected_a_session_under_records_of_no_use_waits_for_the_policy() {
+    let invalid = "tlsa-invalid all-TLSA-records-unusable mx1.example.org";
+    let protections = |bench: &Bench| -> Vec<(PolicyType, Option<Protection>)> {
+        std::iter::from_fn(|| bench.records.try_recv().ok())
+            .map(|record| (record.policy.policy_type, record.protection))
+            .collect()
+    };
+    for (found, protection, beside) in [
+        ("good", Protection::Sts, true),
+        ("expired", Protection::Tls, true),
+        ("unclear", Protection::Tls, false),
+    ] {
+        let bench = bench(sts(Mode::Testing), Silence::Inferred);
+        bench.ask().await;
+        bench.look(true);
+        bench.tell("tlsa", invalid);
+        bench.advance(1);
+        assert_eq!(protections(&bench), []);
+        bench.find(&[&format!("10 mx1.example.org {found}")]);
+        bench.look(false);
+        bench.advance(1);
+        let mut expected = vec![(PolicyType::Tlsa, Some(protection))];
+        expected.extend(beside.then_some((PolicyType::Sts, None)));
+        assert_eq!(protections(&bench), expected, "{found}");
+        let unchecked = u64::from(!beside);
+        assert_eq!(bench.counters.sessions_unchecked.value(), unchecked);
+        assert_eq!(bench.counters.sessions.value(), 1);
+    }
+    // Nothing to wait for.
+    let bench = bench(plain(), Silence::Inferred);
+    bench.ask().await;
+    bench.look(true);
+    bench.tell("tlsa", invalid);
+    let expected = [(PolicyType::Tlsa, Some(Protection::Tls))];
+    assert_eq!(protections(&bench), expected);
+    // The daemon stops before it is known whether there is a policy.
+    bench.policies.hidden.store(true, Ordering::Relaxed);
+    let other = "example.net".parse().unwrap();
+    let told = Told {
+        domain: other,
+        ..Told::for_test("tlsa", invalid)
+    };
+    bench.engine.told(&told, 1);
+    assert_eq!(protections(&bench), []);
+    bench.engine.settle_all();
+    assert_eq!(protections(&bench), expected);
 }

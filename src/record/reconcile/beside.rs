@@ -91,7 +91,7 @@ pub fn beside_tlsa(
 }
 
 /// Whether TLS did not come up, which no policy is content with.
-fn is_without_tls(failure: &Failure) -> bool {
+pub(super) fn is_without_tls(failure: &Failure) -> bool {
     match failure.result {
         ResultType::StarttlsNotSupported => true,
         ResultType::ValidationFailure => failure.reason.as_deref() != Some(DANE_NO_MATCH),

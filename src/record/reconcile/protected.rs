@@ -12,20 +12,38 @@ use crate::{
     },
 };
 
-/// What protected a told session that is counted so. `answered` is absent where it is not known how the MTA
-/// was answered.
+/// Whether a session was told under TLSA records that cannot be used, which protect nothing.
+// RFC 7672 s2.2: TLS, whatever the certificate; the mail went there.
 #[must_use]
-pub fn protected(told: &Told, counted: &Counted, answered: Option<&Answered>) -> Protection {
+pub fn protects_nothing(told: &Told) -> bool {
+    let Ending::Failure(failures) = &told.ending else {
+        return false;
+    };
+    told.policy.policy_type == PolicyType::Tlsa
+        && failures
+            .iter()
+            .all(|failure| failure.result == ResultType::TlsaInvalid)
+}
+
+/// What protected a told session that is counted so. `answered` is absent where it is not known how the MTA
+/// was answered; `beside` is what the domain's policy says of a session that was told under TLSA records, where
+/// there is one and that is known.
+#[must_use]
+pub fn protected(
+    told: &Told,
+    counted: &Counted,
+    answered: Option<&Answered>,
+    beside: Option<&Counted>,
+) -> Protection {
     let demand = answered.map(|answered| answered.demand);
     match (told.policy.policy_type, &told.ending) {
         (PolicyType::Tlsa, Ending::Success) => Protection::Dane,
-        // RFC 7672 s2.2: TLS, whatever the certificate; the mail went there.
-        (PolicyType::Tlsa, Ending::Failure(failures))
-            if failures
-                .iter()
-                .all(|failure| failure.result == ResultType::TlsaInvalid) =>
-        {
-            Protection::Tls
+        (PolicyType::Tlsa, _) if protects_nothing(told) => {
+            match beside.is_some_and(satisfies_policy) {
+                // The policy vouches for the certificate, whoever demanded that.
+                true => Protection::Sts,
+                false => Protection::Tls,
+            }
         }
         (PolicyType::Sts, Ending::Success) => Protection::Sts,
         (PolicyType::Tlsa | PolicyType::Sts, Ending::Failure(_)) => Protection::Refused,
@@ -103,8 +121,32 @@ mod tests {
             else {
                 panic!("{policy} {ending}");
             };
-            let found = protected(&told, &counted, Some(&answered));
+            let found = protected(&told, &counted, Some(&answered), None);
             assert_eq!(found, expected, "{policy} {ending} {mode:?} {demand:?}");
+        }
+    }
+
+    #[test]
+    fn c5_what_records_that_cannot_be_used_do_not_protect_the_policy_may() {
+        let invalid = "tlsa-invalid all-TLSA-records-unusable mx1.example.org";
+        let no_match = "validation-failure dane-no-match mx1.example.org";
+        let expired = "certificate-expired - mx1.example.org";
+        for (ending, by_policy, expected) in [
+            (invalid, "success", Protection::Sts),
+            (invalid, expired, Protection::Tls),
+            (no_match, "success", Protection::Refused),
+            ("success", "success", Protection::Dane),
+        ] {
+            let told = Told::for_test("tlsa", ending);
+            let counted = Counted::told(&told, &told.policy);
+            let beside = Told::for_test("*.example.org", by_policy);
+            let beside = Counted::told(&beside, &beside.policy);
+            assert_eq!(
+                protected(&told, &counted, None, Some(&beside)),
+                expected,
+                "{ending} {by_policy}"
+            );
+            assert_eq!(protects_nothing(&told), ending == invalid, "{ending}");
         }
     }
 }

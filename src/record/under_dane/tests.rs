@@ -320,6 +320,34 @@ fn d11_the_words_of_mtas_and_libraries_about_dane() {
 }
 
 #[test]
+fn c12_the_words_of_an_mta_about_names_and_dates_count_below_an_authority() {
+    let world = World::new();
+    let (leaf, authority) = (world.private.public_key_sha256(), &world.private_root);
+    let of_authority = of_authority(authority);
+    let both = records(&[(3, &leaf), (2, digest(&SHA256, authority).as_ref())]);
+    for (words, of_usage_2) in [
+        ("num=62:hostname mismatch", "dane-name-mismatch"),
+        ("certificate has expired", "certificate-expired"),
+        ("certificate not yet valid", "not-yet-valid"),
+        ("untrusted issuer", "dane-no-match"),
+        ("num=65:no matching DANE TLSA records", "dane-no-match"),
+        ("certificate verification failed", "dane-no-match"),
+        ("", "dane-no-match"),
+    ] {
+        let is_up = up().with_verification(Verification::Failed);
+        for facts in [is_up, broken().with_verification(Verification::Failed)] {
+            let told = Outcome::Facts(facts.with_error(words));
+            let counted = |hold| world.counted("none", hold, Demanded::Dane, told);
+            let of_usage_2 = format!("tlsa {of_usage_2}, refused");
+            assert_eq!(counted(&of_authority), of_usage_2, "{words}");
+            assert_eq!(counted(&both), of_usage_2, "{words}");
+            let of_usage_3 = counted(&of_leaf(&world.private));
+            assert_eq!(of_usage_3, "tlsa dane-no-match, refused", "{words}");
+        }
+    }
+}
+
+#[test]
 fn d1_without_tls_neither_policy_is_satisfied() {
     let world = World::new();
     for (outcome, expected) in [

@@ -1,6 +1,8 @@
 //! MX hosts' own reports (A2): an MX host with TLSA records that asks for reports is told of all its
 //! recipient domains, but nothing that the same address is told already by their own reports.
 
+use std::sync::Arc;
+
 use sealpost::{
     clock::Clock as _,
     deliver::{Step, listing::Note},
@@ -184,18 +186,15 @@ async fn a2_on_demand_each_address_is_told_each_session_once() {
     }
 }
 
-/// By the daily loop each name has its own turn: the host's may come before or after the domains'.
+/// By the daily loop each name has its own turn, the host's after the domains'.
 #[tokio::test]
 async fn a2_at_night_each_address_is_told_each_session_once() {
     for case in CASES {
         let world = case.world().await;
-        let mut names: Vec<&str> = case.sessions.iter().flat_map(|(a, b)| [*a, *b]).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.retain(|name| *name != "never.test");
         let courier = world.courier();
-        let daemon = tokio::spawn(std::sync::Arc::clone(&courier).run(std::future::pending()));
-        let mut turns: Vec<_> = names.iter().map(|name| world.due_at(name)).collect();
+        let daemon = tokio::spawn(Arc::clone(&courier).run(std::future::pending()));
+        let listed = courier.list(DAY).await.unwrap();
+        let mut turns: Vec<_> = listed.iter().map(|one| one.due_at).collect();
         turns.sort();
         for turn in turns {
             world.clock.set(turn);
@@ -203,7 +202,8 @@ async fn a2_at_night_each_address_is_told_each_session_once() {
             loop {
                 let listed = courier.list(DAY).await.unwrap();
                 let waits = listed.iter().any(|one| {
-                    let has_fate = one.note.is_some()
+                    let is_left = |note: &Note| !matches!(note, Note::LeftOut(_));
+                    let has_fate = one.note.as_ref().is_some_and(is_left)
                         || one
                             .deliveries
                             .iter()
@@ -261,22 +261,140 @@ async fn a2_a_recipient_domain_in_trouble_holds_up_no_report_of_its_host() {
     );
 }
 
+/// A daemon that has come to the end of a recipient domain's turn, and a minute on: its host waits no longer.
+async fn begun(world: &World, recipient: &str) -> tokio::task::JoinHandle<()> {
+    let courier = world.courier();
+    let daemon = tokio::spawn(Arc::clone(&courier).run(std::future::pending()));
+    loop {
+        let listed = courier.list(DAY).await;
+        if world.fate.is_dead() {
+            return daemon;
+        }
+        let listed = listed.unwrap();
+        let of_recipient = listed.iter().find(|one| one.domain.as_str() == recipient);
+        let is_first_attempt_over = of_recipient.is_some_and(|one| {
+            let mut states = one.deliveries.iter().map(|(_, state)| &state.step);
+            let is_open = |step: &Step| matches!(step, Step::Due(_) | Step::Sending(_));
+            one.note.is_some() || (!one.deliveries.is_empty() && !states.any(is_open))
+        });
+        if is_first_attempt_over {
+            world.clock.advance_seconds(60);
+            return daemon;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What a recipient domain was to be told and was not its host is told. By their names alone the host's turn
+/// would have come first.
+#[tokio::test]
+async fn a2_what_a_recipient_domains_report_failed_to_tell_its_hosts_tells() {
+    for (is_refused, expected) in [
+        (true, "R@host.test: mx.host.test of RECIPIENT"),
+        (false, "r@host.test: RECIPIENT"),
+    ] {
+        let world = World::new().await;
+        let later = (0..).map(|number| format!("d{number}.test"));
+        let recipient = later
+            .into_iter()
+            .find(|name| world.due_at(name) > world.due_at(HOST))
+            .unwrap();
+        world.dns.set_mx("host.test", &[(10, "mx.test")]);
+        world.dane_session(&recipient, HOST);
+        world.publish(&recipient, &["mailto:r@host.test"]);
+        world.publish(HOST, &["mailto:R@host.test"]);
+        if is_refused {
+            let refuses = MxBehaviour::RefusesRecipients(550);
+            world.mx.set_behaviour("mx.test", refuses);
+        }
+        world.clock.set(world.due_at(&recipient));
+        let courier = world.courier();
+        let listed = courier.list(DAY).await.unwrap();
+        let of_host = listed.iter().find(|one| one.domain.as_str() == HOST);
+        assert!(of_host.unwrap().due_at > world.clock.now());
+        // Its minute after that is not over for the host when its recipient domain's report has its fate.
+        let state = || {
+            world
+                .state(&recipient, "r@host.test")
+                .map(|state| state.step)
+        };
+        let daemon = tokio::spawn(courier.run(std::future::pending()));
+        let ended = || match state() {
+            Some(Step::GivenUp { .. }) => is_refused,
+            Some(Step::Sent(_)) => !is_refused,
+            _ => false,
+        };
+        world
+            .until("the recipient domain's report ended", ended)
+            .await;
+        world.mx.set_behaviour("mx.test", MxBehaviour::Correct);
+        world.clock.set(of_host.unwrap().due_at);
+        world
+            .until("the host's turn is over", || told(&world).len() == 1)
+            .await;
+        daemon.abort();
+        assert_eq!(told(&world), [expected.replace("RECIPIENT", &recipient)]);
+    }
+}
+
+/// After a downtime all are due at once, and the host's report still goes last.
+#[tokio::test]
+async fn f15_a2_caught_up_on_a_host_waits_for_its_recipient_domains() {
+    for (is_refused, expected) in [
+        (true, ["R@host.test: mx.host.test of a.test"]),
+        (false, ["r@host.test: a.test"]),
+    ] {
+        let world = CASES[3].world().await;
+        if is_refused {
+            let refuses = MxBehaviour::RefusesRecipients(550);
+            world.mx.set_behaviour("mx.test", refuses);
+        }
+        let late = world.settings.schedule.closes_at(DAY).plus_seconds(86_400);
+        world.clock.set(late);
+        let courier = world.courier();
+        let daemon = tokio::spawn(Arc::clone(&courier).run(std::future::pending()));
+        let step = || world.state("a.test", "r@host.test").map(|state| state.step);
+        let ended = || matches!(step(), Some(Step::GivenUp { .. } | Step::Sent(_)));
+        world.until("the domain's report ended", ended).await;
+        world.mx.set_behaviour("mx.test", MxBehaviour::Correct);
+        world.clock.advance_seconds(60);
+        // Until the host has its fate: told, or known to have been told.
+        loop {
+            let listed = courier.list(DAY).await.unwrap();
+            let host = listed.iter().find(|one| one.domain.as_str() == HOST);
+            let host = host.unwrap();
+            let is_sent = |step: &Step| matches!(step, Step::Sent(_));
+            if host.note == Some(Note::ToldAlready)
+                || host
+                    .deliveries
+                    .iter()
+                    .any(|(_, state)| is_sent(&state.step))
+            {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        daemon.abort();
+        assert_eq!(told(&world), expected);
+    }
+}
+
 #[tokio::test]
 async fn f16_killed_at_any_step_a_host_without_rows_of_its_own_gets_its_report() {
     let writes = (1..=3).flat_map(|n| [Death::BeforeWrite(n), Death::AfterWrite(n)]);
     let sends = [Death::BeforeSend(1), Death::AfterSend(1)];
     for death in writes.chain(sends) {
         let world = CASES[2].world().await;
-        world.clock.set(world.due_at(HOST));
+        world.clock.set(world.settings.schedule.closes_at(DAY));
         world.fate.dies(death);
-        let first = world.daemon();
+        let first = begun(&world, "a.test").await;
         world
             .until("the process dies", || world.fate.is_dead())
             .await;
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
         world.fate.revive();
-        let second = world.daemon();
+        let second = begun(&world, "a.test").await;
         world
             .until("it is sent", || is_sent(&world, HOST, "r@host.test"))
             .await;
@@ -299,7 +417,7 @@ async fn f15_a_hosts_report_is_repeated_from_a_sealed_day() {
         .mx
         .set_behaviour("mx.test", MxBehaviour::RefusesRecipients(451));
     world.clock.set(world.settings.schedule.closes_at(DAY));
-    let first = world.daemon();
+    let first = begun(&world, "a.test").await;
     let waits = || matches!(world.state(HOST, "r@host.test"), Some(state) if matches!(state.step, Step::RetryAt { .. }));
     world.until("the attempt failed", waits).await;
     world
