@@ -2,7 +2,7 @@
 //!
 //! A resolver that does not look at signatures must not turn DANE on, and must not turn it off in silence
 //! (RFC 7672 s2.1.1). So the root, which is signed, is looked at when the daemon starts and from then on. What does
-//! not work is said loudly, and tried again. [`verdict`] decides what a look comes to.
+//! not work is said loudly, and tried again. `verdict` decides what a look comes to.
 
 mod news;
 mod system;

@@ -5,7 +5,7 @@
 //! MX host: [`host`] is what is known of one, [`domain`] of all that a domain has, [`tlsa`] the records
 //! and which of them can be used, [`verdict`] what a certificate chain is worth under them. [`order`] says
 //! what is asked of the DNS next, and [`exchanges`] puts the MX records and what was found of their hosts
-//! together. What all that takes of the memory [`weight`] says. All of it is values: `engine::dane` asks the DNS.
+//! together. What all that takes of the memory `weight` says. All of it is values: `engine::dane` asks the DNS.
 
 mod certificate;
 mod chain;

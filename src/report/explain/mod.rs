@@ -3,8 +3,8 @@
 //! RFC 8460 has eleven names for what can go wrong; people who run a mail server need to know what
 //! that says of their server. This is the one table of it: the text and the HTML of a report,
 //! `sealpost explain` and `docs/failures.md` all read it. Its rows stand in files of their own, by what
-//! they are about: the [mail host](mail_host), its [TLSA records](tlsa_records), the domain's
-//! [MTA-STS policy](sts_policy).
+//! they are about: the mail host (`mail_host`), its TLSA records (`tlsa_records`), the domain's
+//! MTA-STS policy (`sts_policy`).
 
 use sealpost_plugin_api::ResultType;
 
