@@ -19,8 +19,12 @@ mod rua_lookup;
 pub mod schedule;
 pub mod shares;
 pub mod sources;
+mod suppressing;
+pub mod suppression;
+mod suppressions;
 mod under_way;
 
+pub use suppressing::{Belief, NotBelieved};
 pub use under_way::HostLimits;
 
 use crate::{

@@ -20,6 +20,7 @@ use super::{
     courier::Courier,
     ledger::on_disk,
     listing::Note,
+    outbox::Urge,
     schedule::Schedule,
     sources::{ComposeError, RuaSource},
 };
@@ -171,7 +172,7 @@ impl Courier {
                 day,
                 domain: domain.clone(),
             };
-            let chosen = self.choose(&errand, Some(&record));
+            let chosen = self.choose(&errand, Some(&record), Urge::WhenDue);
             let (reports, asked) = (Arc::clone(&self.reports), domain.clone());
             let owes = tokio::task::spawn_blocking(move || reports.is_owed(&asked, day)).await;
             if owes.map_err(|trouble| ComposeError::Report(trouble.to_string()))?? {

@@ -17,7 +17,7 @@ use super::host::{Host, field, level, until};
 /// When every report of a day has had its turn, by the default settings.
 const NIGHT_SECONDS: i64 = 1_800 + 12_600 + 60;
 
-fn set_clock_after_night_of(host: &Host, day: UtcDay) {
+pub(super) fn set_clock_after_night_of(host: &Host, day: UtcDay) {
     host.set_clock(day.next().first_second().plus_seconds(NIGHT_SECONDS));
 }
 
@@ -35,7 +35,7 @@ fn policy_domain(report: &Value) -> &str {
 }
 
 /// How the reports of a day stand: domain and state.
-fn standings(host: &Host, day: UtcDay) -> Vec<(String, String)> {
+pub(super) fn standings(host: &Host, day: UtcDay) -> Vec<(String, String)> {
     let listed = host.json(&["report", "list", "--day", &day.to_string()]);
     let text = |each: &Value, name: &str| each[name].as_str().unwrap().to_owned();
     let deliveries = listed["deliveries"].as_array().unwrap().iter();
@@ -44,7 +44,7 @@ fn standings(host: &Host, day: UtcDay) -> Vec<(String, String)> {
         .collect()
 }
 
-fn wait_until_sent(host: &Host, day: UtcDay, domain: &str) {
+pub(super) fn wait_until_sent(host: &Host, day: UtcDay, domain: &str) {
     let sent = (domain.to_owned(), "sent".to_owned());
     until("the delivery is noted", || {
         standings(host, day).contains(&sent).then_some(())
@@ -52,7 +52,7 @@ fn wait_until_sent(host: &Host, day: UtcDay, domain: &str) {
 }
 
 /// Asks and tells as an MTA does that delivers one message to a good domain.
-fn deliver_well(host: &Host, domain: &str) {
+pub(super) fn deliver_well(host: &Host, domain: &str) {
     let answer = host.say(&format!("MX\t{domain}\tmx.{domain}"));
     let policy = field(&answer, "policy");
     let told = host.say(&format!(

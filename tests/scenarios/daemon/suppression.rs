@@ -1,0 +1,135 @@
+//! Destinations that refuse reports.
+
+use sealpost::clock::UtcDay;
+use sealpost_kit::MxBehaviour;
+
+use super::{
+    days::{deliver_well, set_clock_after_night_of, standings},
+    host::{Host, until},
+};
+
+const MAILBOX: &str = "tlsrpt@reports.test";
+
+/// One session with `correct.test` on the day that it is, and the night after it.
+fn report_of_a_day(host: &Host, day: UtcDay) {
+    deliver_well(host, "correct.test");
+    assert_eq!(host.counted(day, Some("correct.test")), (1, 0));
+    set_clock_after_night_of(host, day);
+}
+
+fn suppressed(host: &Host) -> Vec<String> {
+    let listed = host.json(&["suppression", "list"]);
+    let listed = listed["suppressions"].as_array().unwrap().iter();
+    listed
+        .map(|each| each["destination"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn f9_a_mailbox_that_refuses_is_left_out_and_named_until_the_operator_lifts_it() {
+    let host = Host::new();
+    let daemon = host.start();
+    let mx = &host.internet.mx_hosts;
+    assert!(
+        host.shown(&["status"])
+            .contains("suppressed      0 destinations\n")
+    );
+    let refuses = MxBehaviour::RefusesRecipients(550);
+    mx.set_behaviour("mx.reports.test", refuses);
+    report_of_a_day(&host, host.day);
+    until("the report is given up", || {
+        let given_up = ("correct.test".to_owned(), "given-up".to_owned());
+        standings(&host, host.day).contains(&given_up).then_some(())
+    });
+    until("it is suppressed", || {
+        (!suppressed(&host).is_empty()).then_some(())
+    });
+    mx.set_behaviour("mx.reports.test", MxBehaviour::Correct);
+    // It outlives the daemon,
+    daemon.kill();
+    let daemon = host.start();
+    assert_eq!(suppressed(&host), [format!("mailto:{MAILBOX}")]);
+    assert!(
+        host.shown(&["status"])
+            .contains("suppressed      1 destination\n")
+    );
+    let next = host.day.next();
+    report_of_a_day(&host, next);
+    // and the next day's report is left out, where an operator looks for it.
+    let day = next.to_string();
+    let why = until("it is known why there is none", || {
+        let shown = host.shown(&["report", "list", "--day", &day]);
+        shown.contains("suppressed until").then_some(shown)
+    });
+    assert!(why.contains("550 This recipient is refused"), "{why}");
+    for arguments in [
+        &["report", "preview", "correct.test"][..],
+        &["check", "correct.test"],
+    ] {
+        // Of today there is nothing yet to preview.
+        let arguments = match arguments[0] {
+            "report" => &[arguments, &["--day", &day]].concat(),
+            _ => arguments,
+        };
+        let shown = host.json(arguments).to_string();
+        assert!(shown.contains("suppressed until"), "{arguments:?}: {shown}");
+    }
+    let explained = host.shown(&["suppression", "explain", MAILBOX]);
+    for words in [
+        "1 refusal in a row",
+        "550 This recipient is refused",
+        "correct.test.",
+    ] {
+        assert!(explained.contains(words), "{words}: {explained}");
+    }
+    assert_eq!(host.internet.inbox.messages(), []);
+    host.shown(&["suppression", "lift", &format!("mailto:{MAILBOX}")]);
+    assert_eq!(suppressed(&host), [""; 0]);
+    let again = host.run(&["suppression", "lift", MAILBOX]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    report_of_a_day(&host, next.next());
+    host.wait_for_reports(1);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn f9_the_operator_suppresses_a_destination_until_a_day_and_by_name() {
+    let host = Host::new();
+    let daemon = host.start();
+    let add = |arguments: &[&str]| host.run(&[&["suppression", "add"], arguments].concat());
+    let day = host.day.next().to_string();
+    for (arguments, code) in [
+        (
+            &["a@x.test", "--reason", "asked us to", "--until", &day][..],
+            0,
+        ),
+        (&["https://x.test/r", "--reason", "asked us to"], 0),
+        (&["mailto:a@x.test,b@x.test", "--reason", "two"], 64),
+        (&["x.test", "--reason", "no destination"], 64),
+        (&["c@x.test", "--reason", " "], 64),
+        (
+            &["c@x.test", "--reason", "over", "--until", "2020-01-01"],
+            64,
+        ),
+    ] {
+        let output = add(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+    }
+    let shown = host.shown(&["suppression", "list"]);
+    for line in [
+        "mailto:a@x.test",
+        "https://x.test/r  it is lifted",
+        "asked us to",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let end = host.day.next().next().first_second().to_string();
+    assert!(shown.contains(&end), "to the end of the day: {shown}");
+    let unknown = host.run(&["suppression", "explain", "z@x.test"]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    assert!(daemon.stop().success());
+}
