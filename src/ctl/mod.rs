@@ -18,6 +18,7 @@ pub mod server;
 pub mod twins;
 pub mod wire;
 
+mod bounce;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
@@ -73,6 +74,7 @@ enum Command {
     /// Destinations to which nothing is sent: list them, explain one, lift it, add one
     #[command(subcommand)]
     Suppression(suppression::Command),
+    Bounce(bounce::Arguments),
     /// The keys that sign report mail: make them, and see whether receivers can verify with them
     #[command(subcommand)]
     Dkim(dkim::Command),
@@ -117,6 +119,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
         Command::Suppression(command) => suppression::run(command, &mut context),
+        Command::Bounce(arguments) => bounce::run(&arguments, &mut context),
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),

@@ -6,6 +6,7 @@
 
 pub mod agenda;
 mod attempt;
+pub mod bounce;
 mod calendar;
 pub mod courier;
 pub mod destination_map;

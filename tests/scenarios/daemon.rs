@@ -382,6 +382,8 @@ fn help_names_the_exit_codes_and_every_command() {
         "78",
         "69",
         "suppression",
+        "bounce",
+        "75",
     ] {
         assert!(help.contains(word), "{word}:\n{help}");
     }
