@@ -90,7 +90,8 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Mailbox,
                 "\"\"",
                 "",
-                "The envelope sender of report mail, to which bounces go. Empty: `sender.contact`.",
+                "The envelope sender of report mail, to which bounces go. Empty: `sender.contact`. Best \
+                 an address that the MTA pipes to `sealpost bounce` (docs/guide/bounces.md).",
             ),
             first(
                 "host_name",

@@ -3,13 +3,13 @@
 use super::{
     protocol::Refusal,
     wire::{
-        CheckResult, Deliveries, Policies, PolicyView, Purged, Refreshed, ReportView, ReportsSent,
-        Security, Sessions, Status,
+        BounceTaken, CheckResult, Deliveries, Policies, PolicyView, Purged, Refreshed, ReportView,
+        ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
     },
 };
 use crate::{
     clock::{BoxFuture, UtcDay},
-    policy::PolicyDomain,
+    policy::{Destination, PolicyDomain},
 };
 
 /// How far a check goes.
@@ -80,6 +80,33 @@ pub trait Control: Send + Sync {
         day: Option<UtcDay>,
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>>;
+
+    /// The destinations to which nothing is sent now.
+    fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>>;
+
+    /// How a destination stands that is or was suppressed;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where it never was.
+    fn suppression(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>>;
+
+    /// Sends to a destination again, and says how it stood;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where it was not suppressed.
+    fn lift(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>>;
+
+    /// Sends nothing to a destination until the end of a day, or until that is lifted.
+    fn suppress(
+        &self,
+        destination: Destination,
+        until: Option<UtcDay>,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<SuppressionView>>;
+
+    /// Takes a bounce, and believes it if it names a report that was sent to that destination.
+    fn bounce(
+        &self,
+        report_id: String,
+        recipients: Vec<String>,
+        words: String,
+    ) -> BoxFuture<'_, Replied<BounceTaken>>;
 }
 
 /// Whose protection is asked for.

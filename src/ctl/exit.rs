@@ -22,6 +22,8 @@ pub enum Exit {
     Unavailable = 69,
     /// Something went wrong inside (`EX_SOFTWARE`).
     Internal = 70,
+    /// Not now: the caller is to try again (`EX_TEMPFAIL`), as an MTA does whose pipe ends so.
+    TryAgain = 75,
     /// The configuration is wrong (`EX_CONFIG`).
     Config = 78,
 }
@@ -39,6 +41,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   64  the command line makes no sense
   69  the daemon cannot be reached
   70  something went wrong inside
+  75  not now, try again: how `sealpost bounce` tells the MTA that the daemon cannot be reached
   78  the configuration is wrong";
 
 /// Why a command could not do what it was asked.

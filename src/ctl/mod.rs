@@ -18,6 +18,7 @@ pub mod server;
 pub mod twins;
 pub mod wire;
 
+mod bounce;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
@@ -31,6 +32,7 @@ mod serve;
 mod sessions;
 mod setup;
 mod status;
+mod suppression;
 mod words;
 
 use client::Client;
@@ -72,6 +74,10 @@ enum Command {
     /// The reports: how they stand, what they say, send them now
     #[command(subcommand)]
     Report(report::Command),
+    /// Destinations to which nothing is sent: list them, explain one, lift it, add one
+    #[command(subcommand)]
+    Suppression(suppression::Command),
+    Bounce(bounce::Arguments),
     /// The keys that sign report mail: make them, and see whether receivers can verify with them
     #[command(subcommand)]
     Dkim(dkim::Command),
@@ -116,6 +122,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
+        Command::Suppression(command) => suppression::run(command, &mut context),
+        Command::Bounce(arguments) => bounce::run(&arguments, &mut context),
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),

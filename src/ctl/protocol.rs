@@ -107,6 +107,36 @@ pub enum Request {
         /// To this domain only.
         domain: Option<String>,
     },
+    /// The destinations to which nothing is sent now. [`Suppressions`](super::wire::Suppressions).
+    Suppressions,
+    /// How one destination stands. [`SuppressionView`](super::wire::SuppressionView).
+    Suppression {
+        /// The destination, a `mailto:` or `https:` URI.
+        destination: String,
+    },
+    /// Send to a destination again. [`SuppressionView`](super::wire::SuppressionView): how it stood.
+    SuppressionLift {
+        /// The destination.
+        destination: String,
+    },
+    /// Send nothing to a destination. [`SuppressionView`](super::wire::SuppressionView).
+    SuppressionAdd {
+        /// The destination.
+        destination: String,
+        /// The last UTC day of it; absent: until it is lifted.
+        until: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// A report came back. [`BounceTaken`](super::wire::BounceTaken).
+    Bounce {
+        /// The report that it returns.
+        report_id: String,
+        /// The names of the mailbox that it could not be delivered to.
+        recipients: Vec<String>,
+        /// Why, in the words of the bounce.
+        words: String,
+    },
 }
 
 /// A reply as it is sent.

@@ -20,7 +20,11 @@ use super::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
 };
-use crate::{clock::UtcDay, net::unix_socket::BoundSocket, policy::PolicyDomain};
+use crate::{
+    clock::UtcDay,
+    net::unix_socket::BoundSocket,
+    policy::{Destination, PolicyDomain},
+};
 
 /// How many operators ask at once. Their requests read whole days of the store.
 const CLIENTS_MAX: usize = 16;
@@ -161,6 +165,7 @@ impl Client {
         self.dispatch(request, to).await
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each request")]
     async fn dispatch(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
         macro_rules! reply {
             ($question:expr) => {{
@@ -222,6 +227,26 @@ impl Client {
                 let domain = optional_domain(domain)?;
                 control.report_send(day_of(day)?, domain).await
             }),
+            Request::Suppressions => reply!(control.suppressions().await),
+            Request::Suppression { destination } => {
+                reply!(control.suppression(destination_of(&destination)?).await)
+            }
+            Request::SuppressionLift { destination } => {
+                reply!(control.lift(destination_of(&destination)?).await)
+            }
+            Request::SuppressionAdd {
+                destination,
+                until,
+                reason,
+            } => reply!({
+                let destination = destination_of(&destination)?;
+                control.suppress(destination, day_of(until)?, reason).await
+            }),
+            Request::Bounce {
+                report_id,
+                recipients,
+                words,
+            } => reply!(control.bounce(report_id, recipients, words).await),
         }
     }
 }
@@ -230,6 +255,10 @@ fn domain_of(text: &str) -> Result<PolicyDomain, Refusal> {
     text.parse().map_err(|error: crate::policy::NameError| {
         Refusal::new(RefusalKind::BadRequest, error.to_string())
     })
+}
+
+fn destination_of(text: &str) -> Result<Destination, Refusal> {
+    Destination::one(text).map_err(|why| Refusal::new(RefusalKind::BadRequest, why))
 }
 
 fn optional_domain(text: Option<String>) -> Result<Option<PolicyDomain>, Refusal> {

@@ -80,6 +80,9 @@ fn as_text(status: &Status) -> String {
     let policies = status.policies_kept.map(|count| count.to_string());
     let policies = policies.as_deref().unwrap_or(UNREADABLE);
     let _ = writeln!(text, "policies kept   {policies}");
+    let suppressed = status.suppressed.map(|count| counted(count, "destination"));
+    let suppressed = suppressed.as_deref().unwrap_or(UNREADABLE);
+    let _ = writeln!(text, "suppressed      {suppressed}");
     let store = match status.store.state {
         StoreState::Recording => "recording".to_owned(),
         StoreState::Waiting => format!(

@@ -6,10 +6,16 @@
 use serde::{Deserialize, Serialize};
 
 mod security;
+mod suppression;
 
 pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
 
-pub use super::words::{DeliveryStateView, Finding, RefreshOutcome, SendOutcome, StoreState};
+pub use suppression::{BounceTaken, RefusalView, SuppressionView, Suppressions};
+
+pub use super::words::{
+    BounceOutcome, DeliveryStateView, Finding, RefreshOutcome, SendOutcome, StoreState,
+    SuppressedBy,
+};
 
 macro_rules! wire {
     ($($(#[$doc:meta])* $kind:ident $name:ident { $($body:tt)* })*) => {
@@ -40,6 +46,9 @@ wire! {
         pub today: Option<DayTotals>,
         /// How many policies are kept; absent when that cannot be read.
         pub policies_kept: Option<u64>,
+        /// To how many destinations no report is sent now; absent when that cannot be read.
+        #[serde(default)]
+        pub suppressed: Option<u64>,
         /// The store.
         pub store: StoreStatus,
         /// What is done otherwise for single domains.

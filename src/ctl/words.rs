@@ -77,6 +77,24 @@ words! {
         LeftOut = "left-out",
     }
 
+    /// What came of a bounce.
+    BounceOutcome {
+        /// The destination is suppressed for it.
+        Suppressed = "suppressed",
+        /// It says nothing new of the destination.
+        KnownAlready = "known-already",
+        /// It names no report that was sent to that destination.
+        NotBelieved = "not-believed",
+    }
+
+    /// Who suppressed a destination.
+    SuppressedBy {
+        /// Its refusals.
+        Refusals = "refusals",
+        /// The operator.
+        Operator = "operator",
+    }
+
     /// What was found of something that was looked for.
     Finding {
         /// It is there and valid.

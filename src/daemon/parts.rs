@@ -14,6 +14,7 @@ use crate::{
         destinations::Rules,
         retry::Retry,
         schedule::Schedule,
+        suppression::NextHop,
     },
     engine::{
         Engine, EngineSettings,
@@ -407,6 +408,10 @@ fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settin
         envelope_from: reports.submitter().map_or_else(String::new, |submitter| {
             submitter.envelope_from().to_owned()
         }),
+        next_hop: match deliver.via {
+            Via::Relay => NextHop::Relay,
+            Via::Mx => NextHop::Destination,
+        },
         schedule: Schedule {
             settle_seconds: deliver.settle_seconds,
             spread_seconds: deliver.spread_seconds,

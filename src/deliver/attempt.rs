@@ -9,6 +9,7 @@ use super::{
     errand::{Stop, key},
     outbox,
     sources::{ComposeError, FinishedReport},
+    suppression::{self, How, Refusal, Suppression},
 };
 use crate::{
     clock::Timestamp,
@@ -48,7 +49,40 @@ impl Courier {
         };
         let settled = outbox::settled(&begun, &outcome, retry, self.clock.now());
         self.say(errand, destination, &settled, &outcome);
-        Ok(self.ledger.record(&key, &settled).await?)
+        let recorded = self.ledger.record(&key, &settled).await;
+        self.learn(destination, &settled, now, &outcome).await;
+        Ok(recorded?)
+    }
+
+    /// What an attempt that began at `begun_at` says of the destination beyond this report (F9, F18).
+    async fn learn(
+        &self,
+        destination: &Destination,
+        state: &DeliveryState,
+        begun_at: Timestamp,
+        outcome: &Result<Accepted, SendError>,
+    ) {
+        let Err(error) = outcome else {
+            return self.suppressions.taken(destination, begun_at).await;
+        };
+        if suppression::is_refusal(self.settings.next_hop, destination, error) {
+            let moments = (begun_at, self.clock.now());
+            let words = error.to_string();
+            let refusal = Refusal::new(How::Answer, moments, &words, &state.report_id);
+            self.suppress(destination, refusal).await;
+        }
+    }
+
+    /// Suppresses a destination for a refusal. Returns how it stands, where that is news.
+    pub(super) async fn suppress(
+        &self,
+        destination: &Destination,
+        refusal: Refusal,
+    ) -> Option<Suppression> {
+        let next = self.suppressions.refused(destination, refusal).await?;
+        self.counters.destinations_suppressed.count();
+        tracing::warn!(%destination, suppression = %next, "a destination is suppressed");
+        Some(next)
     }
 
     /// Builds the mail to one mailbox and hands it to the next hop.

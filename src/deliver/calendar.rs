@@ -80,6 +80,9 @@ impl Courier {
                 turned = Err(error);
             }
         }
+        if let Err(error) = self.suppressions.tidy(now).await {
+            tracing::error!(%error, "suppressed destinations of long ago cannot be forgotten");
+        }
         // What the store no longer holds will not come back.
         let oldest = UtcDay(now.day().0.saturating_sub(keep_days));
         calendar.opened.retain(|day| *day >= oldest);

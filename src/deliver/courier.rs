@@ -25,6 +25,8 @@ use super::{
     schedule::Schedule,
     shares::Hosts,
     sources::{ReportSource, RuaSource},
+    suppression::NextHop,
+    suppressions::Suppressions,
     under_way::{Admission, HostLimits, UnderWay},
 };
 use crate::{
@@ -48,6 +50,8 @@ pub struct Settings {
     pub never: BTreeSet<PolicyDomain>,
     /// The envelope sender of report mail.
     pub envelope_from: String,
+    /// Whose answer it is when a mail is refused.
+    pub next_hop: NextHop,
     /// When reports leave.
     pub schedule: Schedule,
     /// How failed attempts are repeated.
@@ -125,6 +129,7 @@ pub struct Courier {
     pub(super) counters: Arc<Counters>,
     pub(super) settings: Settings,
     pub(super) ledger: Ledger,
+    pub(super) suppressions: Suppressions,
     pub(super) notes: Notes,
     pub(super) hosts: Hosts,
     pub(super) under_way: Arc<UnderWay>,
@@ -138,6 +143,7 @@ impl Courier {
     pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             ledger: Ledger::new(Arc::clone(&parts.store)),
+            suppressions: Suppressions::new(Arc::clone(&parts.store)),
             store: parts.store,
             clock: parts.clock,
             transport: parts.transport,
@@ -187,7 +193,8 @@ impl Courier {
     }
 
     /// Sends the reports of a day now, of all domains or of one: also those that wait for a retry or
-    /// were given up. What was sent stays sent. Returns how each stands afterwards.
+    /// were given up. What was sent stays sent. That of one domain goes to suppressed destinations too, but those
+    /// that the operator suppressed. Returns how each stands afterwards.
     ///
     /// What fails is repeated by [`run`](Self::run). If the caller goes away, it goes on.
     ///
@@ -217,11 +224,15 @@ impl Courier {
                 return Err(SendDayError::Nothing { domain, day });
             }
         }
+        let urge = match only {
+            Some(_) => Urge::Insisting,
+            None => Urge::Now,
+        };
         // MX hosts last: what they are told hangs on where the recipient domains' reports went.
         let is_host = |domain: &PolicyDomain| !hosts.recipients(domain).is_empty();
         let (last, first): (Vec<_>, Vec<_>) = names.into_keys().partition(is_host);
         for domains in [first, last] {
-            let mut round = Round::new(self, Urge::Now);
+            let mut round = Round::new(self, urge);
             let now = self.clock.now();
             for domain in domains {
                 round.agenda.put(now, Errand { day, domain });
@@ -353,7 +364,7 @@ impl Round {
                 self.agenda.put(at, errand);
             }
             // On demand means one attempt; the others are the daily loop's.
-            (Some(at), Urge::Now) => self.courier.hand_over(errand, at),
+            (Some(at), Urge::Now | Urge::Insisting) => self.courier.hand_over(errand, at),
         }
     }
 

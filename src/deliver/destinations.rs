@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use super::{
     DeliveryState,
     destination_map::{MapAction, MapRule, TakenAway, mapped},
+    suppression::Suppression,
 };
 use crate::{
     config::{Config, DestinationAction, DestinationConfig, DestinationOrder},
@@ -31,6 +32,8 @@ pub struct SoFar<'a> {
     pub states: &'a BTreeMap<Destination, DeliveryState>,
     /// How many reports of the day, of all domains, a destination host gets.
     pub reports_to: &'a (dyn Fn(&str) -> usize + Sync),
+    /// Why nothing is sent to a destination at this moment, if it is suppressed.
+    pub suppressed: &'a (dyn Fn(&Destination) -> Option<Suppression> + Sync),
 }
 
 impl From<&Config> for Rules {
@@ -105,6 +108,8 @@ pub enum Why {
     HostFull(usize),
     /// A mailbox gets the report.
     MailFirst,
+    /// It refused earlier reports, or the operator suppressed it.
+    Suppressed(Box<Suppression>),
 }
 
 impl fmt::Display for LeftOut {
@@ -132,6 +137,7 @@ impl fmt::Display for Why {
             Self::MailFirst => formatter.write_str(
                 "only if no mailbox of the record takes the report (deliver.destinations is mail-first)",
             ),
+            Self::Suppressed(suppression) => suppression.fmt(formatter),
         }
     }
 }
@@ -216,6 +222,10 @@ fn refused(destination: &Destination, rules: &Rules, so_far: &SoFar<'_>) -> Opti
     if let Some(port) = refused_port(destination, rules) {
         return Some(Why::Port(port));
     }
+    // F9, F18: a mailbox that is left out so counts as none, and `https:` gets its turn.
+    if let Some(suppression) = (so_far.suppressed)(destination) {
+        return Some(Why::Suppressed(Box::new(suppression)));
+    }
     // RFC 8460 s7: anybody may name anybody, and a host must not be flooded with what it did not ask for
     // (G2). What was begun is gone on with.
     let max = rules.per_host_per_day_max;
@@ -250,6 +260,7 @@ mod tests {
         let so_far = SoFar {
             states,
             reports_to: &|_| 0,
+            suppressed: &|_| None,
         };
         choose(&domain(), record, rules, &so_far)
     }
@@ -448,6 +459,7 @@ mod tests {
             let so_far = SoFar {
                 states: &so_far,
                 reports_to: &|host| if host == "victim.example" { reports } else { 0 },
+                suppressed: &|_| None,
             };
             let chosen = choose(&domain(), Some(&record), &rules(Order::MailFirst), &so_far);
             let why = chosen.left_out.first().map(|one| one.why.clone());

@@ -91,6 +91,7 @@ impl Courier {
         attempted: &mut BTreeSet<Destination>,
     ) -> Result<Pass, Stop> {
         self.ledger.pay(Some(errand)).await?;
+        self.suppressions.load().await?;
         if self.close_overdue(errand, urge).await? {
             return Ok(Pass::Ended(Left::default()));
         }
@@ -103,7 +104,7 @@ impl Courier {
         {
             return Ok(Pass::Ended(left));
         }
-        let chosen = self.choose(errand, record.as_ref());
+        let chosen = self.choose(errand, record.as_ref(), urge);
         let comparison = outbox::compare(&self.ledger.states(errand), &chosen.destinations);
         self.drop_unserved(errand, &comparison.dropped, &chosen.left_out)
             .await?;
@@ -125,7 +126,7 @@ impl Courier {
         let wanted = comparison.added.iter().chain(due.map(|(to, _)| to));
         let leaves_out = match urge {
             Urge::WhenDue => LeavesOut::WhatWent,
-            Urge::Now => LeavesOut::WhatWillGo,
+            Urge::Now | Urge::Insisting => LeavesOut::WhatWillGo,
         };
         let shares = self.shares(errand.day, &errand.domain, record.as_ref(), leaves_out);
         let wanted: Vec<Destination> = wanted.cloned().collect();
@@ -139,7 +140,7 @@ impl Courier {
         self.plan(errand, &comparison.added, &reports).await?;
         let waiting = self.attempt_all(errand, urge, &reports, attempted).await?;
         // A13: where the last mailbox was lost just now, the turn of the others has come.
-        let next = self.choose(errand, record.as_ref()).destinations;
+        let next = self.choose(errand, record.as_ref(), urge).destinations;
         if next.iter().any(|to| !chosen.destinations.contains(to)) {
             return Ok(Pass::Again);
         }
@@ -276,8 +277,18 @@ impl Courier {
             self.notes.set(errand, Note::NoRecord);
             return;
         }
+        let states = self.ledger.states(errand);
+        // What refused this very report has a state that says so.
+        let is_told = |one: &LeftOut| {
+            matches!(one.why, Why::Suppressed(_)) && states.contains_key(&one.destination)
+        };
+        let left_out: Vec<_> = left_out
+            .iter()
+            .filter(|one| !is_told(one))
+            .cloned()
+            .collect();
         let noted = self.notes.of(errand);
-        for left_out in left_out {
+        for left_out in &left_out {
             tracing::info!(%domain, %day, %left_out, "a destination gets no report");
             // An errand is run several times, and each report is missed once.
             let is_known =
@@ -289,7 +300,7 @@ impl Courier {
         if left_out.is_empty() {
             self.notes.clear(errand);
         } else {
-            self.notes.set(errand, Note::LeftOut(left_out.to_vec()));
+            self.notes.set(errand, Note::LeftOut(left_out));
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod agenda;
 mod attempt;
+pub mod bounce;
 mod calendar;
 pub mod courier;
 pub mod destination_map;
@@ -20,8 +21,12 @@ pub mod schedule;
 mod scribe;
 pub mod shares;
 pub mod sources;
+mod suppressing;
+pub mod suppression;
+mod suppressions;
 mod under_way;
 
+pub use suppressing::{Belief, NotBelieved};
 pub use under_way::HostLimits;
 
 use crate::{

@@ -29,6 +29,8 @@ pub enum Urge {
     WhenDue,
     /// The operator: at once, also what waits or was given up. What was sent stays sent.
     Now,
+    /// The operator, for one domain: also to destinations that are suppressed by their refusals.
+    Insisting,
 }
 
 /// What is to be done about a delivery.
@@ -55,7 +57,7 @@ pub fn action(
 ) -> Action {
     match (&state.step, urge) {
         (Step::Sent(_), _) | (Step::GivenUp { .. }, Urge::WhenDue) => Action::Rest,
-        (_, Urge::Now) => Action::Attempt,
+        (_, Urge::Now | Urge::Insisting) => Action::Attempt,
         // The end is looked at first: after a long downtime nothing waits for its turn any more.
         (Step::Due(_) | Step::RetryAt { .. } | Step::Sending(_), Urge::WhenDue)
             if is_too_late(day, state, retry, now) =>

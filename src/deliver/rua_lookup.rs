@@ -5,11 +5,12 @@ use super::{
     courier::Courier,
     destinations::{self, Chosen, SoFar},
     outbox::{self, Urge},
+    suppression::Suppression,
 };
 use crate::{
     clock::UtcDay,
     net::dns::DnsError,
-    policy::{PolicyDomain, RuaRecord},
+    policy::{Destination, PolicyDomain, RuaRecord},
     store::StoreError,
 };
 
@@ -50,7 +51,9 @@ impl Courier {
         let due_at = self.settings.schedule.due_at(errand.day, &errand.domain);
         let (retry, now) = (&self.settings.retry, self.clock.now());
         let wait_seconds = self.wait_seconds(errand);
-        if urge == Urge::Now || !outbox::is_last_lookup(&states, due_at, retry, now, wait_seconds) {
+        if urge != Urge::WhenDue
+            || !outbox::is_last_lookup(&states, due_at, retry, now, wait_seconds)
+        {
             return None;
         }
         let learnt = self.rua.learnt(&errand.domain, errand.day.first_second());
@@ -68,13 +71,27 @@ impl Courier {
     }
 
     /// Where the report of an errand goes, by a record and by what became of it so far.
-    pub(super) fn choose(&self, errand: &Errand, record: Option<&RuaRecord>) -> Chosen {
+    pub(super) fn choose(&self, errand: &Errand, record: Option<&RuaRecord>, urge: Urge) -> Chosen {
         let states = self.ledger.states(errand);
         let so_far = SoFar {
             states: &states,
             reports_to: &|host| self.ledger.reports_to(host, errand.day),
+            suppressed: &|destination| self.suppressed(destination, urge),
         };
         destinations::choose(&errand.domain, record, &self.settings.rules, &so_far)
+    }
+
+    /// Why nothing is sent to a destination now, if it is suppressed.
+    // OURS: an operator who has one domain's report sent wants to see whether it is taken by now. What
+    // operators suppressed themselves they lift themselves.
+    pub(super) fn suppressed(&self, destination: &Destination, urge: Urge) -> Option<Suppression> {
+        let now = self.clock.now();
+        let suppression = self.suppressions.of(destination)?;
+        let holds = match urge {
+            Urge::Insisting => suppression.holds_by_operator(now),
+            Urge::WhenDue | Urge::Now => suppression.holds(now),
+        };
+        holds.then_some(suppression)
     }
 
     /// The same for an operator, who may ask for any day.
@@ -88,7 +105,8 @@ impl Courier {
         record: &RuaRecord,
     ) -> Result<Chosen, StoreError> {
         self.ledger.load(day).await?;
+        self.suppressions.load().await?;
         let domain = domain.clone();
-        Ok(self.choose(&Errand { day, domain }, Some(record)))
+        Ok(self.choose(&Errand { day, domain }, Some(record), Urge::WhenDue))
     }
 }

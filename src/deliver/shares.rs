@@ -21,6 +21,7 @@ use super::{
     errand::Left,
     ledger::on_disk,
     listing::Note,
+    outbox::Urge,
     schedule::Schedule,
     sources::{ComposeError, RuaSource},
 };
@@ -263,7 +264,7 @@ impl Courier {
                 day,
                 domain: domain.clone(),
             };
-            let chosen = self.choose(&errand, Some(&record));
+            let chosen = self.choose(&errand, Some(&record), Urge::WhenDue);
             let (reports, asked) = (Arc::clone(&self.reports), domain.clone());
             let owes = tokio::task::spawn_blocking(move || reports.is_owed(&asked, day)).await;
             if owes.map_err(|trouble| ComposeError::Report(trouble.to_string()))?? {

@@ -83,6 +83,8 @@ counters! {
     reports_given_up,
     /// Reports left out because their host gets no more of the day (`deliver.per_host_per_day_max`).
     reports_left_out_host_full,
+    /// Refusals and bounces that suppressed their destination for a while.
+    destinations_suppressed,
     /// Clients that the plugin socket refused: too many, or not an allowed user.
     plugin_clients_refused,
     /// Lines on the plugin socket that were not understood.

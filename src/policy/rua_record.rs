@@ -37,6 +37,24 @@ impl Destination {
         }
     }
 
+    /// The destination that an operator names: a URI as a `rua` has it or as we show it, or a mailbox alone.
+    ///
+    /// # Errors
+    /// Why it is not one, in words.
+    pub fn one(text: &str) -> Result<Self, String> {
+        let mailbox = text.strip_prefix("mailto:").unwrap_or(text);
+        let can_be = mailbox.contains('@') && !text.starts_with("https:");
+        let read = Self::read(text).or_else(|skip| match can_be {
+            true => Self::read(&format!("mailto:{}", percent_encoded(mailbox))),
+            false => Err(skip),
+        });
+        let read = read.map_err(|skip| format!("{}: {skip}", excerpt(text)))?;
+        match <[Self; 1]>::try_from(read) {
+            Ok([one]) => Ok(one),
+            Err(_) => Err(format!("{}: not one destination", excerpt(text))),
+        }
+    }
+
     /// The destinations of one URI as a `rua` has it: more than one only where a `mailto:` names
     /// several addresses.
     ///
@@ -45,6 +63,18 @@ impl Destination {
     pub fn read(uri: &str) -> Result<Vec<Self>, Skip> {
         destinations(uri)
     }
+}
+
+/// A mailbox with nothing in it that has a meaning in a URI.
+fn percent_encoded(mailbox: &str) -> String {
+    let mut encoded = String::with_capacity(mailbox.len());
+    for letter in mailbox.chars() {
+        match letter {
+            '%' | '?' | '!' | ',' | '#' => encoded.push_str(&format!("%{:02X}", u32::from(letter))),
+            other => encoded.push(other),
+        }
+    }
+    encoded
 }
 
 /// A valid record.
@@ -503,6 +533,25 @@ mod tests {
             panic!("no record");
         };
         assert_eq!(record.skipped, ["\"x\\ty\": neither mailto: nor https:"]);
+    }
+
+    #[test]
+    fn f9_an_operator_names_a_destination_as_it_is_shown() {
+        for (text, expected) in [
+            ("r@a.example", Some("mailto:r@a.example")),
+            ("mailto:r@A.example", Some("mailto:r@a.example")),
+            ("a%b!c@a.example", Some("mailto:a%b!c@a.example")),
+            ("mailto:a%b!c@a.example", Some("mailto:a%b!c@a.example")),
+            ("mailto:a%21c@a.example", Some("mailto:a!c@a.example")),
+            ("https://a.example/r@x", Some("https://a.example/r@x")),
+            ("mailto:a@a.example,b@a.example", None),
+            ("http://a.example/", None),
+            ("a.example", None),
+            ("", None),
+        ] {
+            let one = Destination::one(text).ok().map(|one| one.to_string());
+            assert_eq!(one.as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -59,6 +59,30 @@ impl ReportId {
         }
     }
 
+    /// The day and the domain that an id of ours speaks of; nothing where it is none.
+    #[must_use]
+    pub fn about(text: &str) -> Option<(UtcDay, PolicyDomain)> {
+        let (left, _) = text.split_once('@')?;
+        let (about, _) = left.rsplit_once('.')?;
+        let (day, domain) = about.split_once('.')?;
+        Some((day.parse().ok()?, domain.parse().ok()?))
+    }
+
+    /// The id of the report that a message of ours carries, by the message's own.
+    #[must_use]
+    pub fn of_message(message_id: &str) -> Option<String> {
+        let (left, right) = message_id.split_once('@')?;
+        let mut parts = left.rsplitn(3, '.');
+        let (attempt, of_destination) = (parts.next()?, parts.next()?);
+        let is_ours = attempt.parse::<u32>().is_ok()
+            && of_destination.len() == 16
+            && of_destination
+                .bytes()
+                .all(|octet| octet.is_ascii_hexdigit());
+        let id = format!("{}@{right}", parts.next()?);
+        (is_ours && Self::about(&id).is_some()).then_some(id)
+    }
+
     /// A MIME boundary, the `number`th of this report: 1 to 70 characters of RFC 2046 s5.1.1.
     // An underscore right after "=" occurs in no base64 and no quoted-printable text.
     #[must_use]
@@ -101,6 +125,30 @@ mod tests {
 
     fn id(day: u32, domain: &str, host_name: &str) -> ReportId {
         ReportId::new(UtcDay(day), &domain.parse().unwrap(), &submitter(host_name))
+    }
+
+    #[test]
+    fn f9_a_message_of_ours_names_its_report_day_and_domain() {
+        let id = id(19_858, "example.org", "mta1.sender.example");
+        let about = ReportId::about(id.as_str()).unwrap();
+        assert_eq!(about, (UtcDay(19_858), "example.org".parse().unwrap()));
+        let message_id = id.message_id("r@a.example", 3);
+        assert_eq!(
+            ReportId::of_message(&message_id).as_deref(),
+            Some(id.as_str())
+        );
+        for other in [
+            "",
+            "@",
+            "a@b",
+            "1.2.3@b",
+            "2024-05-15.a.0123456789abcdef.x@b",
+        ] {
+            assert_eq!(ReportId::of_message(other), None, "{other}");
+        }
+        for other in ["", "a.b.c@d", "2024-05-15.@d", "2024-05-15.a.b"] {
+            assert_eq!(ReportId::about(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -9,7 +9,10 @@ use super::{
     octets::{Reader, Unreadable, Writer},
 };
 use crate::{
-    deliver::{DeliveryKey, DeliveryState, Step},
+    deliver::{
+        DeliveryKey, DeliveryState, Step,
+        suppression::{How, Refusal, SetBy, Suppression},
+    },
     policy::{
         AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyDomain,
         PolicyType, StsPolicy,
@@ -186,16 +189,10 @@ pub(crate) fn read_kept(value: &[u8]) -> Result<KeptPolicy, Unreadable> {
 /// The value of a delivery: its destination in full, and how it stands.
 pub(crate) fn write_delivery(key: &DeliveryKey, state: &DeliveryState) -> Vec<u8> {
     let mut out = Writer::new();
-    let (kind, text) = match &key.destination {
-        Destination::Mail(mailbox) => (1, mailbox),
-        Destination::Https(uri) => (2, uri),
-    };
-    out.octet(kind);
-    out.text(text);
+    out.destination(&key.destination);
     out.text(&state.report_id);
     out.number(u64::from(state.attempts));
-    out.octet(u8::from(state.first_attempt_at.is_some()));
-    out.time(state.first_attempt_at.unwrap_or_default());
+    out.time_or_none(state.first_attempt_at);
     let (step, at, reason) = match &state.step {
         Step::Due(at) => (1, *at, ""),
         Step::Sending(at) => (2, *at, ""),
@@ -217,36 +214,97 @@ pub(crate) fn read_delivery(
     const WHAT: Unreadable = Unreadable("a delivery");
     let (day, domain) = key::day_of(key).zip(key::domain_of(key)).ok_or(WHAT)?;
     let mut from = Reader::new(value, WHAT)?;
-    let kind = from.octet()?;
-    let destination = from.text()?.to_owned();
     let key = DeliveryKey {
         day,
         domain,
-        destination: match kind {
-            1 => Destination::Mail(destination),
-            2 => Destination::Https(destination),
-            _ => return Err(WHAT),
-        },
+        destination: from.destination()?,
     };
     let report_id = from.text()?.to_owned();
     let attempts = u32::try_from(from.number()?).map_err(|_| WHAT)?;
-    let attempted = from.octet()?;
-    let first = from.time()?;
     let state = DeliveryState {
         report_id,
         attempts,
-        first_attempt_at: match attempted {
-            0 => None,
-            1 => Some(first),
-            _ => return Err(WHAT),
-        },
+        first_attempt_at: from.time_or_none()?,
         step: from.step()?,
     };
     from.end()?;
     Ok((key, state))
 }
 
+/// The value of a destination that is or was suppressed: the destination in full, and how it stands.
+pub(crate) fn write_suppression(destination: &Destination, suppression: &Suppression) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.destination(destination);
+    let reason = match &suppression.set_by {
+        SetBy::Refusals => None,
+        SetBy::Operator(reason) => Some(reason.as_str()),
+    };
+    out.text_or_none(reason);
+    out.time(suppression.since);
+    out.number(u64::from(suppression.times));
+    for moment in [
+        suppression.until,
+        suppression.taken_at,
+        suppression.lifted_at,
+    ] {
+        out.time_or_none(moment);
+    }
+    out.length(suppression.refusals.len());
+    for refusal in &suppression.refusals {
+        out.time(refusal.at);
+        out.time(refusal.sent_at);
+        out.octet(match refusal.how {
+            How::Answer => 1,
+            How::Bounce => 2,
+        });
+        out.text(&refusal.words);
+        out.text(&refusal.report_id);
+    }
+    out.finish()
+}
+
+/// Reads a destination that is or was suppressed.
+pub(crate) fn read_suppression(value: &[u8]) -> Result<(Destination, Suppression), Unreadable> {
+    const WHAT: Unreadable = Unreadable("a suppressed destination");
+    let mut from = Reader::new(value, WHAT)?;
+    let destination = from.destination()?;
+    let reason = from.text_or_none()?;
+    let mut suppression = Suppression {
+        set_by: reason.map_or(SetBy::Refusals, SetBy::Operator),
+        since: from.time()?,
+        times: u32::try_from(from.number()?).map_err(|_| WHAT)?,
+        until: from.time_or_none()?,
+        taken_at: from.time_or_none()?,
+        lifted_at: from.time_or_none()?,
+        refusals: Vec::new(),
+    };
+    for _ in 0..from.length()? {
+        suppression.refusals.push(Refusal {
+            at: from.time()?,
+            sent_at: from.time()?,
+            how: match from.octet()? {
+                1 => How::Answer,
+                2 => How::Bounce,
+                _ => return Err(WHAT),
+            },
+            words: from.text()?.to_owned(),
+            report_id: from.text()?.to_owned(),
+        });
+    }
+    from.end()?;
+    Ok((destination, suppression))
+}
+
 impl Writer {
+    fn destination(&mut self, destination: &Destination) {
+        let (kind, text) = match destination {
+            Destination::Mail(mailbox) => (1, mailbox),
+            Destination::Https(uri) => (2, uri),
+        };
+        self.octet(kind);
+        self.text(text);
+    }
+
     // D13: the names of the IANA registry, so that a row outlives our own numbering.
     fn failure(&mut self, failure: &Failure) {
         self.text(failure.result.name());
@@ -259,6 +317,16 @@ impl Writer {
 }
 
 impl Reader<'_> {
+    fn destination(&mut self) -> Result<Destination, Unreadable> {
+        let kind = self.octet()?;
+        let text = self.text()?.to_owned();
+        match kind {
+            1 => Ok(Destination::Mail(text)),
+            2 => Ok(Destination::Https(text)),
+            _ => Err(self.unreadable()),
+        }
+    }
+
     fn failure(&mut self) -> Result<Failure, Unreadable> {
         Ok(Failure {
             result: self

@@ -91,12 +91,17 @@ pub(crate) fn failure_sequence(key: &[u8]) -> Option<u64> {
 /// The key of a delivery. A destination may be long; its digest stands for it.
 pub(crate) fn delivery(key: &DeliveryKey) -> Vec<u8> {
     let mut bytes = day_domain(key.day, &key.domain);
-    let (kind, text) = match &key.destination {
+    bytes.extend_from_slice(&destination(&key.destination));
+    bytes
+}
+
+/// The digest that stands for a destination.
+pub(crate) fn destination(destination: &Destination) -> [u8; 16] {
+    let (kind, text) = match destination {
         Destination::Mail(mailbox) => ("mail", mailbox),
         Destination::Https(uri) => ("https", uri),
     };
-    bytes.extend_from_slice(&digest(&[kind.as_bytes(), text.as_bytes()]));
-    bytes
+    digest(&[kind.as_bytes(), text.as_bytes()])
 }
 
 /// The key of a sealed block: the day, which sealing of it, and its first row's key.

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::UtcDay,
-    deliver::{DeliveryKey, DeliveryState},
-    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
+    deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
 };
 
 /// A store that lasts as long as the process.
@@ -28,6 +28,7 @@ struct Held {
     applied: BTreeMap<Fingerprint, AppliedPolicy>,
     kept: BTreeMap<PolicyDomain, KeptPolicy>,
     deliveries: BTreeMap<DeliveryKey, DeliveryState>,
+    suppressed: BTreeMap<Destination, Suppression>,
 }
 
 /// How many single failures of one domain and day are kept unless the operator says otherwise.
@@ -205,5 +206,25 @@ impl Store for MemoryStore {
         Ok(of_day
             .map(|(key, state)| (key.clone(), state.clone()))
             .collect())
+    }
+
+    fn put_suppression(
+        &self,
+        destination: &Destination,
+        suppression: &Suppression,
+    ) -> Result<(), StoreError> {
+        let mut held = self.held();
+        held.suppressed
+            .insert(destination.clone(), suppression.clone());
+        Ok(())
+    }
+
+    fn remove_suppression(&self, destination: &Destination) -> Result<(), StoreError> {
+        self.held().suppressed.remove(destination);
+        Ok(())
+    }
+
+    fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
+        Ok(self.held().suppressed.clone().into_iter().collect())
     }
 }

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     clock::{Timestamp, UtcDay},
-    deliver::{DeliveryKey, DeliveryState},
-    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain},
+    deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain},
     record::{Failure, Source, protection::Protection},
 };
 
@@ -281,4 +281,26 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError>;
+
+    /// Writes how a destination stands that has refused reports, or that the operator suppressed.
+    ///
+    /// # Errors
+    /// When it is not surely on the disk.
+    fn put_suppression(
+        &self,
+        destination: &Destination,
+        suppression: &Suppression,
+    ) -> Result<(), StoreError>;
+
+    /// Forgets that a destination was suppressed.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn remove_suppression(&self, destination: &Destination) -> Result<(), StoreError>;
+
+    /// Every destination that is or was suppressed, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError>;
 }

@@ -64,6 +64,11 @@ impl Writer {
         self.text(text.unwrap_or_default());
     }
 
+    pub(super) fn time_or_none(&mut self, time: Option<Timestamp>) {
+        self.octet(u8::from(time.is_some()));
+        self.time(time.unwrap_or_default());
+    }
+
     pub(super) fn address_or_none(&mut self, address: Option<IpAddr>) {
         match address {
             None => self.octet(0),
@@ -151,6 +156,16 @@ impl<'a> Reader<'a> {
         match present {
             0 if text.is_empty() => Ok(None),
             1 => Ok(Some(text.to_owned())),
+            _ => Err(self.what),
+        }
+    }
+
+    pub(super) fn time_or_none(&mut self) -> Result<Option<Timestamp>, Unreadable> {
+        let present = self.octet()?;
+        let time = self.time()?;
+        match present {
+            0 => Ok(None),
+            1 => Ok(Some(time)),
             _ => Err(self.what),
         }
     }

@@ -99,6 +99,7 @@ fn put_aside(config: &StoreConfig, now: Timestamp, damage: StoreError) -> Opened
             tracing::error!(
                 policies = saved.kept.len(),
                 deliveries = saved.deliveries.len(),
+                suppressed = saved.suppressed.len(),
                 "a fresh store is in its place; sessions that were counted in the old one and not \
                  reported yet will not be"
             );

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     clock::UtcDay,
     config::StoreConfig,
-    deliver::{DeliveryKey, DeliveryState},
-    policy::{AppliedPolicy, Fingerprint, KeptPolicy, PolicyDomain},
+    deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain},
 };
 
 /// A store in a directory of its own, held by one process at a time.
@@ -105,6 +105,9 @@ impl SledStore {
             }
             for (key, state) in &saved.deliveries {
                 trees.put_delivery(key, state)?;
+            }
+            for (destination, suppression) in &saved.suppressed {
+                trees.put_suppression(destination, suppression)?;
             }
             trees.engine.sync()
         })
@@ -454,6 +457,29 @@ impl Store for SledStore {
             Ok(deliveries)
         })
     }
+
+    fn put_suppression(
+        &self,
+        destination: &Destination,
+        suppression: &Suppression,
+    ) -> Result<(), StoreError> {
+        self.write(|trees| {
+            trees.put_suppression(destination, suppression)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn remove_suppression(&self, destination: &Destination) -> Result<(), StoreError> {
+        self.write(|trees| {
+            let key = key::destination(destination);
+            trees.suppressed.remove(&trees.engine, &key)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
+        self.read(Trees::suppressions)
+    }
 }
 
 /// After a sync that failed, the system's memory may hold pages that the disk never got. Reading
@@ -598,7 +624,7 @@ mod tests {
         let key = DeliveryKey {
             day: UtcDay(20_000),
             domain: "a.example".parse().unwrap(),
-            destination: crate::policy::Destination::Mail("r@a.example".to_owned()),
+            destination: Destination::Mail("r@a.example".to_owned()),
         };
         let state = |step| DeliveryState {
             report_id: "id@sender.example".to_owned(),

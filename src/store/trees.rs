@@ -19,8 +19,8 @@ use super::{
 use crate::{
     clock::UtcDay,
     config::StoreConfig,
-    deliver::{DeliveryKey, DeliveryState},
-    policy::{Fingerprint, KeptPolicy, PolicyDomain},
+    deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    policy::{Destination, Fingerprint, KeptPolicy, PolicyDomain},
 };
 
 /// The format of the whole: which trees there are and what their keys are.
@@ -40,6 +40,8 @@ pub(super) struct Trees {
     pub(super) applied: Parted,
     pub(super) kept: Parted,
     pub(super) deliveries: Parted,
+    // A later comer: a store that lacks it gets it, and a release that does not know it leaves it alone.
+    pub(super) suppressed: Parted,
     // Behind the trees, so that it is dropped after them.
     pub(super) engine: Engine,
     _lock: File,
@@ -52,7 +54,12 @@ impl Trees {
         let trees = Self::of_engine(Engine::open(&config.path, cache_bytes)?, &config.path, lock)?;
         parted::sweep(
             &trees.engine,
-            &[&trees.applied, &trees.kept, &trees.deliveries],
+            &[
+                &trees.applied,
+                &trees.kept,
+                &trees.deliveries,
+                &trees.suppressed,
+            ],
         )?;
         trees.look_at_everything()?;
         Ok(trees)
@@ -62,7 +69,13 @@ impl Trees {
     /// the middle of the day.
     fn look_at_everything(&self) -> Result<(), StoreError> {
         let sealed = [self.sealed.heads(), self.sealed.blocks()];
-        let parted = [&self.applied, &self.kept, &self.deliveries].map(Parted::heads);
+        let parted = [
+            &self.applied,
+            &self.kept,
+            &self.deliveries,
+            &self.suppressed,
+        ]
+        .map(Parted::heads);
         let rows = [&self.tallies, &self.failures, self.kept.parts()];
         for rows in rows.into_iter().chain(sealed).chain(parted) {
             rows.walk(&[], None, |_, _| Ok(Walk::On))?;
@@ -85,6 +98,7 @@ impl Trees {
             applied: Parted::open(&engine, "applied")?,
             kept: Parted::open(&engine, "kept")?,
             deliveries: Parted::open(&engine, "deliveries")?,
+            suppressed: Parted::open(&engine, "suppressed")?,
             engine,
             _lock: lock,
         };
@@ -228,6 +242,37 @@ impl Trees {
             .put(&self.engine, &key::delivery(key), &value)
     }
 
+    pub(super) fn put_suppression(
+        &self,
+        destination: &Destination,
+        suppression: &Suppression,
+    ) -> Result<(), StoreError> {
+        let value = codec::write_suppression(destination, suppression);
+        self.suppressed
+            .put(&self.engine, &key::destination(destination), &value)
+    }
+
+    /// One that is damaged is said and left out: its destination is asked once more.
+    // An earlier release, which does not know the tree, sweeps the parts of its long values.
+    pub(super) fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
+        let mut found = Vec::new();
+        self.suppressed.walk(&[], |key, value| {
+            let read = value
+                .ok()
+                .and_then(|value| codec::read_suppression(&value).ok());
+            if read.is_none() {
+                tracing::error!(
+                    key = %key.escape_ascii(),
+                    "a suppressed destination is damaged; it gets reports again"
+                );
+            }
+            found.extend(read);
+            Ok(())
+        })?;
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(found)
+    }
+
     /// One domain's damaged policy is its own trouble: it is said, and left out.
     pub(super) fn kept_policies(&self) -> Result<Vec<(PolicyDomain, KeptPolicy)>, StoreError> {
         let mut policies = Vec::new();
@@ -267,6 +312,7 @@ impl Trees {
         let mut saved = Saved {
             kept: self.kept_policies().unwrap_or_default(),
             deliveries: Vec::new(),
+            suppressed: self.suppressions().unwrap_or_default(),
         };
         let walked = self.deliveries.walk(&[], |key, value| {
             let read = value
@@ -338,6 +384,7 @@ impl Trees {
 pub(super) struct Saved {
     pub(super) kept: Vec<(PolicyDomain, KeptPolicy)>,
     pub(super) deliveries: Vec<(DeliveryKey, DeliveryState)>,
+    pub(super) suppressed: Vec<(Destination, Suppression)>,
 }
 
 /// Makes the directory when it is missing, and holds it against other processes.

@@ -35,6 +35,7 @@ mod scripted;
 mod security;
 mod socketmap;
 mod sockets;
+mod suppression;
 mod toy_mta;
 mod trouble;
 
@@ -201,6 +202,29 @@ fn every_command_shows_what_the_daemon_answers() {
             1,
             &["no policy was kept"],
         ),
+        (
+            &["suppression", "list"],
+            0,
+            &[
+                "mailto:tlsrpt@example.org  2026-12-01T01:00:00Z  refusals  2      mx\\r\\n\\u{1b}[2J",
+            ],
+        ),
+        (
+            &["suppression", "explain", "tlsrpt@example.org"],
+            0,
+            &["mailto:tlsrpt@example.org: suppressed\n  by      2 refusals in a row"],
+        ),
+        (
+            &[
+                "suppression",
+                "add",
+                "a%b@example.org",
+                "--reason",
+                "\u{1b}[2J",
+            ],
+            0,
+            &["mailto:a%b@example.org", "reason  \\u{1b}[2J"],
+        ),
     ] {
         check(&daemon, arguments, code, holds);
     }
@@ -354,7 +378,18 @@ fn help_names_the_exit_codes_and_every_command() {
     assert_eq!(output.status.code(), Some(0));
     let help = stdout(&output);
     for word in [
-        "serve", "status", "sessions", "explain", "policy", "report", "config", "78", "69",
+        "serve",
+        "status",
+        "sessions",
+        "explain",
+        "policy",
+        "report",
+        "config",
+        "78",
+        "69",
+        "suppression",
+        "bounce",
+        "75",
     ] {
         assert!(help.contains(word), "{word}:\n{help}");
     }

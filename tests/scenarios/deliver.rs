@@ -5,6 +5,7 @@ mod hosts;
 mod https;
 mod limits;
 mod smtp;
+mod suppression;
 mod world;
 
 use std::sync::{
@@ -149,7 +150,10 @@ async fn f15_f18_a_final_refusal_is_given_up_at_once_and_its_reason_kept() {
         assert_eq!(given_up.as_deref(), Some(reason));
     }
     assert!(is_sent(&world, "other.test", "r@other.test"));
-    // The operator asked for all: those two, too, now that their hosts take mail.
+    // F9: those two are suppressed, until the operator asks for one by its name.
+    assert!(!is_sent(&world, "user.test", "r@user.test"));
+    let user = "user.test".parse().unwrap();
+    courier.send_day(DAY, Some(&user)).await.unwrap();
     assert!(is_sent(&world, "user.test", "r@user.test"));
     assert_eq!(world.counters.reports_given_up.value(), 4);
 }

@@ -11,7 +11,10 @@ use std::{
 use sealpost::{
     clock::{Timestamp, UtcDay},
     config::StoreConfig,
-    deliver::{DeliveryKey, DeliveryState, Step},
+    deliver::{
+        DeliveryKey, DeliveryState, Step,
+        suppression::{How, Refusal, SetBy, Suppression},
+    },
     policy::{
         AppliedPolicy, Destination, KeptPolicy, Mode, MxPattern, PolicyDomain, PolicyType,
         StsPolicy,
@@ -111,6 +114,26 @@ fn delivery(day: UtcDay, name: &str, destination: &str) -> (DeliveryKey, Deliver
         },
     };
     (key, state)
+}
+
+fn suppression(words: &str) -> (Destination, Suppression) {
+    let refusal = |how| Refusal {
+        at: NOW,
+        sent_at: NOW.plus_seconds(-60),
+        how,
+        words: words.to_owned(),
+        report_id: "20781-1@reporter.example".to_owned(),
+    };
+    let suppression = Suppression {
+        set_by: SetBy::Operator("asked by phone".to_owned()),
+        since: NOW,
+        until: Some(NOW.plus_seconds(86_400)),
+        times: 2,
+        taken_at: None,
+        lifted_at: Some(NOW.plus_seconds(-1)),
+        refusals: vec![refusal(How::Answer), refusal(How::Bounce)],
+    };
+    (Destination::Mail("rua@example.org".to_owned()), suppression)
 }
 
 /// Runs a test against both stores.
@@ -496,6 +519,28 @@ fn f16_a_delivery_stands_where_it_was_put() {
     });
 }
 
+#[test]
+fn f9_a_suppressed_destination_is_kept_until_it_is_removed() {
+    both(|store| {
+        let (mail, mut stands) = suppression("550 no such user");
+        store.put_suppression(&mail, &stands).unwrap();
+        stands.set_by = SetBy::Refusals;
+        stands.until = None;
+        store.put_suppression(&mail, &stands).unwrap();
+        let web = Destination::Https(format!("https://a.example/{}", "x".repeat(10_000)));
+        store.put_suppression(&web, &stands).unwrap();
+        let both = vec![
+            (mail.clone(), stands.clone()),
+            (web.clone(), stands.clone()),
+        ];
+        assert_eq!(store.suppressions(), Ok(both));
+        // It is of no day.
+        assert_eq!(store.days(), Ok(vec![]));
+        store.remove_suppression(&mail).unwrap();
+        assert_eq!(store.suppressions(), Ok(vec![(web, stands)]));
+    });
+}
+
 /// Names, texts and policies of the greatest length, many of them: no page may grow so long that
 /// sled puts it into a file of its own, which it does not bring to the disk (checked in `both`).
 #[test]
@@ -545,8 +590,12 @@ fn d14_everything_is_there_when_the_store_is_opened_again() {
             .keep_policy(&domain("a.example"), &kept("1", 2_000))
             .unwrap();
         store.put_delivery(&key, &state).unwrap();
+        let (to, stands) = suppression("550 no such user");
+        store.put_suppression(&to, &stands).unwrap();
     }
     let store = SledStore::open(&config).unwrap();
+    let suppressed = vec![suppression("550 no such user")];
+    assert_eq!(store.suppressions(), Ok(suppressed));
     for (key, total) in &rows {
         assert_eq!(store.total(key), Ok(*total));
     }
@@ -589,6 +638,8 @@ fn with_rows_and_then(change: impl Fn(&Path)) -> (tempfile::TempDir, StoreConfig
         .unwrap();
     let (key, state) = delivery(DAY, "a.example", "rua@example.org");
     store.put_delivery(&key, &state).unwrap();
+    let (to, stands) = suppression("550 no such user");
+    store.put_suppression(&to, &stands).unwrap();
     drop(store);
     // Once more, so that there is a snapshot with something in it.
     drop(SledStore::open(&config).unwrap());
@@ -642,6 +693,8 @@ fn a_damaged_store_is_put_aside_and_what_can_be_saved_is() {
         Ok(Some(kept("1", 2_000)))
     );
     assert_eq!(store.delivery(&key), Ok(Some(state)));
+    let suppressed = vec![suppression("550 no such user")];
+    assert_eq!(store.suppressions(), Ok(suppressed));
     assert_eq!(
         store.total(&row(DAY, "a.example", Counted::Successes)),
         Ok(0)

@@ -20,7 +20,10 @@ use crate::{
         CheckResult, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView, PolicyView,
         RecordFinding, RuaFinding,
     },
-    deliver::destinations::{self, Rules, SoFar},
+    deliver::{
+        destinations::{self, Rules, SoFar},
+        suppression::Suppression,
+    },
     doors::socketmap_reply::DaneOnly,
     engine::dane::DaneSource,
     hook::joint::{self, DaneSettings, decide_domain},
@@ -61,6 +64,8 @@ pub struct Means<'a> {
     pub validation: Result<By, String>,
     /// Whether Postfix may be told that a domain goes by DANE alone.
     pub dane_only: DaneOnly,
+    /// Which destinations are suppressed.
+    pub suppressed: &'a (dyn Fn(&Destination) -> Option<Suppression> + Sync),
     /// What looks at mail hosts, where that is wished for.
     pub look: Option<Look<'a>>,
 }
@@ -386,6 +391,7 @@ async fn rua(domain: &PolicyDomain, means: &Means<'_>) -> RuaFinding {
             let nothing_yet = SoFar {
                 states: &BTreeMap::new(),
                 reports_to: &|_| 0,
+                suppressed: means.suppressed,
             };
             let chosen = destinations::choose(domain, Some(&record), &rules, &nothing_yet);
             let left_out = chosen.left_out.iter().map(ToString::to_string);

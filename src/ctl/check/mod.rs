@@ -147,6 +147,7 @@ fn look_up_here(arguments: &Arguments, loaded: &Loaded) -> Result<CheckResult, F
         let prober = parts::prober(config, &dns).map_err(|error| setup(&error))?;
         let roots = trust::roots(&config.policy.extra_roots).map_err(|error| setup(&error))?;
         let means = Means {
+            suppressed: &|_| None,
             dane: &*dane,
             validation: validation(&validating),
             dane_only: dane_only(config).await,

@@ -14,9 +14,9 @@ use crate::{
         control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
-            CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies, PolicyView,
-            Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
-            StoreState, StoreStatus,
+            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies,
+            PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Security,
+            Sessions, Status, StoreState, StoreStatus, SuppressionView, Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -27,13 +27,14 @@ use crate::{
     },
     net::{dns::Dns, https::PolicyHost, smtp::probe::Prober, validation::Validation},
     observe::Counters,
-    policy::{FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
+    policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
 mod reports;
 mod security;
+mod suppression;
 
 use reports::{delivery_views, undelivered_view};
 
@@ -258,6 +259,7 @@ impl Operator {
         // A store that cannot be read is just what this is asked for.
         let today = self.totals(now.day()).await;
         let kept = self.read(|store, _| store.kept_policies()).await;
+        let suppressed = self.courier.suppressed_destinations().await;
         let unreadable = today.as_ref().err().or(kept.as_ref().err());
         let unreadable = unreadable.map(|refusal| refusal.message.clone());
         let store = self.store_status(unreadable.clone());
@@ -271,6 +273,7 @@ impl Operator {
             alarms: self.alarms(&store, unreadable.as_deref()),
             today: today.ok(),
             policies_kept: kept.ok().map(|kept| kept.len() as u64),
+            suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
             store,
             overrides: loaded
                 .overrides
@@ -386,7 +389,13 @@ impl Operator {
             prober: &*self.prober,
             roots: &self.roots,
         };
+        self.courier
+            .load_suppressions()
+            .await
+            .map_err(|error| Refusal::trouble(error.to_string()))?;
+        let suppressed = |to: &Destination| self.courier.suppressed_now(to);
         let means = Means {
+            suppressed: &suppressed,
             dane: &*self.dane,
             validation: validation(&self.validation),
             dane_only: self.telling.now(),
@@ -504,5 +513,35 @@ impl Control for Operator {
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>> {
         Box::pin(self.send(day.unwrap_or_else(|| self.today().previous()), domain))
+    }
+
+    fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>> {
+        Box::pin(self.suppressions())
+    }
+
+    fn suppression(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>> {
+        Box::pin(self.suppression(destination))
+    }
+
+    fn lift(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>> {
+        Box::pin(self.lift(destination))
+    }
+
+    fn suppress(
+        &self,
+        destination: Destination,
+        until: Option<UtcDay>,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<SuppressionView>> {
+        Box::pin(self.suppress(destination, until, reason))
+    }
+
+    fn bounce(
+        &self,
+        report_id: String,
+        recipients: Vec<String>,
+        words: String,
+    ) -> BoxFuture<'_, Replied<BounceTaken>> {
+        Box::pin(self.bounce(report_id, recipients, words))
     }
 }

@@ -131,7 +131,8 @@ fn report_part(part: &MessagePart<'_>, bytes: &[u8]) -> Option<ReportPart> {
     })
 }
 
-fn media_type(part: &MessagePart<'_>) -> String {
+/// The media type of a part, `text/plain`, in lower case; empty where none is said.
+pub(crate) fn media_type(part: &MessagePart<'_>) -> String {
     let Some(content_type) = part.content_type() else {
         return String::new();
     };

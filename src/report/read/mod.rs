@@ -32,6 +32,7 @@ pub use authentic::{Authenticity, KeyRecord};
 pub use finding::{Finding, Rule};
 pub use json::read;
 pub use mail::MailFacts;
+pub(crate) use mail::media_type;
 pub use mailbox::Mailbox;
 pub use open::{Opened, Received, Unread, open};
 pub use unpack::Content;

@@ -35,7 +35,7 @@ fn policy_domain(report: &Value) -> &str {
 }
 
 /// How the reports of a day stand: domain and state.
-fn standings(host: &Host, day: UtcDay) -> Vec<(String, String)> {
+pub(super) fn standings(host: &Host, day: UtcDay) -> Vec<(String, String)> {
     let listed = host.json(&["report", "list", "--day", &day.to_string()]);
     let text = |each: &Value, name: &str| each[name].as_str().unwrap().to_owned();
     let deliveries = listed["deliveries"].as_array().unwrap().iter();
@@ -44,7 +44,7 @@ fn standings(host: &Host, day: UtcDay) -> Vec<(String, String)> {
         .collect()
 }
 
-fn wait_until_sent(host: &Host, day: UtcDay, domain: &str) {
+pub(super) fn wait_until_sent(host: &Host, day: UtcDay, domain: &str) {
     let sent = (domain.to_owned(), "sent".to_owned());
     until("the delivery is noted", || {
         standings(host, day).contains(&sent).then_some(())

@@ -6,16 +6,17 @@ use sealpost::{
         control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::Refusal,
         wire::{
-            AppliedView, CheckResult, CounterView, DaneState, DayTotals, Deliveries,
-            DeliveryStateView, DeliveryView, DetailView, DocumentFinding, DomainSessions,
-            FailureMembers, FailureView, Finding, HostDaneView, LiveView, MxFinding, MxVerdict,
-            OutcomeView, OverrideView, Policies, PolicySessions, PolicyView, ProtectedSessions,
-            Purged, RecordFinding, RefreshOutcome, Refreshed, ReportView, ReportsSent, RuaFinding,
-            Security, SecurityOfDay, SecurityOfDomain, SendOutcome, SendView, Sessions,
-            SocketmapReply, Status, StoreState, StoreStatus, TlsaView, UndeliveredView,
+            AppliedView, BounceOutcome, BounceTaken, CheckResult, CounterView, DaneState,
+            DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
+            DomainSessions, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
+            MxFinding, MxVerdict, OutcomeView, OverrideView, Policies, PolicySessions, PolicyView,
+            ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed, RefusalView,
+            ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay, SecurityOfDomain,
+            SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState, StoreStatus,
+            SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
         },
     },
-    policy::PolicyDomain,
+    policy::{Destination, PolicyDomain},
 };
 
 /// A daemon that knows one domain, example.org, and was told hostile things about it.
@@ -113,6 +114,7 @@ impl Control for Scripted {
                 failures: 3,
             }),
             policies_kept: Some(1),
+            suppressed: Some(1),
             store: StoreStatus {
                 path: text("/var/lib/sealpost/store"),
                 state: StoreState::Waiting,
@@ -291,6 +293,71 @@ impl Control for Scripted {
             sessions: 5,
             reports: reports.into_iter().collect(),
         }))
+    }
+
+    fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>> {
+        ready(Ok(Suppressions {
+            suppressions: vec![suppression("mailto:tlsrpt@example.org")],
+        }))
+    }
+
+    fn suppression(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>> {
+        ready(Ok(suppression(&destination.to_string())))
+    }
+
+    fn lift(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>> {
+        ready(Err(Refusal::not_found(format!(
+            "{destination} is not suppressed"
+        ))))
+    }
+
+    fn suppress(
+        &self,
+        destination: Destination,
+        until: Option<UtcDay>,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<SuppressionView>> {
+        ready(Ok(SuppressionView {
+            by: SuppressedBy::Operator,
+            until: until.map(|day| day.to_string()),
+            reason: Some(reason),
+            refusals: Vec::new(),
+            ..suppression(&destination.to_string())
+        }))
+    }
+
+    fn bounce(
+        &self,
+        _report_id: String,
+        recipients: Vec<String>,
+        _words: String,
+    ) -> BoxFuture<'_, Replied<BounceTaken>> {
+        ready(Ok(BounceTaken {
+            outcome: BounceOutcome::Suppressed,
+            reason: None,
+            suppression: Some(suppression(&format!("mailto:{}", recipients[0]))),
+        }))
+    }
+}
+
+fn suppression(destination: &str) -> SuppressionView {
+    SuppressionView {
+        destination: text(destination),
+        suppressed: true,
+        by: SuppressedBy::Refusals,
+        reason: None,
+        since: text("2026-11-24T01:00:00Z"),
+        until: Some(text("2026-12-01T01:00:00Z")),
+        times: 2,
+        taken_at: None,
+        lifted_at: None,
+        refusals: vec![RefusalView {
+            at: text("2026-11-24T01:00:00Z"),
+            sent_at: text("2026-11-24T00:59:00Z"),
+            how: text("answer"),
+            report_id: text("a@b"),
+            words: text(HOSTILE),
+        }],
     }
 }
 

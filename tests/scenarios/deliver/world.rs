@@ -21,6 +21,7 @@ use sealpost::{
         retry::Retry,
         schedule::Schedule,
         sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
+        suppression::{NextHop, Suppression},
     },
     net::{
         dns::{Dns as _, DnsError},
@@ -259,6 +260,18 @@ impl Store for TrialStore {
             return Err(broken());
         }
         self.alive()?.deliveries(day)
+    }
+
+    fn put_suppression(&self, to: &Destination, next: &Suppression) -> Result<(), StoreError> {
+        self.alive()?.put_suppression(to, next)
+    }
+
+    fn remove_suppression(&self, to: &Destination) -> Result<(), StoreError> {
+        self.alive()?.remove_suppression(to)
+    }
+
+    fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
+        self.alive()?.suppressions()
     }
 }
 
@@ -652,6 +665,7 @@ fn settings() -> Settings {
         reporting: Reporting::On,
         never: std::collections::BTreeSet::new(),
         envelope_from: "bounces@sender.test".to_owned(),
+        next_hop: NextHop::Destination,
         schedule: Schedule {
             settle_seconds: SETTLE,
             spread_seconds: SPREAD,

@@ -132,6 +132,7 @@ fn checked_by(
     dane: &dyn DaneSource,
 ) -> CheckResult {
     let means = Means {
+        suppressed: &|_| None,
         dane,
         validation: Ok(By::Resolver),
         dane_only: DaneOnly::Told,

@@ -1,6 +1,7 @@
 //! A disk that has gone bad.
 
 use super::*;
+use crate::{deliver::suppression::Suppression, policy::Destination};
 
 /// What it answers.
 pub(super) fn damaged() -> StoreError {
@@ -84,6 +85,15 @@ impl Store for DamagedStore {
         Err(damaged())
     }
     fn deliveries(&self, _: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        Err(damaged())
+    }
+    fn put_suppression(&self, _: &Destination, _: &Suppression) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn remove_suppression(&self, _: &Destination) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
         Err(damaged())
     }
 }
