@@ -35,6 +35,7 @@ use sealpost::{
         retry::Retry,
         schedule::Schedule,
         sources::{ReportSource as _, RuaSource},
+        suppression::NextHop,
     },
     net::{
         dns::DnsError,
@@ -326,6 +327,7 @@ fn settings() -> Settings {
         reporting: Reporting::On,
         never: BTreeSet::new(),
         envelope_from: "tls-reports@sender.example".to_owned(),
+        next_hop: NextHop::Relay,
         schedule: Schedule {
             settle_seconds: 1_800,
             spread_seconds: 12_600,

@@ -138,6 +138,7 @@ fn check(daemon: &Daemon, arguments: &[&str], code: i32, holds: &[&str]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "each command once")]
 fn every_command_shows_what_the_daemon_answers() {
     let daemon = Daemon::start();
     for (arguments, code, holds) in [
