@@ -19,6 +19,7 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
+    wire::SuppressionView,
 };
 use crate::{
     clock::UtcDay,
@@ -181,11 +182,7 @@ impl Client {
                 since,
                 domains_max,
             } => reply!({
-                let question = SecurityQuestion {
-                    day: day_of(day)?,
-                    since: day_of(since)?,
-                    domains_max,
-                };
+                let question = security_question(day, since, domains_max)?;
                 control.security(question).await
             }),
             Request::Sessions {
@@ -193,11 +190,7 @@ impl Client {
                 domain,
                 failures,
             } => reply!({
-                let question = SessionsQuestion {
-                    day: day_of(day)?,
-                    domain: optional_domain(domain)?,
-                    failures,
-                };
+                let question = sessions_question(day, domain, failures)?;
                 control.sessions(question).await
             }),
             Request::Policies => reply!(control.policies().await),
@@ -205,15 +198,12 @@ impl Client {
             Request::Refresh { domain } => reply!(control.refresh(domain_of(&domain)?).await),
             Request::Purge { domain } => reply!(control.purge(domain_of(&domain)?).await),
             Request::Check { domain, probe } => {
-                let depth = match probe {
-                    true => Depth::MailHosts,
-                    false => Depth::Dns,
-                };
-                reply!(control.check(domain_of(&domain)?, depth).await)
+                reply!(control.check(domain_of(&domain)?, depth_of(probe)).await)
             }
             Request::Deliveries { day, domain } => reply!({
-                let domain = optional_domain(domain)?;
-                control.deliveries(day_of(day)?, domain).await
+                control
+                    .deliveries(day_of(day)?, optional_domain(domain)?)
+                    .await
             }),
             Request::ReportPreview { day, domain } => reply!({
                 let domain = domain_of(&domain)?;
@@ -224,8 +214,9 @@ impl Client {
                 control.report_show(day_of(day)?, domain).await
             }),
             Request::ReportSend { day, domain } => reply!({
-                let domain = optional_domain(domain)?;
-                control.report_send(day_of(day)?, domain).await
+                control
+                    .report_send(day_of(day)?, optional_domain(domain)?)
+                    .await
             }),
             Request::Suppressions => reply!(control.suppressions().await),
             Request::Suppression { destination } => {
@@ -238,16 +229,55 @@ impl Client {
                 destination,
                 until,
                 reason,
-            } => reply!({
-                let destination = destination_of(&destination)?;
-                control.suppress(destination, day_of(until)?, reason).await
-            }),
+            } => reply!(self.suppress(&destination, until, reason).await),
             Request::Bounce {
                 report_id,
                 recipients,
                 words,
             } => reply!(control.bounce(report_id, recipients, words).await),
         }
+    }
+
+    async fn suppress(
+        &self,
+        destination: &str,
+        until: Option<String>,
+        reason: String,
+    ) -> Replied<SuppressionView> {
+        let destination = destination_of(destination)?;
+        let until = day_of(until)?;
+        self.control.suppress(destination, until, reason).await
+    }
+}
+
+fn security_question(
+    day: Option<String>,
+    since: Option<String>,
+    domains_max: Option<u64>,
+) -> Result<SecurityQuestion, Refusal> {
+    Ok(SecurityQuestion {
+        day: day_of(day)?,
+        since: day_of(since)?,
+        domains_max,
+    })
+}
+
+fn sessions_question(
+    day: Option<String>,
+    domain: Option<String>,
+    failures: bool,
+) -> Result<SessionsQuestion, Refusal> {
+    Ok(SessionsQuestion {
+        day: day_of(day)?,
+        domain: optional_domain(domain)?,
+        failures,
+    })
+}
+
+const fn depth_of(probe: bool) -> Depth {
+    match probe {
+        true => Depth::MailHosts,
+        false => Depth::Dns,
     }
 }
 

@@ -314,7 +314,7 @@ mod tests {
             assert_eq!(decided(Urge::Now), Action::Attempt, "{name}");
         }
         let sent = state(Some(hours(1)), Step::Sent(hours(1)));
-        for urge in [Urge::WhenDue, Urge::Now] {
+        for urge in [Urge::WhenDue, Urge::Now, Urge::Insisting] {
             assert_eq!(action(DAY, &sent, &RETRY, hours(2), urge), Action::Rest);
         }
     }

@@ -45,41 +45,41 @@ fn failed(mailboxes: &[&str], words: &str) -> FailedRecipient {
     }
 }
 
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn f9_bounces_are_read_as_mtas_write_them() {
-    let unknown =
-        "5.1.1 smtp; 550 5.1.1 <tlsrpt@example.org>: Recipient address rejected: User unknown";
-    let exim = "Action: failed\r\nFinal-Recipient: rfc822;tlsrpt@example.org\r\nStatus: 5.0.0\r\n\
+const UNKNOWN: &str =
+    "5.1.1 smtp; 550 5.1.1 <tlsrpt@example.org>: Recipient address rejected: User unknown";
+const EXIM: &str = "Action: failed\r\nFinal-Recipient: rfc822;tlsrpt@example.org\r\nStatus: 5.0.0\r\n\
         Remote-MTA: dns; mx.example.org\r\nDiagnostic-Code: smtp; 550 no such user";
-    let exchange = "Final-Recipient: rfc822;TLSrpt@Example.org\r\nAction: failed\r\nStatus: 5.1.10\r\n\
+const EXCHANGE: &str = "Final-Recipient: rfc822;TLSrpt@Example.org\r\nAction: failed\r\nStatus: 5.1.10\r\n\
         Diagnostic-Code: smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found by SMTP address lookup";
-    let gmail = "Final-Recipient: rfc822; tlsrpt@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+const GMAIL: &str = "Final-Recipient: rfc822; tlsrpt@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n\
         Remote-MTA: dns; gmail-smtp-in.example. (192.0.2.5, the server for the domain example.org.)\r\n\
         Diagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does not exist.\r\n \
         Please try\r\n 550 5.1.1 double-checking.\r\nLast-Attempt-Date: Tue, 24 Nov 2026 01:00:01 -0800";
-    let expired = "Final-Recipient: rfc822; tlsrpt@example.org\r\nAction: FAILED (after 5 days)\r\n\
+const EXPIRED: &str = "Final-Recipient: rfc822; tlsrpt@example.org\r\nAction: FAILED (after 5 days)\r\n\
         Status: 4.4.1\r\nDiagnostic-Code: X-Postfix; connect to mx.example.org: Connection timed out";
-    let forwarded = "Original-Recipient: rfc822;tlsrpt@example.org\r\n\
+const FORWARDED: &str = "Original-Recipient: rfc822;tlsrpt@example.org\r\n\
         Final-Recipient: rfc822;someone@elsewhere.example\r\nAction: failed\r\nStatus: 5.2.2";
+
+#[test]
+fn f9_bounces_are_read_as_mtas_write_them() {
     let here = &["tlsrpt@example.org"][..];
     for (name, recipient, third, expected) in [
-        ("Postfix", POSTFIX, whole(), failed(here, unknown)),
+        ("Postfix", POSTFIX, whole(), failed(here, UNKNOWN)),
         (
             "Postfix with the fields only",
             POSTFIX,
             fields(),
-            failed(here, unknown),
+            failed(here, UNKNOWN),
         ),
         (
             "Exim",
-            exim,
+            EXIM,
             whole(),
             failed(here, "5.0.0 smtp; 550 no such user"),
         ),
         (
             "Exchange",
-            exchange,
+            EXCHANGE,
             fields(),
             failed(
                 &["TLSrpt@Example.org"],
@@ -88,7 +88,7 @@ fn f9_bounces_are_read_as_mtas_write_them() {
         ),
         (
             "Gmail",
-            gmail,
+            GMAIL,
             whole(),
             failed(
                 here,
@@ -98,7 +98,7 @@ fn f9_bounces_are_read_as_mtas_write_them() {
         ),
         (
             "given up after days",
-            expired,
+            EXPIRED,
             whole(),
             failed(
                 here,
@@ -107,7 +107,7 @@ fn f9_bounces_are_read_as_mtas_write_them() {
         ),
         (
             "forwarded from there",
-            forwarded,
+            FORWARDED,
             whole(),
             failed(
                 &["tlsrpt@example.org", "someone@elsewhere.example"],

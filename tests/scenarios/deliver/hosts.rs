@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealpost::{
     clock::Clock as _,
-    deliver::{Step, listing::Note},
+    deliver::{Step, listing::Note, suppression::NextHop},
     policy::PolicyDomain,
 };
 use sealpost_kit::{DnsFault, MxBehaviour};
@@ -293,7 +293,9 @@ async fn a2_what_a_recipient_domains_report_failed_to_tell_its_hosts_tells() {
         (true, "R@host.test: mx.host.test of RECIPIENT"),
         (false, "r@host.test: RECIPIENT"),
     ] {
-        let world = World::new().await;
+        let mut world = World::new().await;
+        // One that suppresses nobody: the same mailbox is to get the host's report (F9).
+        world.settings.next_hop = NextHop::Relay;
         let later = (0..).map(|number| format!("d{number}.test"));
         let recipient = later
             .into_iter()
@@ -344,7 +346,8 @@ async fn f15_a2_caught_up_on_a_host_waits_for_its_recipient_domains() {
         (true, ["R@host.test: mx.host.test of a.test"]),
         (false, ["r@host.test: a.test"]),
     ] {
-        let world = CASES[3].world().await;
+        let mut world = CASES[3].world().await;
+        world.settings.next_hop = NextHop::Relay;
         if is_refused {
             let refuses = MxBehaviour::RefusesRecipients(550);
             world.mx.set_behaviour("mx.test", refuses);
