@@ -166,7 +166,6 @@ impl Client {
         self.dispatch(request, to).await
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each request")]
     async fn dispatch(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
         macro_rules! reply {
             ($question:expr) => {{
