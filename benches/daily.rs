@@ -405,21 +405,23 @@ impl ReportHost for Sink {
 
 /// The courier next to smtp-source, both against smtp-sink.
 fn smtp(mails: u32) -> Outcome {
-    let Some(programs) = postfix_programs() else {
+    let Some(root) = postfix_root() else {
         say(
-            "SKIPPED: smtp-sink and smtp-source of Debian's postfix are not there (cargo xtask postfix \
-             unpacks them)",
+            "SKIPPED: smtp-sink and smtp-source need root and a Postfix that `cargo xtask postfix` unpacks",
         );
         return Ok(());
     };
     let relay = format!("127.0.0.1:{}", free_port()?);
-    let sink = Command::new(programs.join("smtp-sink"))
-        .args(["-c", &relay, "1024"])
+    let sink = within(&root, "/usr/sbin/smtp-sink")
+        .args(["-u", "nobody", &relay, "1024"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let _sink = Ended(sink);
+    let mut sink = Ended(sink);
     while TcpStream::connect(&relay).is_err() {
+        if let Some(status) = sink.0.try_wait()? {
+            return Err(format!("smtp-sink: {status}").into());
+        }
         std::thread::yield_now();
     }
     say(&format!(
@@ -427,7 +429,7 @@ fn smtp(mails: u32) -> Outcome {
     ));
     run_child(&[&mails.to_string(), &relay])?;
     let begun = now();
-    let status = Command::new(programs.join("smtp-source"))
+    let status = within(&root, "/usr/sbin/smtp-source")
         .args(["-l", "5000"])
         .args(["-s", &CONCURRENT.to_string(), "-m", &mails.to_string()])
         .args([
@@ -450,17 +452,21 @@ fn smtp(mails: u32) -> Outcome {
     Ok(())
 }
 
-/// Where `cargo xtask postfix` unpacks Postfix, or where Debian installs it.
-fn postfix_programs() -> Option<PathBuf> {
+/// The root of the Postfix that `cargo xtask postfix` unpacks, where we may go there.
+fn postfix_root() -> Option<PathBuf> {
     let target = std::env::current_exe().ok()?;
-    let mut places: Vec<PathBuf> = target
+    let mut places = target
         .ancestors()
-        .map(|above| above.join("test-tools/postfix-3.10/usr/sbin"))
-        .collect();
-    places.push("/usr/sbin".into());
-    places
-        .into_iter()
-        .find(|place| place.join("smtp-sink").exists() && place.join("smtp-source").exists())
+        .map(|above| above.join("test-tools/postfix-3.10"));
+    let root = places.find(|place| place.join("usr/sbin/smtp-sink").exists())?;
+    rustix::process::geteuid().is_root().then_some(root)
+}
+
+/// A program within a root of its own; on the loopback interface it is with everybody else.
+fn within(root: &Path, program: &str) -> Command {
+    let mut command = Command::new("chroot");
+    command.arg(root).arg(program);
+    command
 }
 
 fn free_port() -> Outcome<u16> {
