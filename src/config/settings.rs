@@ -536,6 +536,16 @@ pub const SECTIONS: &[Section] = &[
                  it in their records; what is more is left out, with an alarm.",
             ),
             first(
+                "report_session_seconds",
+                Kind::Number(0, DAY_SECONDS),
+                "0",
+                "seconds",
+                "Only for an MTA that tells the sessions which bring our reports as any other, and cannot be had \
+                 not to: for how long after a report was handed over a session with its mailbox's domain is taken for \
+                 the one that brings it, and not counted. One for each report; a session with other mail may be left out \
+                 in its place. 0: none is left out. Without effect where `deliver.via` is `mx`.",
+            ),
+            first(
                 "destinations",
                 Kind::Word(&["mail-first", "all"]),
                 "\"mail-first\"",

@@ -12,6 +12,7 @@ use crate::{
         HostLimits,
         courier::{self, Courier, Reporting},
         destinations::Rules,
+        noting::NotingTransport,
         retry::Retry,
         schedule::Schedule,
         suppression::NextHop,
@@ -39,7 +40,7 @@ use crate::{
         validation::{Validation, ValidationError},
     },
     observe::Counters,
-    record::journal::Journal,
+    record::{journal::Journal, report_sessions::ReportSessions},
     report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
     store::{
         StoreError,
@@ -139,7 +140,10 @@ impl Parts {
         let publisher = publisher(config)?;
         let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
         let policy_host = policy_host(config, &dns, &clock)?;
+        let report_sessions = ReportSessions::within(config.deliver.report_session_seconds);
+        let report_sessions = Arc::new(report_sessions);
         let transport = transport(config, &dns)?;
+        let transport = noted(config, transport, &report_sessions, &clock);
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
@@ -166,6 +170,7 @@ impl Parts {
         );
         let engine = engine.with_looks(looks(config, &scout));
         let engine = engine.with_roots(Arc::clone(&roots));
+        let engine = engine.with_report_sessions(report_sessions);
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
         let reports = Arc::new(StoredReports::new(
             Arc::clone(&store.store),
@@ -388,6 +393,23 @@ fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, 
             deliver.timeout_seconds,
         )),
     })
+}
+
+/// The same way, which notes what goes by it where an MTA takes it on: a session of its own follows.
+fn noted(
+    config: &Config,
+    transport: Arc<dyn Transport>,
+    report_sessions: &Arc<ReportSessions>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<dyn Transport> {
+    match config.deliver.via {
+        Via::Mx => transport,
+        Via::Relay => Arc::new(NotingTransport {
+            to_relay: transport,
+            report_sessions: Arc::clone(report_sessions),
+            clock: Arc::clone(clock),
+        }),
+    }
 }
 
 fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settings {

@@ -30,6 +30,7 @@ mod looks;
 mod mail;
 mod mx_hosts;
 mod postfix_log;
+mod report_sessions;
 mod restarts;
 mod scripted;
 mod security;
