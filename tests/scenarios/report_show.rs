@@ -9,6 +9,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flate2::write::DeflateEncoder;
 use mail_auth::report::tlsrpt::TlsReport;
 use sealpost::{
     aggregate::{DomainDay, PolicyTotals},
@@ -565,7 +567,7 @@ fn a_mailbox_a_maildir_and_a_folder_give_each_report_once() {
         "{text}"
     );
     assert!(
-        text.contains("\nNot read\n  kept/inbox, mail 3, attachment sender.example!"),
+        text.contains("\nNot read\n  kept/inbox, mail 3, part sender.example!"),
         "{text}"
     );
 }
@@ -597,7 +599,7 @@ fn what_cannot_be_read_is_said_for_each_file_and_the_rest_goes_on() {
         "  missing.json: No such file or directory (os error 2)",
         "  lunch.eml: the mail holds no TLS report",
         "  bomb.json.gz: it is longer than 20 MiB, which no report is",
-        "  a.zip: it is a ZIP archive, and reports are packed with gzip (RFC 8460 s5.2); unpack it first",
+        "  a.zip: it is damaged: its ZIP: Missing end of central directory",
         "  empty: there is no file in it",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
@@ -636,6 +638,73 @@ fn what_cannot_be_read_is_said_for_each_file_and_the_rest_goes_on() {
     }
 }
 
+/// A ZIP archive.
+fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    let mut archive = rawzip::ZipArchiveWriter::new(&mut packed);
+    for (name, bytes) in files {
+        let file = archive.new_file(name);
+        let file = file.compression_method(rawzip::CompressionMethod::DEFLATE);
+        let (mut file, config) = file.start().unwrap();
+        let deflated = DeflateEncoder::new(&mut file, flate2::Compression::default());
+        let mut writer = config.wrap(deflated);
+        writer.write_all(bytes).unwrap();
+        let (deflated, descriptor) = writer.finish().unwrap();
+        deflated.finish().unwrap();
+        file.finish(descriptor).unwrap();
+    }
+    archive.finish().unwrap();
+    packed
+}
+
+#[test]
+fn zip_archives_are_read_by_themselves_and_in_mails() {
+    let desk = Desk::new();
+    let report = fs::read(golden("idn.json")).unwrap();
+    let mail = golden_mail("dane");
+    desk.put("one.zip", zipped(&[("kept/idn.json", &report)]));
+    let (text, code) = desk.text(&["one.zip"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("By      Bridge Mail Ltd"), "{text}");
+    assert!(
+        text.contains("\nIn      one.zip, part idn.json\n"),
+        "{text}"
+    );
+
+    // Of several, the bad ones and what is none included, and beside other files.
+    let files: [(&str, &[u8]); 4] = [
+        ("a.json", &report),
+        ("b.eml", mail.as_bytes()),
+        ("c.json", b"{\"policies\": "),
+        ("photo.jpeg", b"\xff\xd8\xff"),
+    ];
+    desk.put("kept/many.zip", zipped(&files));
+    desk.put("kept/photos.zip", zipped(&files[3..]));
+    let (json, code) = desk.json(&["kept", "--offline", "--keys", "keys.json"]);
+    assert_eq!(code, 1, "{json}");
+    assert_eq!(json["totals"]["reports"], 2, "{json}");
+    assert_eq!(json["passed_over"], 1, "{json}");
+    let unread = &json["unread"][0];
+    assert_eq!(unread["source"], "kept/many.zip", "{json}");
+    assert_eq!(unread["attachment"], "c.json", "{json}");
+
+    // As some senders' mails have it: read, and with --strict not passed.
+    let archive = STANDARD.encode(zipped(&[("idn.json", &report)]));
+    desk.put(
+        "zipped.eml",
+        format!(
+            "From: tlsrpt@sender.example\r\nSubject: report\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n\
+             --B\r\nContent-Type: application/zip; name=\"r.json.zip\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+             {archive}\r\n--B--\r\n"
+        ),
+    );
+    let (json, code) = desk.json(&["zipped.eml", "--offline", "--strict"]);
+    assert_eq!(code, 1, "{json}");
+    assert_eq!(json["reports"][0]["organization"], "Bridge Mail Ltd");
+    let findings = json["reports"][0]["findings"].to_string();
+    assert!(findings.contains("application/zip"), "{findings}");
+}
+
 /// Some kilobytes that unpack to more than a report may have.
 fn bomb() -> Vec<u8> {
     sealpost::report::gzip::gzip(&vec![b' '; 21 << 20])
@@ -657,7 +726,7 @@ fn standard_input_is_a_file_too() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("\nIn      standard input, attachment sender.example!"),
+        text.contains("\nIn      standard input, part sender.example!"),
         "{text}"
     );
     assert!(

@@ -31,7 +31,7 @@ pub(super) struct ReportsView {
 pub(super) struct ReportView {
     /// The file it came in, and the mail of a mailbox.
     pub(super) source: String,
-    /// The attachment of that mail.
+    /// The attachment of that mail, or the file in that archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attachment: Option<String>,
     /// Where the same report was read before. It is counted once.
