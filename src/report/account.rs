@@ -160,6 +160,15 @@ fn summary(day: &DomainDay) -> Vec<String> {
     }];
     if day.recipients > 0 {
         summary.push(of_host(day.recipients));
+        let is_known = |seen: &Seen| seen.since != Since::Unknown;
+        if day.seen.values().any(is_known) {
+            // Others that had mail with it on an earlier day, and none on this, are not looked at.
+            summary.push(
+                "Whether a failure is new is told by the sessions of these recipient domains on the \
+                 days before."
+                    .to_owned(),
+            );
+        }
     }
     if day.policies.len() > 1 && !may_overlap(day) {
         summary.push(
