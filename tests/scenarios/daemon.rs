@@ -294,7 +294,7 @@ fn the_report_commands_show_what_the_daemon_answers() {
         (
             &["report", "send", "--domain", "example.org"],
             0,
-            &["mailto:tlsrpt@example.org  sent"],
+            &["mailto:tlsrpt@example.org  sent", "\nNote: "],
         ),
         (&["report", "send", "--day", "2026-11-24"], 1, &["failed"]),
         (
