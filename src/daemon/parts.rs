@@ -402,14 +402,14 @@ fn noted(
     report_sessions: &Arc<ReportSessions>,
     clock: &Arc<dyn Clock>,
 ) -> Arc<dyn Transport> {
-    match config.deliver.via {
-        Via::Mx => transport,
-        Via::Relay => Arc::new(NotingTransport {
-            to_relay: transport,
-            report_sessions: Arc::clone(report_sessions),
-            clock: Arc::clone(clock),
-        }),
+    if config.deliver.via == Via::Mx {
+        return transport;
     }
+    Arc::new(NotingTransport {
+        to_relay: transport,
+        report_sessions: Arc::clone(report_sessions),
+        clock: Arc::clone(clock),
+    })
 }
 
 fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settings {
