@@ -705,6 +705,26 @@ fn zip_archives_are_read_by_themselves_and_in_mails() {
     assert!(findings.contains("application/zip"), "{findings}");
 }
 
+/// Whoever reads it has agreed to nothing, and we have not either.
+#[test]
+fn what_a_failure_means_is_said_of_the_reports_sender_and_not_of_us() {
+    let desk = Desk::new();
+    let report = fs::read_to_string(golden("idn.json")).unwrap();
+    let mut report: Value = serde_json::from_str(&report).unwrap();
+    report["policies"] = json!([{
+        "policy": {"policy-type": "tlsa", "policy-domain": "mx.example.org"},
+        "summary": {"total-successful-session-count": 0, "total-failure-session-count": 1},
+        "failure-details": [{"result-type": "dane-required", "failed-session-count": 1}],
+    }]);
+    desk.put("theirs.json", report.to_string());
+    for arguments in [&["theirs.json"][..], &["theirs.json", "theirs.json"]] {
+        let (text, code) = desk.text(arguments);
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("or tell the sender that DANE"), "{text}");
+        assert!(!text.contains(" us "), "{text}");
+    }
+}
+
 /// Some kilobytes that unpack to more than a report may have.
 fn bomb() -> Vec<u8> {
     sealpost::report::gzip::gzip(&vec![b' '; 21 << 20])
