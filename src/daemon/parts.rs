@@ -140,10 +140,7 @@ impl Parts {
         let publisher = publisher(config)?;
         let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
         let policy_host = policy_host(config, &dns, &clock)?;
-        let report_sessions = ReportSessions::within(config.deliver.report_session_seconds);
-        let report_sessions = Arc::new(report_sessions);
-        let transport = transport(config, &dns)?;
-        let transport = noted(config, transport, &report_sessions, &clock);
+        let (transport, report_sessions) = noted_transport(config, &dns, &clock)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
@@ -395,21 +392,23 @@ fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, 
     })
 }
 
-/// The same way, which notes what goes by it where an MTA takes it on: a session of its own follows.
-fn noted(
+/// The same way, and what notes the reports that go by it where an MTA takes them on: sessions of its own follow.
+fn noted_transport(
     config: &Config,
-    transport: Arc<dyn Transport>,
-    report_sessions: &Arc<ReportSessions>,
+    dns: &Arc<dyn Dns>,
     clock: &Arc<dyn Clock>,
-) -> Arc<dyn Transport> {
-    if config.deliver.via == Via::Mx {
-        return transport;
+) -> Result<(Arc<dyn Transport>, Arc<ReportSessions>), BadRelay> {
+    let report_sessions = ReportSessions::within(config.deliver.report_session_seconds);
+    let report_sessions = Arc::new(report_sessions);
+    let mut transport = transport(config, dns)?;
+    if config.deliver.via != Via::Mx {
+        transport = Arc::new(NotingTransport {
+            to_relay: transport,
+            report_sessions: Arc::clone(&report_sessions),
+            clock: Arc::clone(clock),
+        });
     }
-    Arc::new(NotingTransport {
-        to_relay: transport,
-        report_sessions: Arc::clone(report_sessions),
-        clock: Arc::clone(clock),
-    })
+    Ok((transport, report_sessions))
 }
 
 fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settings {

@@ -11,6 +11,9 @@ use super::host::{Before, Host};
 
 const MX_HOST: &str = "mx.correct.test";
 
+/// What the MX host publishes: one mailbox gets reports of a recipient domain too.
+const TWO_MAILBOXES: &str = "mailto:TLSRPT@reports.test,mailto:hosts@reports.test";
+
 /// A host that had sessions yesterday with two domains whose mail goes to one MX host with TLSA records:
 /// one of them has its reports sent where the MX host's go.
 fn host() -> Host {
@@ -47,10 +50,7 @@ fn counted(report: &Value) -> &Value {
 #[test]
 fn a2_an_mx_host_has_a_report_that_an_operator_sees_and_that_leaves_once() {
     let host = host();
-    publish(
-        &host,
-        "mailto:TLSRPT@reports.test,mailto:hosts@reports.test",
-    );
+    publish(&host, TWO_MAILBOXES);
     let daemon = host.start();
     let day = host.day.previous().to_string();
     let preview = host.json(&["report", "preview", MX_HOST, "--day", &day]);
@@ -139,10 +139,7 @@ fn a2_an_mx_host_that_asks_for_nothing_is_shown_where_it_is_named() {
 #[test]
 fn a2_sent_by_itself_an_mx_hosts_report_says_what_it_leaves_to_reports_that_have_not_gone() {
     let host = host();
-    publish(
-        &host,
-        "mailto:TLSRPT@reports.test,mailto:hosts@reports.test",
-    );
+    publish(&host, TWO_MAILBOXES);
     let daemon = host.start();
     let day = host.day.previous().to_string();
     let send = |domain| host.shown(&["report", "send", "--day", &day, "--domain", domain]);
