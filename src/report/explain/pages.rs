@@ -206,6 +206,11 @@ pub fn one(name: &str) -> Result<String, NoSuchFailure> {
             super::DOMAIN
         );
     }
+    if text.to_ascii_lowercase().contains("the sender") {
+        text.push_str(
+            "\nThe sender is whoever delivered the mail and reports it: in `sealpost sessions`, this host.\n",
+        );
+    }
     Ok(text)
 }
 

@@ -345,6 +345,8 @@ fn a_name_finds_what_is_said_of_it_and_a_slip_is_understood() {
             .unwrap()
             .contains("the sender looked at the host itself")
     );
+    let who = |name| pages::one(name).unwrap().contains("The sender is whoever");
+    assert_eq!(["dane-required", "testing"].map(who), [true, false]);
     let all = pages::described(None).unwrap();
     assert!(all.len() > rows().count());
     let slip = pages::one("sts-mx-mismach").unwrap_err().to_string();
