@@ -271,6 +271,7 @@ fn parse(
 /// Paths are relative to the file, wherever the program is started.
 fn resolve_paths(config: &mut Config, directory: &Path) {
     let paths = config.policy.extra_roots.iter_mut().chain([
+        &mut config.dane.trust_anchor,
         &mut config.store.path,
         &mut config.plugin_socket.path,
         &mut config.socketmap.path,
