@@ -2,10 +2,13 @@
 //!
 //! Seen is what Exim itself prints of its configuration (`-bP`), macros put in.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    access::{User, user_named},
+    access::{Reach, User, Want, reach, steps, user_named},
     finding::{Examined, traps},
     scene::{Scene, said},
 };
@@ -38,6 +41,14 @@ traps! {
         "No router takes the mail of our envelope sender out: reports are held to the policy that they are about, and \
          the session that carries one is counted and makes another report due, each day anew.",
         "Set the macro SEALPOST_REPORT_SENDER to sender.envelope_from, or else sender.contact.";
+    LIBRARY_UNREAD = "exim-library-unreadable", Trouble,
+        "Exim asks through libsealpost.so, and its user cannot read the file: all mail to other domains is deferred.",
+        "Put the library where the macro SEALPOST_LIBRARY says, with the mode 0644; or use exim-light.conf, which needs \
+         none.";
+    OTHER_CIPHERS = "exim-ciphers-of-gnutls", Trouble,
+        "tls_require_ciphers of a transport is in the words of GnuTLS, and this Exim was built with OpenSSL, which does \
+         not know them: no TLS comes up, and mail to domains that demand it waits.",
+        "Write it in OpenSSL's words.";
     NOT_SIGNED = "exim-sees-nothing-signed", Trouble,
         "Exim is told of DNSSEC by glibc, which hides it unless /etc/resolv.conf says that the resolver is trusted: \
          mail to domains with DANE waits.",
@@ -110,6 +121,15 @@ impl Exim {
         }
     }
 
+    /// The library that it asks through, where it does.
+    fn library(&self) -> Option<PathBuf> {
+        self.asking().find_map(|router| {
+            let mut values = router.options.values();
+            let (_, rest) = values.find_map(|value| value.split_once("${dlfunc{"))?;
+            rest.split('}').next().map(PathBuf::from)
+        })
+    }
+
     /// Does one of its routers ask Sealpost?
     pub(super) fn asks(&self) -> bool {
         self.asking().next().is_some()
@@ -154,6 +174,8 @@ pub(super) struct Facts {
     pub(super) exim: Result<Option<Exim>, String>,
     /// Another MTA of this host asks Sealpost, so that this one need not.
     pub(super) another_asks: bool,
+    /// The library that Exim asks through, and whether its user can read it.
+    pub(super) library: Option<(PathBuf, Reach)>,
     /// `plugin_socket.path`
     pub(super) socket: String,
     /// The envelope sender of reports; empty where there are none.
@@ -210,6 +232,13 @@ pub(super) fn judge(facts: &Facts) -> Examined {
             vec![format!("SEALPOST_SOCKET = {}", facts.socket)],
         );
     }
+    match &facts.library {
+        Some((_, Reach::No(why))) => examined.found(LIBRARY_UNREAD, why.clone()),
+        Some((library, Reach::NotKnown(why))) => {
+            examined.unknown(format!("{}: {why}", library.display()));
+        }
+        Some((_, Reach::Yes)) | None => {}
+    }
     judge_transports(exim, &facts.report_sender, &mut examined);
     judge_signed(facts, &mut examined);
     examined
@@ -237,6 +266,10 @@ fn judge_transports(exim: &Exim, report_sender: &str, examined: &mut Examined) {
     for transport in exim.transports.iter().filter(is_smtp) {
         let name = &transport.name;
         if transport.option("event_action").contains("sealpost") {
+            let ciphers = transport.option("tls_require_ciphers");
+            if ciphers.contains("NORMAL") && exim.has("OpenSSL") {
+                examined.found(OTHER_CIPHERS, format!("the transport {name}: {ciphers}"));
+            }
             let once = transport.option("connection_max_messages") == "1"
                 && transport.option("hosts_noproxy_tls") == "*";
             if !once {
@@ -292,7 +325,9 @@ pub(super) async fn examine(scene: &Scene) -> Examined {
         Err(why) => return Examined::not_seen(why),
     };
     let (exim, postfix) = tokio::join!(scene.exim(), scene.postfix());
+    let library = exim.as_ref().ok().and_then(|exim| library_of((*exim)?));
     judge(&Facts {
+        library,
         exim: exim.map(|exim| exim.cloned()),
         another_asks: postfix.is_ok_and(|postfix| postfix.asks),
         socket: config.plugin_socket.path.display().to_string(),
@@ -300,6 +335,17 @@ pub(super) async fn examine(scene: &Scene) -> Examined {
         is_dane_on: config.dane.validation != DnssecValidation::Off && !config.dane.audit,
         resolv_conf: std::fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
     })
+}
+
+/// The library that an Exim asks through, and whether its user can read it.
+fn library_of(exim: &Exim) -> Option<(PathBuf, Reach)> {
+    let library = exim.library()?;
+    let reached = match (steps(&library, None), &exim.user) {
+        (Ok(steps), Some(user)) => reach(user, &steps, Want::Read),
+        (Ok(_), None) => Reach::NotKnown("Exim's user is not in /etc/passwd".to_owned()),
+        (Err(error), _) => Reach::No(format!("{}: {error}", library.display())),
+    };
+    Some((library, reached))
 }
 
 /// The envelope sender of reports; empty where there are none.

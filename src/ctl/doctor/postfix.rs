@@ -56,6 +56,10 @@ traps! {
     REMARK = "postfix-remark", Warning,
         "Postfix can do less than Sealpost would have it do.",
         "Do what is said there, or leave it so.";
+    STALE_COPY = "postfix-resolv-conf-stale", Warning,
+        "A chrooted Postfix reads a copy of /etc/resolv.conf, which Debian makes only when Postfix starts: it asks \
+         resolvers that the system has left since, and may see no signed answers.",
+        "Have the copy made anew: restart Postfix; a reload does not.";
     LOG_UNREAD = "postfix-log-unreadable", Trouble,
         "postfix_log.path names a file that the daemon cannot read, or that is not there: what Postfix logs is not \
          counted.",
@@ -119,6 +123,14 @@ pub(super) fn judge(facts: &Facts) -> Examined {
         };
         let seen = format!("{} is {now}: {}", lack.name, lack.why);
         examined.found_with(trap_of(lack), seen, lines(lack));
+    }
+    if let Some(copy) = &installed.stale_resolv_conf {
+        let seen = format!("{} is another than /etc/resolv.conf", copy.display());
+        examined.found_with(
+            STALE_COPY,
+            seen,
+            vec!["systemctl restart postfix".to_owned()],
+        );
     }
     for (about, stops, text) in &installed.remarks {
         match (about, stops) {

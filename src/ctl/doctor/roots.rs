@@ -96,12 +96,19 @@ pub(super) async fn examine(scene: &Scene) -> Examined {
         Ok(day) => day,
         Err(error) => return Examined::not_seen(format!("{error}")),
     };
-    let files = config.policy.extra_roots.iter();
-    judge(&Facts {
-        today: scene.clock.now().day(),
-        built_in,
-        extra: files.map(|file| (file.clone(), roots_in(file))).collect(),
-    })
+    let files = config.policy.extra_roots.clone();
+    let reading = move || -> Vec<_> {
+        let files = files.into_iter();
+        files.map(|file| (file.clone(), roots_in(&file))).collect()
+    };
+    match tokio::task::spawn_blocking(reading).await {
+        Ok(extra) => judge(&Facts {
+            today: scene.clock.now().day(),
+            built_in,
+            extra,
+        }),
+        Err(error) => Examined::not_seen(error.to_string()),
+    }
 }
 
 fn roots_in(file: &std::path::Path) -> Result<Vec<Root>, String> {

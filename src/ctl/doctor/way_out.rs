@@ -167,9 +167,10 @@ async fn look_outside(scene: &Scene, config: &Config, us: &str) -> Outside {
             Err(why) => return Outside::NotTried(why),
         },
     };
-    let port = match config.deliver.via {
-        Via::Mx => config.deliver.smtp_port,
-        Via::Relay => config.probe.smtp_port,
+    let port = if config.deliver.via == Via::Mx {
+        config.deliver.smtp_port
+    } else {
+        config.probe.smtp_port
     };
     let mut tried = Vec::new();
     for host in hosts.iter().take(HOSTS_MAX) {
@@ -193,11 +194,12 @@ async fn look_outside(scene: &Scene, config: &Config, us: &str) -> Outside {
 
 /// Why mail does not leave by port 25 from here; nothing where it does.
 async fn not_needed(scene: &Scene, config: &Config) -> Option<String> {
-    if config.deliver.via != Via::Relay {
+    if config.deliver.via == Via::Mx {
         return None;
     }
     let relay = &config.deliver.relay;
-    if let Ok(address) = relay_address(relay).await
+    if config.deliver.via == Via::Relay
+        && let Ok(address) = relay_address(relay).await
         && !is_this_machine(address.ip())
     {
         return Some(format!(

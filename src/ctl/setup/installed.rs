@@ -12,7 +12,7 @@ use super::{
     postconf::{Postconf, PostconfError},
     postfix::{Postfix, Version},
 };
-use crate::config::Config;
+use crate::{config::Config, net::hickory::RESOLV_CONF};
 
 /// An installed Postfix, and what it lacks so that it goes by Sealpost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(in crate::ctl) struct Installed {
     pub(in crate::ctl) has_library: Option<bool>,
     /// All mail goes through this host.
     pub(in crate::ctl) smart_host: Option<String>,
+    /// Its copy of the list of resolvers, where that is another than the system's.
+    pub(in crate::ctl) stale_resolv_conf: Option<PathBuf>,
     /// What is not set.
     pub(in crate::ctl) lacks: Vec<Lack>,
     /// What else should be known: about what, whether it keeps Postfix from going by Sealpost, and the words.
@@ -108,6 +110,7 @@ impl Installed {
             ),
             tells: Version::read(version).is_some_and(|version| version >= Version::TELLS),
             has_library: has_library(postfix),
+            stale_resolv_conf: stale_resolv_conf(postfix, machine),
             smart_host: Some(relay.to_owned()).filter(|relay| !relay.is_empty()),
             ..Self::default()
         };
@@ -129,6 +132,16 @@ impl Installed {
         }
         installed
     }
+}
+
+/// The copy of the list of resolvers that a chrooted Postfix reads, where it is not what the system has now.
+fn stale_resolv_conf(postfix: &Postfix, machine: &Machine) -> Option<PathBuf> {
+    let copy = &machine.resolv_conf;
+    if !copy.starts_with(postfix.queue_directory()) {
+        return None;
+    }
+    let (copied, now) = (fs::read(copy).ok()?, fs::read(RESOLV_CONF).ok()?);
+    (copied != now).then(|| copy.clone())
 }
 
 /// Is the library that tells outcomes in Postfix's `smtp`, or in a library of Postfix's own?

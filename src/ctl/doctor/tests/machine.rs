@@ -173,15 +173,15 @@ pub(super) fn unseen() -> Vec<Examined> {
         store::judge(&with(&store(), |facts| facts.reach = None)),
         store::judge(&with(&store(), |facts| facts.disk = Err("no".to_owned()))),
         clock::judge(&with(&clock(), |facts| {
-            facts.is_kept = Err("no timedatectl".to_owned())
+            facts.is_kept = Err("no timedatectl".to_owned());
         })),
         clock::judge(&with(&clock(), |facts| {
-            facts.root = Err("the proofs are lost".to_owned())
+            facts.root = Err("the proofs are lost".to_owned());
         })),
         sockets::judge(&sockets::Facts {
             daemon_runs: Some(false),
             doors: vec![with(&door(), |door| {
-                door.standing = sockets::Standing::Dead
+                door.standing = sockets::Standing::Dead;
             })],
         }),
         sockets_with(|door| door.callers[0].1 = Reach::NotKnown("a list".to_owned())),
@@ -205,7 +205,9 @@ pub(super) fn cases() -> Vec<Case> {
     [
         cases_of_configuration(),
         cases_of_store(),
-        cases_of_clock_and_resolver(),
+        cases_of_daemon_and_limits(),
+        cases_of_clock(),
+        cases_of_resolver(),
         cases_of_sockets(),
     ]
     .concat()
@@ -245,6 +247,11 @@ fn cases_of_configuration() -> Vec<Case> {
                 facts.waits_for_restart = vec!["dns".to_owned()];
             }),
         ),
+    ]
+}
+
+fn cases_of_daemon_and_limits() -> Vec<Case> {
+    vec![
         (
             "daemon-not-running",
             daemon::judge(&daemon::Facts::NotRunning("no socket".to_owned())),
@@ -276,7 +283,7 @@ fn cases_of_configuration() -> Vec<Case> {
         (
             "roots-old",
             roots::judge(&with(&roots(), |facts| {
-                facts.today = UtcDay(facts.built_in.0 + 401)
+                facts.today = UtcDay(facts.built_in.0 + 401);
             })),
         ),
         (
@@ -338,11 +345,9 @@ fn cases_of_store() -> Vec<Case> {
     ]
 }
 
-fn cases_of_clock_and_resolver() -> Vec<Case> {
+fn cases_of_clock() -> Vec<Case> {
     let clocked = |set: fn(&mut clock::Facts)| clock::judge(&with(&clock(), set));
     let root = |why: &str| clock::judge(&with(&clock(), |facts| facts.root = Err(why.to_owned())));
-    let resolved = |set: fn(&mut resolver::Facts)| resolver::judge(&with(&resolver(), set));
-    let nobody = || Some("it does not answer".to_owned());
     vec![
         (
             "clock-outside-signatures",
@@ -363,6 +368,13 @@ fn cases_of_clock_and_resolver() -> Vec<Case> {
             "clock-of-daemon-differs",
             clocked(|facts| facts.daemon_differs_seconds = Some(-86_400)),
         ),
+    ]
+}
+
+fn cases_of_resolver() -> Vec<Case> {
+    let resolved = |set: fn(&mut resolver::Facts)| resolver::judge(&with(&resolver(), set));
+    let nobody = || Some("it does not answer".to_owned());
+    vec![
         (
             "resolver-none",
             resolved(|facts| facts.servers = Err("it names no server".to_owned())),

@@ -63,6 +63,7 @@ fn exim_with(set: impl FnOnce(&mut exim::Facts, &mut [String; 3])) -> Examined {
     let mut facts = exim::Facts {
         exim: Ok(None),
         another_asks: false,
+        library: Some(("/usr/lib/libsealpost.so".into(), Reach::Yes)),
         socket: "/run/sealpost/plugin.sock".to_owned(),
         report_sender: "TLS-Reports@example.com".to_owned(),
         is_dane_on: true,
@@ -152,6 +153,7 @@ pub(super) fn unseen() -> Vec<Examined> {
         exim::judge(&exim::Facts {
             exim: Err("exim4 -bV: no".to_owned()),
             another_asks: false,
+            library: None,
             socket: String::new(),
             report_sender: String::new(),
             is_dane_on: true,
@@ -167,64 +169,89 @@ pub(super) fn cases() -> Vec<Case> {
     [cases_of_postfix(), cases_of_exim(), cases_of_sessions()].concat()
 }
 
+/// What a parameter is, what it should be, and the trap that makes.
+const LACKS: [(&str, &str, &str, &str); 13] = [
+    (
+        "postfix-not-asking",
+        "smtp_tls_policy_maps",
+        "",
+        "socketmap:x",
+    ),
+    (
+        "postfix-tells-nothing",
+        "smtp_tls_security_level",
+        "",
+        "may",
+    ),
+    (
+        "postfix-tells-nothing",
+        "smtp_tls_security_level",
+        "none",
+        "dane",
+    ),
+    ("postfix-tells-nothing", "smtp_tlsrpt_enable", "no", "yes"),
+    ("postfix-tells-nothing", "smtp_tlsrpt_socket_name", "x", "y"),
+    ("postfix-tells-nothing", "smtp_tls_loglevel", "0", "1"),
+    (
+        "postfix-tells-less",
+        "smtp_tlsrpt_skip_reused_handshakes",
+        "yes",
+        "no",
+    ),
+    (
+        "postfix-trusts-nobody",
+        "smtp_tls_CAfile",
+        "",
+        "/etc/ssl/cert.pem",
+    ),
+    (
+        "postfix-reports-reported",
+        "tls_required_enable",
+        "no",
+        "yes",
+    ),
+    (
+        "postfix-holds-reports",
+        "sealpost-report/unix",
+        "",
+        "sealpost-report unix",
+    ),
+    (
+        "postfix-without-dnssec",
+        "smtp_dns_support_level",
+        "",
+        "dnssec",
+    ),
+    (
+        "postfix-not-as-needed",
+        "smtp_tls_security_level",
+        "may",
+        "dane",
+    ),
+    (
+        "postfix-not-as-needed",
+        "smtp_tls_enforce_sts_mx_patterns",
+        "no",
+        "yes",
+    ),
+];
+
 fn cases_of_postfix() -> Vec<Case> {
-    vec![
-        (
-            "postfix-not-asking",
-            lacking("smtp_tls_policy_maps", "", "socketmap:x"),
-        ),
-        (
-            "postfix-tells-nothing",
-            lacking("smtp_tls_security_level", "", "may"),
-        ),
-        (
-            "postfix-tells-nothing",
-            lacking("smtp_tls_security_level", "none", "dane"),
-        ),
-        (
-            "postfix-tells-nothing",
-            lacking("smtp_tlsrpt_enable", "no", "yes"),
-        ),
-        (
-            "postfix-tells-nothing",
-            lacking("smtp_tlsrpt_socket_name", "x", "y"),
-        ),
-        (
-            "postfix-tells-nothing",
-            lacking("smtp_tls_loglevel", "0", "1"),
-        ),
-        (
-            "postfix-tells-less",
-            lacking("smtp_tlsrpt_skip_reused_handshakes", "yes", "no"),
-        ),
-        (
-            "postfix-trusts-nobody",
-            lacking("smtp_tls_CAfile", "", "/etc/ssl/cert.pem"),
-        ),
-        (
-            "postfix-reports-reported",
-            lacking("tls_required_enable", "no", "yes"),
-        ),
-        (
-            "postfix-holds-reports",
-            lacking("sealpost-report/unix", "", "sealpost-report unix"),
-        ),
-        (
-            "postfix-without-dnssec",
-            lacking("smtp_dns_support_level", "", "dnssec"),
-        ),
-        (
-            "postfix-not-as-needed",
-            lacking("smtp_tls_security_level", "may", "dane"),
-        ),
-        (
-            "postfix-not-as-needed",
-            lacking("smtp_tls_enforce_sts_mx_patterns", "no", "yes"),
-        ),
+    let lacks = LACKS.into_iter();
+    let mut all: Vec<Case> = lacks
+        .map(|(trap, name, now, next)| (trap, lacking(name, now, next)))
+        .collect();
+    all.extend([
         (
             "postfix-built-without-tlsrpt",
             postfix_with(|_, installed| {
                 installed.has_library = Some(false);
+            }),
+        ),
+        (
+            "postfix-resolv-conf-stale",
+            postfix_with(|_, installed| {
+                installed.stale_resolv_conf = Some("/var/spool/postfix/etc/resolv.conf".into());
             }),
         ),
         ("postfix-service-goes-past", remarked(About::Service, false)),
@@ -245,7 +272,8 @@ fn cases_of_postfix() -> Vec<Case> {
                 ));
             }),
         ),
-    ]
+    ]);
+    all
 }
 
 fn cases_of_exim() -> Vec<Case> {
@@ -283,6 +311,21 @@ fn cases_of_exim() -> Vec<Case> {
             "exim-reports-reported",
             exim_with(|facts, _| {
                 facts.report_sender = "other@example.com".to_owned();
+            }),
+        ),
+        (
+            "exim-library-unreadable",
+            exim_with(|facts, _| {
+                facts.library = Some(("/x.so".into(), Reach::No("/x.so: not found".to_owned())));
+            }),
+        ),
+        (
+            "exim-ciphers-of-gnutls",
+            exim_with(|_, said| {
+                said[0] = said[0].replace("GnuTLS", "OpenSSL");
+                let told = "driver = smtp\nevent_action = ${acl";
+                let ciphered = format!("tls_require_ciphers = NORMAL:-VERS-ALL\n{told}");
+                said[2] = said[2].replacen(told, &ciphered, 1);
             }),
         ),
         (
