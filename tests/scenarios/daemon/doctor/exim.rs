@@ -6,13 +6,14 @@ use super::stage::traps_in;
 use crate::mta::{exim::Build, laboratory::Daemon, world::World};
 
 /// What is set below.
-pub(super) const TRAPS: [&str; 8] = [
+pub(super) const TRAPS: [&str; 9] = [
     "exim-not-asking",
     "exim-asks-elsewhere",
     "exim-transport-tells-nothing",
     "exim-reuses-connections",
     "exim-reports-reported",
     "exim-sees-nothing-signed",
+    "exim-library-unreadable",
     "socket-unreachable",
     "socket-user-not-allowed",
 ];
@@ -80,6 +81,14 @@ fn each_trap_of_exim_is_found_when_it_is_set() {
         let resolv_conf = world.path("etc/resolv.conf");
         fs::write(resolv_conf, "nameserver 127.0.0.1\n").unwrap();
         assert_eq!(found(&daemon), [traps.next().unwrap(), open], "{build:?}");
+        if build == Build::Heavy {
+            fs::remove_file(world.path("libsealpost.so")).unwrap();
+            let seen = found(&daemon);
+            assert!(
+                seen.iter().any(|one| one == "exim-library-unreadable"),
+                "{seen:?}"
+            );
+        }
     }
 }
 

@@ -37,7 +37,7 @@ fn set(stage: &mut Stage, setting: &str, value: impl Into<Value>) -> Kept {
 
 fn servers(stage: &mut Stage, servers: &[&str]) -> Kept {
     let servers: Array = servers.iter().map(|server| Value::from(*server)).collect();
-    stage.host.set("dns.timeout_ms", 200);
+    stage.host.set("dns.timeout_ms", 2_000);
     set(stage, "dns.servers", servers)
 }
 
@@ -113,9 +113,7 @@ pub(super) const CASES: &[Case] = &[
             .unwrap();
         let anchor = stage.host.file("root.key");
         fs::write(&anchor, internet.anchor_dnskey()).unwrap();
-        stage
-            .host
-            .set("dane.trust_anchor", anchor.to_str().unwrap());
+        stage.host.set("dane.trust_anchor", "root.key");
         servers(stage, &[&internet.address().to_string()]);
         vec![Box::new(internet), Box::new(runtime)]
     }),

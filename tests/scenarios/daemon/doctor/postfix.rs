@@ -11,7 +11,7 @@ use crate::mta::{
 };
 
 /// What is set below.
-pub(super) const TRAPS: [&str; 12] = [
+pub(super) const TRAPS: [&str; 13] = [
     "postfix-not-asking",
     "postfix-tells-nothing",
     "postfix-tells-less",
@@ -22,6 +22,7 @@ pub(super) const TRAPS: [&str; 12] = [
     "postfix-not-as-needed",
     "postfix-service-goes-past",
     "postfix-stopped-by",
+    "postfix-resolv-conf-stale",
     "postfix-log-unreadable",
     "socket-unreachable",
 ];
@@ -110,6 +111,11 @@ fn each_trap_of_postfix_is_found_when_it_is_set() {
     );
     assert_eq!(postfix(), ["postfix-service-goes-past"]);
     host.run("postconf", &["-P", "-X", "relay/unix/smtp_tlsrpt_enable"]);
+    let copy = host.path("spool/etc/resolv.conf");
+    let now = fs::read_to_string(&copy).unwrap();
+    fs::write(&copy, format!("# of yesterday\n{now}")).unwrap();
+    assert_eq!(postfix(), ["postfix-resolv-conf-stale"]);
+    fs::write(&copy, now).unwrap();
     configure(&host, "[postfix_log]\npath = \"/var/log/nowhere.log\"\n");
     let seen = postfix();
     assert!(

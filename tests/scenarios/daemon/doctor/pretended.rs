@@ -68,7 +68,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     told("daemon-alarm", "daemon", |stage| {
         says(stage, |status| {
-            status["alarms"] = json!(["the disk is full"])
+            status["alarms"] = json!(["the disk is full"]);
         })
     }),
     told("store-not-written", "store", |stage| {
@@ -90,7 +90,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     told("clock-of-daemon-differs", "clock", |stage| {
         says(stage, |status| {
-            status["now"] = "2020-01-01T00:00:00Z".into()
+            status["now"] = "2020-01-01T00:00:00Z".into();
         })
     }),
     told("sessions-nobody-asks", "sessions", |stage| {

@@ -35,7 +35,10 @@ pub(super) struct Stage {
 impl Stage {
     /// A host on which nothing is wrong.
     pub(super) fn new() -> Self {
-        let host = Host::new();
+        let mut host = Host::new();
+        // With patience: the machine may be busy.
+        host.set("dns.timeout_ms", 5_000);
+        host.set("dns.attempts", 2);
         host.set_clock(SystemClock.now());
         let stage = Self {
             usual: host.config.clone(),
