@@ -6,10 +6,12 @@ use std::{
     process::ExitCode,
 };
 
+mod cargo_deb;
 mod consumers;
 mod demo;
 mod exim;
 mod name_servers;
+mod package;
 mod postfix;
 mod test;
 mod tidy;
@@ -40,6 +42,11 @@ const CHORES: &[Chore] = &[
         name: "name-servers",
         text: "unpack Debian's Unbound and NSD for the tests, into the target directory",
         run: name_servers::run,
+    },
+    Chore {
+        name: "package",
+        text: "build everything in release mode and make the Debian package of it, in TARGET/package",
+        run: package::run_chore,
     },
     Chore {
         name: "postfix",
