@@ -22,6 +22,7 @@ mod checks;
 mod datagrams;
 mod days;
 mod dkim;
+mod earlier_stores;
 mod host;
 mod https;
 mod kills;
