@@ -13,6 +13,8 @@ mod exim;
 mod name_servers;
 mod package;
 mod postfix;
+mod roots;
+mod sources;
 mod test;
 mod tidy;
 mod tools;
@@ -54,8 +56,13 @@ const CHORES: &[Chore] = &[
         run: postfix::run,
     },
     Chore {
+        name: "roots",
+        text: "make clean roots of Debian 12 and 13 for the tests of the package, into the target directory",
+        run: roots::run,
+    },
+    Chore {
         name: "tools",
-        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, a Python venv",
+        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, clean Debians, a Python venv",
         run: tools::run_chore,
     },
     Chore {

@@ -37,30 +37,52 @@ pub(crate) fn run_chore(arguments: &[String]) -> Result<ExitCode, String> {
 /// # Errors
 /// In words: something does not build, or cargo-deb can be neither found nor installed.
 pub(crate) fn make() -> Result<PathBuf, String> {
-    let cargo_deb = cargo_deb::prepare()?;
     demo::build()?;
     let target = crate::target_directory()?;
     let release = target.join("release");
     stage(&release.join("sealpost"), &release.join("package"))?;
+    pack(&target.join("package"))
+}
 
-    let packages = target.join("package");
-    remove(&packages)?;
-    fs::create_dir_all(&packages).map_err(|error| told(&packages, &error))?;
-    // As the subcommand that cargo would call: it asks cargo for what it must know.
-    run(Command::new(cargo_deb)
+/// Makes the package, and sees whether it is as Debian wants packages and whether the same bytes come of it again.
+///
+/// # Errors
+/// In words, where it is not; or as [`make`].
+pub(crate) fn check() -> Result<(), String> {
+    let package = make()?;
+    run(Command::new("lintian")
+        .args(["--allow-root", "--fail-on", "error,warning"])
+        .arg(&package))?;
+    let once_more = crate::target_directory()?.join("package-once-more");
+    let again = pack(&once_more)?;
+    let read = |package: &Path| fs::read(package).map_err(|error| told(package, &error));
+    let same = read(&package)? == read(&again)?;
+    remove(&once_more)?;
+    if same {
+        return Ok(());
+    }
+    Err(format!(
+        "{}: packed again it has other bytes",
+        package.display()
+    ))
+}
+
+/// Has cargo-deb put what is built into a package, the only one in this directory.
+fn pack(into: &Path) -> Result<PathBuf, String> {
+    remove(into)?;
+    fs::create_dir_all(into).map_err(|error| told(into, &error))?;
+    // cargo-deb asks cargo for what it must know.
+    run(Command::new(cargo_deb::prepare()?)
         .args(["--no-build", "--locked", "--compress-system", "--output"])
-        .arg(&packages)
+        .arg(into)
         .current_dir(root())
-        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_TARGET_DIR", crate::target_directory()?)
         .env("SOURCE_DATE_EPOCH", date()?))?;
-    the_package(&packages)
+    the_package(into)
 }
 
 /// The one package in this directory.
-///
-/// # Errors
-/// When there is none.
-pub(crate) fn the_package(directory: &Path) -> Result<PathBuf, String> {
+fn the_package(directory: &Path) -> Result<PathBuf, String> {
     let entries = fs::read_dir(directory).map_err(|error| told(directory, &error))?;
     entries
         .filter_map(Result::ok)
