@@ -119,8 +119,10 @@ fn write(file: &Path, text: &[u8]) -> Result<(), String> {
 
 /// Seconds since 1970 that every file of the package bears.
 fn date() -> Result<String, String> {
-    if let Ok(date) = std::env::var("SOURCE_DATE_EPOCH") {
-        return Ok(date);
+    if let Some(date) = std::env::var_os("SOURCE_DATE_EPOCH") {
+        return date
+            .into_string()
+            .map_err(|_| "SOURCE_DATE_EPOCH is no number".to_owned());
     }
     let mut git = Command::new("git");
     let date = output_of(git.args(["log", "-1", "--format=%ct"]).current_dir(root()))?;

@@ -163,7 +163,10 @@ fn an_upgrade_turns_nobody_away_and_keeps_the_store(host: &Booted) {
     let before = (fs::metadata(&socket).unwrap().ino(), shown(host, "MainPID"));
     let mut upgrade = host
         .typed("sh")
-        .args(["-c", "apt-get -q -y install --reinstall ./sealpost_*.deb > /dev/null"])
+        .args([
+            "-c",
+            "apt-get -q -y install --reinstall ./sealpost_*.deb > /dev/null",
+        ])
         .spawn()
         .unwrap();
     // Whoever asks meanwhile is answered, by the one or the other.
