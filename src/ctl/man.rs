@@ -17,11 +17,16 @@ use super::{
     exit::{Exit, Failure},
 };
 
+mod configuration;
+
+/// Who has made the pages.
+const SOURCE: &str = concat!("sealpost ", env!("CARGO_PKG_VERSION"));
+
 /// The section of the manual: what every user may run.
 const SECTION: &str = "1";
 
-/// Write the manual pages, one for each command, into a directory: sealpost.1, sealpost-report-send.1 and so on.
-/// The Debian package has them. Needs neither a daemon nor a configuration.
+/// Write the manual pages into a directory: sealpost.1, sealpost-report-send.1 and so on for each command, and
+/// sealpost.toml.5. The Debian package has them. Needs neither a daemon nor a configuration.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sealpost man /usr/local/share/man/man1")]
 pub(super) struct Arguments {
@@ -47,7 +52,7 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     // There are pages of our own for what `sealpost help` would say.
     let mut program = CommandLine::command().disable_help_subcommand(true);
     program.build();
-    let mut pages = Vec::new();
+    let mut pages = vec![(configuration::FILE.to_owned(), configuration::page(SOURCE)?)];
     let mut waiting = vec![(program, None)];
     while let Some((command, above)) = waiting.pop() {
         let name = name(&command);
@@ -72,7 +77,7 @@ fn page(command: &Command, above: Option<String>) -> io::Result<Vec<u8>> {
         .section(SECTION)
         // The same program makes the same pages, whenever that is.
         .date("")
-        .source(concat!("sealpost ", env!("CARGO_PKG_VERSION")))
+        .source(SOURCE)
         .manual("Sealpost");
     let mut text = Vec::new();
     page.render_title(&mut text)?;
@@ -136,6 +141,7 @@ mod tests {
             "sealpost-serve.1",
             "sealpost-report-send.1",
             "sealpost-setup-postfix.1",
+            "sealpost.toml.5",
         ] {
             assert!(names.iter().any(|one| one == name), "{name}: {names:?}");
         }

@@ -71,6 +71,7 @@ fn nothing_is_started_before_it_is_configured(host: &Booted) {
         "/usr/lib/sealpost/libsealpost.so",
         "/usr/include/sealpost.h",
         "/usr/share/man/man1/sealpost.1.gz",
+        "/usr/share/man/man5/sealpost.toml.5.gz",
         "/usr/share/bash-completion/completions/sealpost",
         "/usr/share/doc/sealpost/examples/full.toml",
         "/usr/share/doc/sealpost/CRATES",
