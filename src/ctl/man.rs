@@ -52,11 +52,15 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     // There are pages of our own for what `sealpost help` would say.
     let mut program = CommandLine::command().disable_help_subcommand(true);
     program.build();
-    let mut pages = vec![(configuration::FILE.to_owned(), configuration::page(SOURCE)?)];
+    let (file, section) = configuration::NAME;
+    let mut pages = vec![(format!("{file}.{section}"), configuration::page(SOURCE)?)];
     let mut waiting = vec![(program, None)];
     while let Some((command, above)) = waiting.pop() {
         let name = name(&command);
-        pages.push((format!("{name}.{SECTION}"), page(&command, above)?));
+        pages.push((
+            format!("{name}.{SECTION}"),
+            page(&command, above.as_deref())?,
+        ));
         let below = command.get_subcommands().filter(|each| !each.is_hide_set());
         waiting.extend(below.map(|each| (each.clone(), Some(name.clone()))));
     }
@@ -70,7 +74,7 @@ fn name(command: &Command) -> String {
 }
 
 /// One command's page. `above` is the page of the command it belongs to.
-fn page(command: &Command, above: Option<String>) -> io::Result<Vec<u8>> {
+fn page(command: &Command, above: Option<&str>) -> io::Result<Vec<u8>> {
     let has_commands = command.has_subcommands();
     let page = Man::new(command.clone())
         .title(name(command))
@@ -91,12 +95,14 @@ fn page(command: &Command, above: Option<String>) -> io::Result<Vec<u8>> {
     if let Some(more) = command.get_after_help() {
         text.write_all(as_typed(&more.to_string()).as_bytes())?;
     }
-    if let Some(above) = above {
-        let mut roff = Roff::new();
-        roff.control("SH", ["SEE ALSO"]);
-        roff.text([bold(above), roman(format!("({SECTION})"))]);
-        roff.to_writer(&mut text)?;
-    }
+    let (see, section) = match above {
+        Some(above) => (above, SECTION),
+        None => configuration::NAME,
+    };
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([bold(see), roman(format!("({section})"))]);
+    roff.to_writer(&mut text)?;
     Ok(text)
 }
 

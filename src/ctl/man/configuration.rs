@@ -10,13 +10,13 @@ use crate::config::{
     settings::SECTIONS,
 };
 
-/// The file that the page is in. Section 5 is that of file formats.
-pub(super) const FILE: &str = "sealpost.toml.5";
+/// The page, and the section it is in: that of file formats.
+pub(super) const NAME: (&str, &str) = ("sealpost.toml", "5");
 
 /// The page.
 pub(super) fn page(source: &str) -> io::Result<Vec<u8>> {
     let mut roff = Roff::new();
-    roff.control("TH", ["sealpost.toml", "5", "", source, "Sealpost"]);
+    roff.control("TH", [NAME.0, NAME.1, "", source, "Sealpost"]);
     roff.control("SH", ["NAME"]);
     roff.text([roman("sealpost.toml - the configuration of sealpost(1)")]);
     roff.control("SH", ["DESCRIPTION"]);
