@@ -12,6 +12,7 @@ mod demo;
 mod exim;
 mod exim_dane;
 mod in_process;
+mod package;
 mod plugin_socket;
 mod policy;
 mod postfix;
