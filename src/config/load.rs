@@ -7,7 +7,7 @@ use std::{
 
 use toml::de::DeTable;
 
-use super::{Config, Override, files, judge::Judge, kind};
+use super::{Config, Override, Via, files, judge::Judge, kind};
 use crate::clock::UtcDay;
 
 /// Where the file is unless the operator says otherwise.
@@ -133,11 +133,14 @@ impl Loaded {
             warnings.push("report.enabled is false: no domain gets a report".to_owned());
         } else if config.dkim.is_empty() {
             warnings.push(format!(
-                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless the relay \
-                 {} signs them",
-                config.deliver.relay
+                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless {} signs them",
+                match config.deliver.via {
+                    Via::Relay | Via::Mx => format!("the relay {}", config.deliver.relay),
+                    Via::Sendmail => "the MTA of deliver.sendmail".to_owned(),
+                }
             ));
         }
+        warnings.extend(self.way_out_trouble());
         if config.policy.allow_private_addresses {
             warnings.push(
                 "policy.allow_private_addresses is true: a recipient domain can steer requests into \
@@ -173,6 +176,15 @@ impl Loaded {
             }
         }
         warnings
+    }
+
+    /// Why no report can leave by mail now, as far as this machine knows it without trying.
+    #[must_use]
+    pub fn way_out_trouble(&self) -> Option<String> {
+        let deliver = &self.config.deliver;
+        let is_used = self.config.report.enabled && deliver.via == Via::Sendmail;
+        let why = is_used.then(|| files::not_runnable(&deliver.sendmail))??;
+        Some(format!("no report can be sent: deliver.sendmail: {why}"))
     }
 }
 
@@ -272,6 +284,7 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
         &mut config.socketmap.path,
         &mut config.tlsrpt_socket.path,
         &mut config.postfix_log.path,
+        &mut config.deliver.sendmail,
         &mut config.control_socket.path,
     ]);
     for path in paths.chain(config.dkim.iter_mut().map(|dkim| &mut dkim.key)) {

@@ -33,6 +33,7 @@ mod postfix_log;
 mod restarts;
 mod scripted;
 mod security;
+mod sendmail;
 mod socketmap;
 mod sockets;
 mod suppression;

@@ -21,6 +21,7 @@ mod report;
 mod report_post;
 mod report_show;
 mod secure_dns;
+mod sendmail;
 mod socketmap;
 mod store;
 mod systemd;
