@@ -1,7 +1,7 @@
 //! Report mail through the `sendmail` program of this machine, which every MTA brings along.
 //!
 //! It is called without a shell, as `sendmail -i -oep -f ENVELOPE-SENDER -- MAILBOX`, with the mail on its standard
-//! input. What it says with its exit code is read by [`judgement`]; [`program`] runs it.
+//! input. What it says with its exit code is read in `judgement`; `program` runs it.
 
 use std::{
     path::{Path, PathBuf},
@@ -74,7 +74,7 @@ fn arguments(mailboxes: &Mailboxes) -> [&str; 6] {
 
 /// The message with the line ends of this machine, as programs read mail from standard input; the MTA makes CRLF
 /// of them again.
-// OURS: Postfix and Exim take CRLF too, but older sendmails keep the CR. A signature covers lines that end in CRLF,
+// OURS: Postfix and Exim take CRLF too, but no other program need do so. A signature covers lines that end in CRLF,
 // whatever they end in on the way (RFC 6376 s3.4), so it holds.
 fn with_local_line_ends(message: &[u8]) -> Vec<u8> {
     let mut local = Vec::with_capacity(message.len());

@@ -1,5 +1,6 @@
 //! One file for each part of the program, each against real sockets of the test kit.
 
+mod bounces;
 mod capi;
 mod consumers;
 mod daemon;
@@ -12,6 +13,7 @@ mod demo;
 mod exim;
 mod exim_dane;
 mod in_process;
+mod pages;
 mod plugin_socket;
 mod policy;
 mod postfix;
