@@ -22,6 +22,7 @@ mod checks;
 mod datagrams;
 mod days;
 mod dkim;
+mod documents;
 mod host;
 mod https;
 mod kills;
