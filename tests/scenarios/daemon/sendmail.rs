@@ -75,3 +75,34 @@ fn f17_f18_reports_leave_through_the_program_once_it_can_be_run() {
     assert_eq!(host.internet.inbox.messages(), []);
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn g9_a_daemon_that_stops_leaves_no_program_behind() {
+    let mut host = Host::new();
+    host.set("deliver.via", "sendmail");
+    host.set("deliver.sendmail", "sendmail");
+    let (new, pid) = (host.file("pid.new"), host.file("pid"));
+    let script = format!(
+        "echo $$ > {new}\nmv {new} {pid}\ntrap '' TERM\nwhile :; do sleep 1; done",
+        new = new.display(),
+        pid = pid.display()
+    );
+    write_program(&host.file("sendmail"), &script);
+    let daemon = host.start();
+    deliver_well(&host, "correct.test");
+    assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
+    set_clock_after_night_of(&host, host.day);
+    let pid = until("the program runs", || fs::read_to_string(&pid).ok());
+    assert!(daemon.stop().success());
+    let entry = format!("/proc/{}", pid.trim());
+    until("the program is gone", || {
+        (!fs::exists(&entry).unwrap_or(true)).then_some(())
+    });
+    // The report is sent by the next daemon.
+    keeps_mail(&host);
+    let daemon = host.start();
+    until("it is sent", || {
+        host.file("mail.eml").exists().then_some(())
+    });
+    assert!(daemon.stop().success());
+}
