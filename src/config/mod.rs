@@ -226,10 +226,12 @@ pub struct DkimConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliverConfig {
-    /// Through a relay, or straight to the rua's MX.
+    /// Through a relay or a program of this machine, or straight to the rua's MX.
     pub via: Via,
     /// The relay, `host:port`.
     pub relay: String,
+    /// The program that takes mail from standard input, as every MTA has one.
+    pub sendmail: PathBuf,
     /// The port of MX hosts. 25 but in a laboratory.
     pub smtp_port: u16,
     /// How long after midnight UTC the day is left to settle before it is reported.
@@ -312,6 +314,8 @@ pub enum DestinationAction {
 pub enum Via {
     /// Through `deliver.relay`.
     Relay,
+    /// Through `deliver.sendmail`.
+    Sendmail,
     /// Straight to the MX of the rua's domain, TLS failures ignored.
     Mx,
 }
@@ -557,6 +561,7 @@ impl Default for DeliverConfig {
         Self {
             via: Via::Relay,
             relay: "127.0.0.1:25".to_owned(),
+            sendmail: "/usr/sbin/sendmail".into(),
             smtp_port: 25,
             settle_seconds: 1_800,
             spread_seconds: 12_600,

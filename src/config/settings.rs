@@ -446,11 +446,13 @@ pub const SECTIONS: &[Section] = &[
         settings: &[
             first(
                 "via",
-                Kind::Word(&["relay", "mx"]),
+                Kind::Word(&["relay", "sendmail", "mx"]),
                 "\"relay\"",
                 "",
-                "`relay`: hand report mail to `deliver.relay`. `mx`: bring it straight to the MX of the \
-                 rua's domain, whatever TLS does (RFC 8460 s3).",
+                "`relay`: hand report mail to `deliver.relay`. `sendmail`: give it to the program \
+                 `deliver.sendmail`, which the daemon's user must be allowed to use; docs/guide/reports.md \
+                 says what that needs. `mx`: bring it straight to the MX of the rua's domain, whatever TLS \
+                 does (RFC 8460 s3).",
             ),
             first(
                 "relay",
@@ -458,6 +460,15 @@ pub const SECTIONS: &[Section] = &[
                 "\"127.0.0.1:25\"",
                 "",
                 "The relay. It must deliver mail that says `TLS-Required: No` despite TLS failures.",
+            ),
+            first(
+                "sendmail",
+                Kind::Program,
+                "\"/usr/sbin/sendmail\"",
+                "",
+                "The program where `deliver.via` is `sendmail`: that of Postfix, Exim, sendmail or another MTA, \
+                 called as `sendmail -i -oep -f SENDER -- RECIPIENT` with the mail on its standard input. What \
+                 holds for the relay holds for its MTA.",
             ),
             first(
                 "smtp_port",

@@ -32,6 +32,7 @@ use crate::{
         policy_host::HttpsPolicyHost,
         report_host::ReportHost,
         report_post::HttpsReportHost,
+        sendmail::SendmailTransport,
         smtp::{
             BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport,
             probe::{Prober, ProberSettings, SmtpProber},
@@ -382,6 +383,10 @@ fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, 
             &host_name,
             deliver.timeout_seconds,
         )?),
+        Via::Sendmail => Arc::new(SendmailTransport::new(
+            &deliver.sendmail,
+            deliver.timeout_seconds,
+        )),
         Via::Mx => Arc::new(MxTransport::new(
             Arc::clone(dns),
             deliver.smtp_port,
@@ -430,7 +435,7 @@ fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settin
             submitter.envelope_from().to_owned()
         }),
         next_hop: match deliver.via {
-            Via::Relay => NextHop::Relay,
+            Via::Relay | Via::Sendmail => NextHop::Relay,
             Via::Mx => NextHop::Destination,
         },
         schedule: Schedule {
