@@ -24,6 +24,7 @@ mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod dkim;
+mod doctor;
 mod explain;
 mod man;
 mod policy;
@@ -68,6 +69,8 @@ enum Command {
     Status(status::Arguments),
     /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),
+    /// What is silently wrong on this machine, why, and what to do
+    Doctor(doctor::Arguments),
     /// What a result type or reason code means, and what to do
     Explain(explain::Arguments),
     /// The policies that the daemon keeps
@@ -125,6 +128,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &mut context),
         Command::Status(arguments) => status::run(&arguments, &mut context),
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
+        Command::Doctor(arguments) => doctor::run(arguments, &mut context),
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),

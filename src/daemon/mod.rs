@@ -29,7 +29,7 @@ use crate::{
 };
 
 mod doors;
-mod open_files;
+pub(crate) mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
@@ -200,10 +200,11 @@ fn reload(started: &Loaded, parts: &Parts, operator: &Operator, log: &LogControl
                 tracing::error!(%error, "log.level is not taken up");
             }
             tracing::info!(path = %path.display(), "the configuration is read again");
-            for section in needing_restart(&started.config, &next.config) {
+            let waiting = needing_restart(&started.config, &next.config);
+            for section in &waiting {
                 tracing::warn!("[{section}] has changed; that is taken up at the next start");
             }
-            operator.reload(next);
+            operator.reload(next, &waiting);
         }
         Err(error) => tracing::error!("the configuration is not taken up: {error}"),
     }

@@ -11,6 +11,7 @@ pub(crate) mod namespace;
 pub(crate) mod postfix;
 pub(crate) mod protected;
 pub(crate) mod stand_in;
+pub(crate) mod stand_in_program;
 pub(crate) mod terminal;
 pub(crate) mod truth;
 pub(crate) mod world;
