@@ -127,18 +127,29 @@ impl Loaded {
     /// What is allowed and yet worth a warning at every start, in sentences.
     #[must_use]
     pub fn warnings(&self, today: UtcDay) -> Vec<String> {
+        let mut warnings = self.warnings_of_settings(today);
+        if self.config.report.enabled && self.config.dkim.is_empty() {
+            let deliver = &self.config.deliver;
+            warnings.push(format!(
+                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless {} signs them",
+                match deliver.via {
+                    Via::Relay | Via::Mx => format!("the relay {}", deliver.relay),
+                    Via::Sendmail => "the MTA of deliver.sendmail".to_owned(),
+                }
+            ));
+        }
+        let keys = self.config.dkim.iter();
+        warnings.extend(keys.filter_map(|dkim| files::too_open(&dkim.key)));
+        warnings
+    }
+
+    /// The same but for what is said of the keys.
+    #[must_use]
+    pub fn warnings_of_settings(&self, today: UtcDay) -> Vec<String> {
         let mut warnings = Vec::new();
         let config = &self.config;
         if !config.report.enabled {
             warnings.push("report.enabled is false: no domain gets a report".to_owned());
-        } else if config.dkim.is_empty() {
-            warnings.push(format!(
-                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless {} signs them",
-                match config.deliver.via {
-                    Via::Relay | Via::Mx => format!("the relay {}", config.deliver.relay),
-                    Via::Sendmail => "the MTA of deliver.sendmail".to_owned(),
-                }
-            ));
         }
         warnings.extend(self.way_out_trouble());
         if config.policy.allow_private_addresses {
@@ -161,12 +172,6 @@ impl Loaded {
                     .to_owned(),
             );
         }
-        warnings.extend(
-            config
-                .dkim
-                .iter()
-                .filter_map(|dkim| files::too_open(&dkim.key)),
-        );
         for each in &self.overrides {
             if let Some(until) = each.until.filter(|until| *until < today) {
                 warnings.push(format!(
@@ -279,6 +284,7 @@ fn parse(
 /// Paths are relative to the file, wherever the program is started.
 fn resolve_paths(config: &mut Config, directory: &Path) {
     let paths = config.policy.extra_roots.iter_mut().chain([
+        &mut config.dane.trust_anchor,
         &mut config.store.path,
         &mut config.plugin_socket.path,
         &mut config.socketmap.path,

@@ -252,6 +252,9 @@ pub struct DeliverConfig {
     pub per_host_per_minute: usize,
     /// How many reports of one day one destination host gets.
     pub per_host_per_day_max: usize,
+    /// For how long after a report was handed to the relay a session with the mailbox's domain is taken for its own;
+    /// 0: none is.
+    pub report_session_seconds: i64,
     /// Which destinations of a record get the report.
     pub destinations: DestinationOrder,
     /// The ports that reports are posted to; empty: any.
@@ -569,6 +572,7 @@ impl Default for DeliverConfig {
             per_host_max: 2,
             per_host_per_minute: 60,
             per_host_per_day_max: 10_000,
+            report_session_seconds: 0,
             destinations: DestinationOrder::MailFirst,
             https_ports: vec![443],
             https_unverified: false,

@@ -8,7 +8,7 @@ mod any_certificate;
 pub mod datagram_socket;
 pub mod dns;
 pub mod dnssec;
-mod group;
+pub(crate) mod group;
 pub mod handover;
 pub mod hickory;
 mod http_answer;

@@ -213,12 +213,17 @@ impl Laboratory {
 
     /// Sets the daemon's clock to so many seconds into this day.
     fn set_clock(&self, day: UtcDay, seconds: i64) {
-        let wanted = day.first_second().plus_seconds(seconds);
-        let offset = wanted.seconds_since(SystemClock.now());
-        let new = self.path("clock.new");
-        fs::write(&new, offset.to_string()).unwrap();
-        fs::rename(new, self.path("clock")).unwrap();
+        set_clock(&self.path("clock"), day, seconds);
     }
+}
+
+/// Sets the clock of the daemon that reads this file to so many seconds into this day.
+pub(crate) fn set_clock(file: &Path, day: UtcDay, seconds: i64) {
+    let wanted = day.first_second().plus_seconds(seconds);
+    let offset = wanted.seconds_since(SystemClock.now());
+    let new = file.with_extension("new");
+    fs::write(&new, offset.to_string()).unwrap();
+    fs::rename(new, file).unwrap();
 }
 
 /// Where a daemon says that it is ready.

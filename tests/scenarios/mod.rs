@@ -13,6 +13,7 @@ mod demo;
 mod exim;
 mod exim_dane;
 mod in_process;
+mod package;
 mod pages;
 mod plugin_socket;
 mod policy;

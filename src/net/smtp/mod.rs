@@ -10,6 +10,7 @@
 use super::handover::{Accepted, Channel, SendError, Waiting, shown};
 use crate::clock::BoxFuture;
 
+pub mod greeting;
 pub mod probe;
 
 mod bounded;
