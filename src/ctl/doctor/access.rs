@@ -29,6 +29,10 @@ pub(super) struct Step {
     pub(super) has_list: bool,
 }
 
+/// What is said where it is not known who the daemon runs as.
+pub(super) const NOBODY_KNOWN: &str =
+    "who the daemon runs as is not known: it does not run, or may not be asked";
+
 /// What the user wants with the last file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
