@@ -7,7 +7,7 @@ use std::{
 
 use toml::de::DeTable;
 
-use super::{Config, Override, files, judge::Judge, kind};
+use super::{Config, Override, Via, files, judge::Judge, kind};
 use crate::clock::UtcDay;
 
 /// Where the file is unless the operator says otherwise.
@@ -129,10 +129,13 @@ impl Loaded {
     pub fn warnings(&self, today: UtcDay) -> Vec<String> {
         let mut warnings = self.warnings_of_settings(today);
         if self.config.report.enabled && self.config.dkim.is_empty() {
+            let deliver = &self.config.deliver;
             warnings.push(format!(
-                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless the relay \
-                 {} signs them",
-                self.config.deliver.relay
+                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless {} signs them",
+                match deliver.via {
+                    Via::Relay | Via::Mx => format!("the relay {}", deliver.relay),
+                    Via::Sendmail => "the MTA of deliver.sendmail".to_owned(),
+                }
             ));
         }
         let keys = self.config.dkim.iter();
@@ -148,6 +151,7 @@ impl Loaded {
         if !config.report.enabled {
             warnings.push("report.enabled is false: no domain gets a report".to_owned());
         }
+        warnings.extend(self.way_out_trouble());
         if config.policy.allow_private_addresses {
             warnings.push(
                 "policy.allow_private_addresses is true: a recipient domain can steer requests into \
@@ -177,6 +181,15 @@ impl Loaded {
             }
         }
         warnings
+    }
+
+    /// Why no report can leave by mail now, as far as this machine knows it without trying.
+    #[must_use]
+    pub fn way_out_trouble(&self) -> Option<String> {
+        let deliver = &self.config.deliver;
+        let is_used = self.config.report.enabled && deliver.via == Via::Sendmail;
+        let why = is_used.then(|| files::not_runnable(&deliver.sendmail))??;
+        Some(format!("no report can be sent: deliver.sendmail: {why}"))
     }
 }
 
@@ -277,6 +290,7 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
         &mut config.socketmap.path,
         &mut config.tlsrpt_socket.path,
         &mut config.postfix_log.path,
+        &mut config.deliver.sendmail,
         &mut config.control_socket.path,
     ]);
     for path in paths.chain(config.dkim.iter_mut().map(|dkim| &mut dkim.key)) {

@@ -19,12 +19,14 @@ pub mod twins;
 pub mod wire;
 
 mod bounce;
+mod completions;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod dkim;
 mod doctor;
 mod explain;
+mod man;
 mod policy;
 mod report;
 mod screen;
@@ -89,6 +91,10 @@ enum Command {
     /// What the installed MTA needs so that it goes by Sealpost
     #[command(subcommand)]
     Setup(setup::Command),
+    Completions(completions::Arguments),
+    // For whoever packages us.
+    #[command(hide = true)]
+    Man(man::Arguments),
     /// The whole of it in a small Internet on this machine, without root and without network
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
@@ -130,6 +136,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),
+        Command::Completions(arguments) => completions::run(&arguments, &mut context),
+        Command::Man(arguments) => man::run(&arguments, &mut context),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options),
     };

@@ -344,6 +344,9 @@ wire! {
         pub sessions: u64,
         /// One element for each destination, and one for each domain without.
         pub reports: Vec<SendView>,
+        /// What the report of an MX host that was asked for by its name leaves out, in sentences.
+        #[serde(default)]
+        pub notes: Vec<String>,
     }
 
     /// What came of one report to one destination.

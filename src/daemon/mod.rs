@@ -35,6 +35,7 @@ pub mod parts;
 pub mod reports;
 mod resolvers;
 pub mod signing;
+mod watchdog;
 
 use doors::Doors;
 use operator::Operator;
@@ -101,6 +102,12 @@ pub async fn run(
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &stopping);
     let mut workers = begin(&parts, &operator, resolvers, &stopping);
     tell_systemd(&[NotifyState::Ready]);
+    let (all_run, running) = watch::channel(true);
+    if let Some(within) = sd_notify::watchdog_enabled() {
+        let tell = || tell_systemd(&[NotifyState::Watchdog]);
+        let telling = watchdog::keep_telling(within, Arc::clone(&parts.engine) as _, running, tell);
+        tokio::spawn(until(stopping.clone(), telling));
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         plugin_socket = %loaded.config.plugin_socket.path.display(),
@@ -127,6 +134,8 @@ pub async fn run(
         let alarm = format!("a part of the daemon has ended{why}: restart sealpost");
         tracing::error!("{alarm}");
         operator.alarm(alarm);
+        // Without a watchdog nobody listens.
+        let _told = all_run.send(false).is_ok();
     }
 
     tell_systemd(&[NotifyState::Stopping]);

@@ -23,6 +23,8 @@ mod datagrams;
 mod days;
 mod dkim;
 mod doctor;
+mod documents;
+mod earlier_stores;
 mod host;
 mod https;
 mod kills;
@@ -31,9 +33,11 @@ mod looks;
 mod mail;
 mod mx_hosts;
 mod postfix_log;
+mod report_sessions;
 mod restarts;
 mod scripted;
 mod security;
+mod sendmail;
 mod socketmap;
 mod sockets;
 mod suppression;
@@ -294,7 +298,7 @@ fn the_report_commands_show_what_the_daemon_answers() {
         (
             &["report", "send", "--domain", "example.org"],
             0,
-            &["mailto:tlsrpt@example.org  sent"],
+            &["mailto:tlsrpt@example.org  sent", "\nNote: "],
         ),
         (&["report", "send", "--day", "2026-11-24"], 1, &["failed"]),
         (

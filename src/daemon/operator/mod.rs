@@ -226,6 +226,7 @@ impl Operator {
     fn alarms(&self, store: &StoreStatus, unreadable: Option<&str>) -> Vec<String> {
         let mut alarms = self.raised().clone();
         alarms.extend_from_slice(&self.signing.lock().unwrap_or_else(PoisonError::into_inner));
+        alarms.extend(self.loaded.load().way_out_trouble());
         let why = || match &store.reason {
             Some(reason) => reason.as_str(),
             None => "see the log of the daemon's start",

@@ -295,6 +295,7 @@ impl Control for Scripted {
             day: day_or(day, "2026-11-23"),
             sessions: 5,
             reports: reports.into_iter().collect(),
+            notes: vec![text(HOSTILE)],
         }))
     }
 
