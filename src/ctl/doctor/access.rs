@@ -42,6 +42,8 @@ pub(super) enum Want {
     Read,
     /// To make files in it.
     WriteIn,
+    /// To run it.
+    Run,
 }
 
 /// Whether he comes to it.
@@ -66,6 +68,7 @@ pub(super) fn reach(user: &User, steps: &[Step], want: Want) -> Reach {
     };
     let wanted = match want {
         Want::Connect => WRITE,
+        Want::Run => SEARCH,
         Want::Read => READ,
         Want::WriteIn => WRITE | SEARCH,
     };
@@ -79,6 +82,7 @@ pub(super) fn reach(user: &User, steps: &[Step], want: Want) -> Reach {
             user.name,
             user.uid,
             match bits {
+                SEARCH if step == last => "run",
                 SEARCH => "pass through",
                 READ => "read",
                 _ => "write to",
@@ -98,8 +102,8 @@ pub(super) fn reach(user: &User, steps: &[Step], want: Want) -> Reach {
 }
 
 fn has(user: &User, step: &Step, bits: u32) -> bool {
-    // capabilities(7): root passes over modes.
-    if user.uid == 0 {
+    // capabilities(7): root passes over modes, but runs nothing that nobody may.
+    if user.uid == 0 && (bits != SEARCH || step.mode & 0o111 != 0) {
         return true;
     }
     // The first of the three that fits decides, also where a later one says more.
