@@ -10,6 +10,7 @@ use super::{
 };
 
 mod doors;
+mod page;
 
 /// The section of this name.
 #[must_use]
@@ -618,6 +619,7 @@ pub const SECTIONS: &[Section] = &[
     doors::POSTFIX_LOG,
     doors::PROBE,
     doors::CONTROL_SOCKET,
+    page::PAGE,
     Section {
         name: "log",
         shape: Shape::Single,

@@ -14,9 +14,9 @@ use crate::{
         control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
-            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, OverrideView, Policies,
-            PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent, Security,
-            Sessions, Status, StoreState, StoreStatus, SuppressionView, Suppressions,
+            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, OverrideView, PageLink,
+            Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent,
+            Security, Sessions, Status, StoreState, StoreStatus, SuppressionView, Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -27,11 +27,13 @@ use crate::{
     },
     net::{dns::Dns, https::PolicyHost, smtp::probe::Prober, validation::Validation},
     observe::Counters,
+    page::SignIn,
     policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod page;
 mod reports;
 mod security;
 mod suppression;
@@ -64,6 +66,8 @@ pub struct Operator {
     loaded: ArcSwap<Loaded>,
     raised: Mutex<Vec<String>>,
     signing: Mutex<Vec<String>>,
+    /// What lets one sign in to the page; absent where nobody can.
+    sign_in: Option<Arc<SignIn>>,
 }
 
 impl Operator {
@@ -101,6 +105,7 @@ impl Operator {
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
             signing: Mutex::default(),
+            sign_in: None,
         }
     }
 
@@ -109,6 +114,15 @@ impl Operator {
     pub fn with_resolvers(self, resolvers: Arc<Resolvers>) -> Self {
         Self {
             telling: self.telling.by(resolvers),
+            ..self
+        }
+    }
+
+    /// The same where one can sign in to the page.
+    #[must_use]
+    pub fn with_sign_in(self, sign_in: Arc<SignIn>) -> Self {
+        Self {
+            sign_in: Some(sign_in),
             ..self
         }
     }
@@ -254,26 +268,37 @@ impl Operator {
     }
 
     async fn status(&self) -> Replied<Status> {
-        let now = self.clock.now();
-        let loaded = self.loaded.load_full();
         // A store that cannot be read is just what this is asked for.
-        let today = self.totals(now.day()).await;
+        let today = self.totals(self.today()).await;
         let kept = self.read(|store, _| store.kept_policies()).await;
         let suppressed = self.courier.suppressed_destinations().await;
         let unreadable = today.as_ref().err().or(kept.as_ref().err());
         let unreadable = unreadable.map(|refusal| refusal.message.clone());
+        Ok(Status {
+            today: today.ok(),
+            policies_kept: kept.ok().map(|kept| kept.len() as u64),
+            suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
+            ..self.status_without_totals(unreadable)
+        })
+    }
+
+    /// How the daemon is, without what costs a pass over the store; `unreadable` is why it was not read just
+    /// now, if it was not.
+    fn status_without_totals(&self, unreadable: Option<String>) -> Status {
+        let now = self.clock.now();
+        let loaded = self.loaded.load_full();
         let store = self.store_status(unreadable.clone());
         let counters = self.counters.list().into_iter();
-        Ok(Status {
+        Status {
             program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             started_at: self.started_at.to_string(),
             now: now.to_string(),
             config: loaded.path.as_ref().map(|path| path.display().to_string()),
             alarms: self.alarms(&store, unreadable.as_deref()),
-            today: today.ok(),
-            policies_kept: kept.ok().map(|kept| kept.len() as u64),
-            suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
+            today: None,
+            policies_kept: None,
+            suppressed: None,
             store,
             overrides: loaded
                 .overrides
@@ -286,7 +311,7 @@ impl Operator {
                     value,
                 })
                 .collect(),
-        })
+        }
     }
 
     async fn sessions(&self, question: SessionsQuestion) -> Replied<Sessions> {
@@ -534,6 +559,10 @@ impl Control for Operator {
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>> {
         Box::pin(self.suppress(destination, until, reason))
+    }
+
+    fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {
+        Box::pin(std::future::ready(self.link()))
     }
 
     fn bounce(

@@ -1,0 +1,135 @@
+//! `/domains`: every domain that mail went to, or of which a policy is kept; with a search.
+
+use std::cmp::Reverse;
+
+use askama::Template;
+use axum::extract::Query;
+use serde::Deserialize;
+
+use super::{
+    almanac::{DomainLine, Edition},
+    answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
+    chart::{Part, strip},
+    list::{Choice, Paging, needle, page_of},
+    overview::reading,
+    shape::{encoded, grouped, percent},
+    words::fill,
+};
+use crate::{ctl::wire::ProtectedSessions, policy::PolicyDomain};
+
+/// What is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    q: String,
+    sort: String,
+    page: String,
+}
+
+#[derive(Template)]
+#[template(path = "domains.html")]
+struct Domains<'a> {
+    f: &'a Frame,
+    reading: Option<String>,
+    typed: String,
+    sorts: Vec<Choice>,
+    paging: Paging,
+    lines: Vec<Line>,
+    /// A name that nothing is known of, and the address of its page.
+    unknown: Option<(String, String)>,
+}
+
+struct Line {
+    name: String,
+    path: String,
+    sessions: String,
+    failures: String,
+    has_failures: bool,
+    rate: String,
+    strip: Vec<Part>,
+    protection: String,
+    mode: &'static str,
+}
+
+pub(super) async fn show(site: SiteOf, visit: VisitOf, Query(asked): Query<Asked>) -> Answer {
+    let f = Frame::of(&site, &visit, Place::Domains).await;
+    let w = f.w;
+    let edition = site.almanac.edition().await?;
+    let sort = match asked.sort.as_str() {
+        known @ ("sessions" | "name" | "clear") => known,
+        _ => "failures",
+    };
+    let typed = asked.q.trim().to_owned();
+    let found = found(&edition, &needle(&typed), sort);
+    let address = format!("/domains?q={}&sort={sort}&page=", encoded(&typed));
+    let paging = Paging::of(found.len(), page_of(&asked.page), w.found, &address);
+    let unknown = typed
+        .parse::<PolicyDomain>()
+        .ok()
+        .filter(|name| edition.domain(name.as_str()).is_none());
+    let unknown = unknown.filter(|_| typed.contains('.')).map(|name| {
+        let name = name.to_string();
+        (
+            fill(w.go_to_any, &[&name]),
+            format!("/domains/{}", encoded(&name)),
+        )
+    });
+    html(&Domains {
+        reading: reading(&edition, w),
+        typed,
+        sorts: vec![
+            Choice::of("failures", w.by_failures, sort),
+            Choice::of("sessions", w.by_sessions, sort),
+            Choice::of("clear", w.by_clear, sort),
+            Choice::of("name", w.by_name, sort),
+        ],
+        lines: paging
+            .cut(found.into_iter())
+            .map(|line| shown(line, &f))
+            .collect(),
+        paging,
+        unknown,
+        f: &f,
+    })
+}
+
+/// The domains whose name has this in it, sorted.
+fn found<'a>(edition: &'a Edition, needle: &str, sort: &str) -> Vec<&'a DomainLine> {
+    let lines = edition.domains.iter();
+    let mut found: Vec<_> = lines.filter(|line| line.name.contains(needle)).collect();
+    // They are in the order of their names, and equal ones stay so.
+    match sort {
+        "name" => {}
+        "sessions" => found.sort_by_key(|line| Reverse(line.sums.sessions())),
+        "clear" => {
+            found.sort_by_key(|line| Reverse(ProtectedSessions::from(&line.sums.protected).clear))
+        }
+        _ => found.sort_by_key(|line| (Reverse(line.sums.failures), Reverse(line.sums.sessions()))),
+    }
+    found
+}
+
+fn shown(line: &DomainLine, f: &Frame) -> Line {
+    let protected = ProtectedSessions::from(&line.sums.protected);
+    let sums = &line.sums;
+    let names = [f.w.dane, f.w.sts, f.w.tls, f.w.clear, f.w.refused];
+    let numbers = protected.numbers();
+    let parts = names
+        .iter()
+        .zip(numbers.iter().skip(1))
+        .filter(|(_, number)| **number > 0);
+    let protection: Vec<_> = parts
+        .map(|(name, number)| format!("{name} {}", grouped(*number)))
+        .collect();
+    Line {
+        name: line.name.to_string(),
+        path: format!("/domains/{}", encoded(&line.name)),
+        sessions: grouped(sums.sessions()),
+        failures: grouped(sums.failures),
+        has_failures: sums.failures > 0,
+        rate: percent(sums.successes, sums.successes.saturating_add(sums.failures)),
+        strip: strip(&protected),
+        protection: protection.join(", "),
+        mode: line.mode.map_or("", super::almanac::Mode::name),
+    }
+}
