@@ -29,6 +29,7 @@ mod life;
 mod looks;
 mod mail;
 mod mx_hosts;
+mod page;
 mod postfix_log;
 mod restarts;
 mod scripted;
