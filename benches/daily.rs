@@ -6,7 +6,8 @@
 //! finished day of it, the courier with its states on the disk, reports that are added up, composed,
 //! gzipped and signed with both kinds of key; only the next hop is one that takes everything at once. The
 //! ceiling, in the same run, is the same reports made one after the other, which nothing is written down
-//! of. Each size runs in a process of its own, so that its peak of memory is its own.
+//! of. Each size runs in a process of its own, and the day is filled by another, so that
+//! its peak of memory is its own.
 //!
 //! With `smtp` the next hop is smtp-sink of Debian's postfix, through a relay as most hosts have it;
 //! the ceiling is what smtp-source, of the same package, brings to it over as many connections.
@@ -76,8 +77,11 @@ fn main() -> Outcome {
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["child", domains] => day(domains.parse()?, None),
-        ["child", domains, relay] => day(domains.parse()?, Some(relay)),
+        ["fill", domains, directory] => fill(Path::new(directory), domains.parse()?),
+        ["child", domains, directory] => day(Path::new(directory), domains.parse()?, None),
+        ["child", domains, directory, relay] => {
+            day(Path::new(directory), domains.parse()?, Some(relay))
+        }
         ["smtp"] => smtp(10_000),
         ["smtp", mails] => smtp(mails.parse()?),
         [] => sizes(&[1_000, 10_000, 100_000]),
@@ -95,15 +99,25 @@ fn sizes(all: &[u32]) -> Outcome {
          failures; signed with RSA of 2048 bits and Ed25519"
     ));
     for domains in all {
-        run_child(&[&domains.to_string()])?;
+        day_in_processes(*domains, &[])?;
     }
     Ok(())
 }
 
+/// Fills a day in one process and sends its reports in another.
+fn day_in_processes(domains: u32, relay: &[&str]) -> Outcome {
+    let directory = tempfile::tempdir_in(".")?;
+    let path = directory.path().to_str().ok_or("a path of other letters")?;
+    let domains = domains.to_string();
+    run_child(&["fill", &domains, path])?;
+    run_child(&[&["child", &domains, path], relay].concat())
+}
+
 fn run_child(arguments: &[&str]) -> Outcome {
     let status = Command::new(std::env::current_exe()?)
-        .arg("child")
         .args(arguments)
+        // As `docs/examples/sealpost.service` has it.
+        .env("MALLOC_ARENA_MAX", "2")
         .status()?;
     if status.success() {
         return Ok(());
@@ -111,10 +125,9 @@ fn run_child(arguments: &[&str]) -> Outcome {
     Err(format!("{arguments:?}: {status}").into())
 }
 
-/// Fills a day, sends its reports, and says what that took.
-fn day(domains: u32, relay: Option<&str>) -> Outcome {
-    let directory = tempfile::tempdir_in(".")?;
-    let store = filled(directory.path(), domains)?;
+/// Sends a day's reports, and says what that took.
+fn day(directory: &Path, domains: u32, relay: Option<&str>) -> Outcome {
+    let store: Arc<dyn Store> = Arc::new(SledStore::open(&store_config(directory))?);
     let reports = Arc::new(StoredReports::new(
         Arc::clone(&store),
         publisher()?,
@@ -125,7 +138,9 @@ fn day(domains: u32, relay: Option<&str>) -> Outcome {
         Some(relay) => Arc::new(RelayTransport::new(relay, HOST, 60)?),
         None => Arc::clone(&sink) as _,
     };
-    let clock = StoppedClock::at(DAY.next().first_second().plus_seconds(6 * 3_600));
+    let settings = settings();
+    // Every turn has come, and the day is not packed yet: the most that can be due at once.
+    let clock = StoppedClock::at(settings.schedule.closes_at(DAY).plus_seconds(-1));
     let counters = Arc::new(Counters::default());
     let courier = Courier::new(
         Parts {
@@ -137,16 +152,29 @@ fn day(domains: u32, relay: Option<&str>) -> Outcome {
             reports: Arc::clone(&reports) as _,
             counters: Arc::clone(&counters),
         },
-        settings(),
+        settings,
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let (begun, cpu) = (now(), cpu());
-    let listed = runtime.block_on(courier.send_day(DAY, None))?;
+    // The daily loop itself, until every recipient domain has its report.
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    runtime.block_on(async {
+        let all_sent = async {
+            while counters.reports_sent.value() < u64::from(domains) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let _stopped = stop.send(());
+        };
+        tokio::join!(
+            Arc::clone(&courier).run(async { drop(stopped.await) }),
+            all_sent
+        );
+    });
     let (took, cpu) = (begun.elapsed(), cpu_since(cpu));
     let sent = counters.reports_sent.value();
-    if sent != u64::from(domains) || listed.len() < domains as usize {
+    if sent != u64::from(domains) {
         return Err(format!("{sent} reports of {domains} domains were sent").into());
     }
     let per_second = f64::from(domains) / took.as_secs_f64();
@@ -206,14 +234,17 @@ fn made_alone(store: &dyn Store, reports: &StoredReports, count: u32) -> Outcome
     Ok(Alone { made, signed })
 }
 
-/// A store with a finished day in it.
-fn filled(directory: &Path, domains: u32) -> Outcome<Arc<dyn Store>> {
-    let config = StoreConfig {
+fn store_config(directory: &Path) -> StoreConfig {
+    StoreConfig {
         path: directory.join("store"),
         free_space_min_mib: 0,
         ..StoreConfig::default()
-    };
-    let store = SledStore::open(&config)?;
+    }
+}
+
+/// Makes a store with a finished day in it.
+fn fill(directory: &Path, domains: u32) -> Outcome {
+    let store = SledStore::open(&store_config(directory))?;
     let weight = |place: u32| 1_000_000_000 / u64::from(place);
     let weights: u64 = (1..=domains).map(weight).sum();
     let mut batch = Batch::default();
@@ -237,7 +268,7 @@ fn filled(directory: &Path, domains: u32) -> Outcome<Arc<dyn Store>> {
         }
     }
     store.commit(&batch)?;
-    Ok(Arc::new(store))
+    Ok(())
 }
 
 fn add(
@@ -427,7 +458,7 @@ fn smtp(mails: u32) -> Outcome {
     say(&format!(
         "{mails} mails to smtp-sink over {CONCURRENT} connections at once"
     ));
-    run_child(&[&mails.to_string(), &relay])?;
+    day_in_processes(mails, &[&relay])?;
     let begun = now();
     let status = within(&root, "/usr/sbin/smtp-source")
         .args(["-l", "5000"])

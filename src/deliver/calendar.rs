@@ -143,16 +143,19 @@ impl Courier {
             return Ok(());
         }
         self.ledger.load(day).await?;
-        for (domain, states) in self.ledger.of_day(day) {
+        let unfinished = self.ledger.of_day(day, |domain, states| {
             let moments = states
                 .values()
                 .filter_map(|state| outbox::wake_at(state, now));
             // A process that died when the last mailbox was lost left the rest of the record untried.
             let is_open = Schedule::is_current(day, now)
-                && destinations::may_fall_back(&self.settings.rules, &states);
-            if let Some(at) = moments.min().or(is_open.then_some(now)) {
-                agenda.put(at, Errand { day, domain });
-            }
+                && destinations::may_fall_back(&self.settings.rules, states);
+            let at = moments.min().or(is_open.then_some(now))?;
+            let domain = domain.clone();
+            Some((at, Errand { day, domain }))
+        });
+        for (at, errand) in unfinished {
+            agenda.put(at, errand);
         }
         if !Schedule::is_current(day, now) {
             return Ok(());

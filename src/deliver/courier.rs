@@ -255,7 +255,7 @@ impl Courier {
         self.ledger.load(day).await?;
         let hosts = self.hosts.of(&self.store, day).await?;
         let mut names = self.names_held(day, &hosts).await?;
-        for (domain, _) in self.ledger.of_day(day) {
+        for domain in self.ledger.domains(day) {
             names.entry(domain).or_insert(Part::Recipient);
         }
         Ok(names

@@ -29,9 +29,13 @@ pub(super) struct Ledger {
     held: Mutex<Held>,
 }
 
+/// The same as it is held: most domains have one destination, and there may be a hundred thousand domains, for
+/// each of which a map would take the room of eleven states.
+type HeldStates = Vec<(Destination, DeliveryState)>;
+
 #[derive(Default)]
 struct Held {
-    days: BTreeMap<UtcDay, BTreeMap<PolicyDomain, States>>,
+    days: BTreeMap<UtcDay, BTreeMap<PolicyDomain, HeldStates>>,
     /// How many reports of a day each destination host gets, whatever became of them.
     hosts: BTreeMap<UtcDay, BTreeMap<String, usize>>,
     /// States that hold and that the disk has refused so far.
@@ -53,14 +57,14 @@ impl Ledger {
             return Ok(());
         }
         let stored = on_disk(&self.store, move |store| store.deliveries(day)).await?;
-        let mut by_domain: BTreeMap<PolicyDomain, States> = BTreeMap::new();
+        let mut by_domain: BTreeMap<PolicyDomain, HeldStates> = BTreeMap::new();
         let mut by_host: BTreeMap<String, usize> = BTreeMap::new();
         for (key, state) in stored {
             *by_host.entry(key.destination.host()).or_default() += 1;
-            by_domain
-                .entry(key.domain)
-                .or_default()
-                .insert(key.destination, state);
+            // The store has each delivery once.
+            let states = by_domain.entry(key.domain).or_default();
+            states.reserve_exact(1);
+            states.push((key.destination, state));
         }
         // Whoever loaded the day meanwhile may have gone on from there: the first one counts.
         let mut held = self.held();
@@ -77,7 +81,7 @@ impl Ledger {
         let of_day = held.days.get(&errand.day);
         of_day
             .and_then(|domains| domains.get(&errand.domain))
-            .cloned()
+            .map(|states| states.iter().cloned().collect())
             .unwrap_or_default()
     }
 
@@ -91,13 +95,25 @@ impl Ledger {
             .unwrap_or(0)
     }
 
-    /// Every errand of a loaded day that has states.
-    pub(super) fn of_day(&self, day: UtcDay) -> Vec<(PolicyDomain, States)> {
+    /// What is made of each domain of a loaded day that has states, one after the other: all of them at once
+    /// would be a copy of the day.
+    pub(super) fn of_day<T>(
+        &self,
+        day: UtcDay,
+        mut made: impl FnMut(&PolicyDomain, &States) -> Option<T>,
+    ) -> Vec<T> {
         let held = self.held();
         let domains = held.days.get(&day).into_iter().flatten();
         domains
-            .map(|(domain, states)| (domain.clone(), states.clone()))
+            .filter_map(|(domain, states)| made(domain, &states.iter().cloned().collect()))
             .collect()
+    }
+
+    /// Every domain of a loaded day that has states.
+    pub(super) fn domains(&self, day: UtcDay) -> Vec<PolicyDomain> {
+        let held = self.held();
+        let domains = held.days.get(&day).into_iter().flatten();
+        domains.map(|(domain, _)| domain.clone()).collect()
     }
 
     /// Writes a state that the world has not seen yet. It holds once this returns `Ok`.
@@ -165,18 +181,20 @@ impl Held {
     fn hold(&mut self, key: &DeliveryKey, state: &DeliveryState) {
         let domains = self.days.entry(key.day).or_default();
         let states = domains.entry(key.domain.clone()).or_default();
-        let before = states.insert(key.destination.clone(), state.clone());
-        if before.is_none() {
-            let hosts = self.hosts.entry(key.day).or_default();
-            *hosts.entry(key.destination.host()).or_default() += 1;
+        if let Some((_, before)) = states.iter_mut().find(|(to, _)| *to == key.destination) {
+            before.clone_from(state);
+            return;
         }
+        states.reserve_exact(1);
+        states.push((key.destination.clone(), state.clone()));
+        let hosts = self.hosts.entry(key.day).or_default();
+        *hosts.entry(key.destination.host()).or_default() += 1;
     }
 
     fn state(&self, key: &DeliveryKey) -> Option<&DeliveryState> {
-        self.days
-            .get(&key.day)?
-            .get(&key.domain)?
-            .get(&key.destination)
+        let states = self.days.get(&key.day)?.get(&key.domain)?;
+        let mut of_destination = states.iter().filter(|(to, _)| *to == key.destination);
+        of_destination.next().map(|(_, state)| state)
     }
 }
 

@@ -24,7 +24,7 @@ pub struct HostLimits {
 /// The minute of [`HostLimits::per_minute_max`].
 const MINUTE_SECONDS: i64 = 60;
 
-/// When the begun attempts of so many hosts are held, those of the past are let go of.
+/// As many hosts are held before those that nothing goes to any longer are looked for.
 const HOSTS_HELD: usize = 1_024;
 
 /// The errands being run and the places taken on the way to each host.
@@ -36,10 +36,38 @@ pub(super) struct UnderWay {
     freed: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
     errands: BTreeSet<Errand>,
     hosts: BTreeMap<String, Traffic>,
+    /// With so many hosts, those of the past are let go of.
+    hosts_full: usize,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            errands: BTreeSet::new(),
+            hosts: BTreeMap::new(),
+            hosts_full: HOSTS_HELD,
+        }
+    }
+}
+
+impl Held {
+    /// Lets go of the hosts of the past when there are many.
+    fn pass_time(&mut self, now: Timestamp) {
+        if self.hosts.len() < self.hosts_full {
+            return;
+        }
+        self.hosts.retain(|_, traffic| {
+            traffic.pass_time(now);
+            !traffic.is_none()
+        });
+        // Of a busy minute all are of the present. Twice as many may come until they are looked through
+        // again, so that each costs a few looks, however many there are.
+        self.hosts_full = HOSTS_HELD.max(self.hosts.len().saturating_mul(2));
+    }
 }
 
 /// What goes to one host.
@@ -125,12 +153,7 @@ impl UnderWay {
     /// Takes a place on the way to a host, for an attempt that begins now.
     pub(super) fn take_host(self: &Arc<Self>, host: &str, now: Timestamp) -> Result<Place, Busy> {
         let mut held = self.held();
-        if held.hosts.len() >= HOSTS_HELD {
-            held.hosts.retain(|_, traffic| {
-                traffic.pass_time(now);
-                !traffic.is_none()
-            });
-        }
+        held.pass_time(now);
         let traffic = held.hosts.entry(host.to_owned()).or_default();
         traffic.pass_time(now);
         if traffic.at_once >= self.limits.at_once_max.max(1) {

@@ -5,6 +5,7 @@
 //! that recording recovers by itself when the disk does.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     fs::File,
     io,
@@ -258,10 +259,19 @@ impl Store for SledStore {
 
     fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
         self.read(|trees| {
-            let rows = trees.rows(day, &key::day(day))?;
-            let mut domains: Vec<_> = rows.keys().filter_map(|key| key::domain_of(key)).collect();
-            domains.dedup();
-            Ok(domains)
+            let found = RefCell::new((BTreeSet::new(), None));
+            let note = |key: &[u8]| {
+                let (domains, last) = &mut *found.borrow_mut();
+                // Rows come by domain: most are of the last one.
+                if !last.as_ref().is_some_and(|last| key::is_of(key, last)) {
+                    *last = key::domain_of(key);
+                    domains.extend(last.clone());
+                }
+                // The rows themselves would be a copy of the day.
+                false
+            };
+            trees.rows_where(day, &key::day(day), &note)?;
+            Ok(found.into_inner().0.into_iter().collect())
         })
     }
 
@@ -345,10 +355,10 @@ impl Store for SledStore {
             }
             let packed = trees.sealed.rows(day, &key::day(day), &|_| true);
             let mut rows = trees.plain(packed, "a sealed day")?;
-            rows.extend(live.clone());
+            rows.extend(live);
             trees.sealed.replace(&trees.engine, day, &rows)?;
-            // A row that a commit changed meanwhile stays, and wins.
-            for (key, value) in &live {
+            // A row that a commit changed meanwhile stays, and wins. Of those that were packed before, none lies singly.
+            for (key, value) in &rows {
                 trees.tallies.remove_unchanged(key, value)?;
             }
             trees.engine.sync()
