@@ -5,12 +5,13 @@
 //! than for a page.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::source::Source;
 use crate::{
@@ -26,6 +27,9 @@ use crate::{
 /// How many days are shown, today included.
 pub(super) const DAYS: u32 = 30;
 
+/// How many days still change: today and yesterday.
+const OPEN_DAYS: usize = 2;
+
 /// What is older than this is read again when somebody looks.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -33,7 +37,7 @@ const FRESH: Duration = Duration::from_secs(2);
 const REST: u32 = 20;
 
 /// How long a page waits for what is read anew, and for the first of it.
-const WAIT: Duration = Duration::from_millis(40);
+const WAIT: Duration = Duration::from_millis(25);
 const FIRST_WAIT: Duration = Duration::from_secs(3);
 
 /// How long what was read so far is worked into what is shown, while the rest is read.
@@ -152,7 +156,8 @@ impl Almanac {
         match (self.held(), failed) {
             (_, Some(refusal)) => Err(refusal),
             (Some(edition), None) => Ok(edition),
-            (None, None) => Err(Refusal::trouble("the store is still being read; try again")),
+            // Not even today was read yet: an empty page says so.
+            (None, None) => Ok(Arc::new(Edition::unread(self.source.now().day()))),
         }
     }
 
@@ -183,8 +188,12 @@ impl Almanac {
             *closed = self.closed_days(yesterday, first_of(today)).await?;
         }
         let mut open = BTreeMap::new();
-        for day in [yesterday, today] {
+        let is_first = self.held().is_none();
+        for day in [today, yesterday] {
             open.insert(day, self.source.day_sums(day).await?);
+            if is_first {
+                self.show(&closed, &open, &[], today);
+            }
         }
         let policies = self.source.policies().await?.policies;
         self.show(&closed, &open, &policies, today);
@@ -276,7 +285,7 @@ impl Edition {
         });
         causes = of_causes.causes;
         let mut causes: Vec<_> = causes.into_iter().collect();
-        causes.sort_by(|(_, one), (_, other)| other.sessions.cmp(&one.sessions));
+        causes.sort_by_key(|(_, sums)| Reverse(sums.sessions));
         let mut modes: BTreeMap<&str, Mode> = policies
             .iter()
             .map(|policy| (policy.domain.as_str(), Mode::of(policy)))
@@ -322,9 +331,14 @@ impl Edition {
             causes,
             read: (
                 closed.of - closed.left.len() + open.len(),
-                closed.of + open.len(),
+                closed.of + OPEN_DAYS,
             ),
         }
+    }
+
+    /// What is shown before anything was read.
+    fn unread(today: UtcDay) -> Self {
+        Self::of(&Closed::default(), &BTreeMap::new(), &[], today)
     }
 
     /// What protected all sessions together.

@@ -102,7 +102,7 @@ fn found<'a>(edition: &'a Edition, needle: &str, sort: &str) -> Vec<&'a DomainLi
         "name" => {}
         "sessions" => found.sort_by_key(|line| Reverse(line.sums.sessions())),
         "clear" => {
-            found.sort_by_key(|line| Reverse(ProtectedSessions::from(&line.sums.protected).clear))
+            found.sort_by_key(|line| Reverse(ProtectedSessions::from(&line.sums.protected).clear));
         }
         _ => found.sort_by_key(|line| (Reverse(line.sums.failures), Reverse(line.sums.sessions()))),
     }

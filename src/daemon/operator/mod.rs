@@ -278,16 +278,16 @@ impl Operator {
             today: today.ok(),
             policies_kept: kept.ok().map(|kept| kept.len() as u64),
             suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
-            ..self.status_without_totals(unreadable)
+            ..self.status_without_totals(unreadable.as_deref())
         })
     }
 
     /// How the daemon is, without what costs a pass over the store; `unreadable` is why it was not read just
     /// now, if it was not.
-    fn status_without_totals(&self, unreadable: Option<String>) -> Status {
+    fn status_without_totals(&self, unreadable: Option<&str>) -> Status {
         let now = self.clock.now();
         let loaded = self.loaded.load_full();
-        let store = self.store_status(unreadable.clone());
+        let store = self.store_status(unreadable.map(str::to_owned));
         let counters = self.counters.list().into_iter();
         Status {
             program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -295,7 +295,7 @@ impl Operator {
             started_at: self.started_at.to_string(),
             now: now.to_string(),
             config: loaded.path.as_ref().map(|path| path.display().to_string()),
-            alarms: self.alarms(&store, unreadable.as_deref()),
+            alarms: self.alarms(&store, unreadable),
             today: None,
             policies_kept: None,
             suppressed: None,
