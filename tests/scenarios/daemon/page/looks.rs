@@ -150,12 +150,12 @@ fn every_page_is_right_in_a_real_browser() {
         language,
     };
     for (name, path, view) in [
-        ("overview.png", "/", picture(1_280, 1_240, false, "en")),
-        ("overview-dark.png", "/", picture(1_280, 1_240, true, "en")),
+        ("overview.png", "/", picture(1_280, 1_080, false, "en")),
+        ("overview-dark.png", "/", picture(1_280, 1_080, true, "en")),
         (
             "overview-japanese.png",
             "/",
-            picture(1_280, 1_240, false, "ja"),
+            picture(1_280, 1_080, false, "ja"),
         ),
         ("overview-narrow.png", "/", picture(320, 1_400, false, "en")),
         ("domains.png", "/domains", picture(1_280, 900, false, "en")),
