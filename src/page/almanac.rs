@@ -84,6 +84,35 @@ impl Mode {
     }
 }
 
+/// What domains can be sorted by. Equal ones are in the order of their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// Those with the most failures first.
+    Failures,
+    /// Those with the most sessions first.
+    Sessions,
+    /// Those that most mail went to in the clear first.
+    Clear,
+    /// By name.
+    Name,
+}
+
+impl Order {
+    fn places(self, domains: &[DomainLine]) -> Vec<u32> {
+        let mut places: Vec<_> = (0..).zip(domains).collect();
+        places.sort_by_cached_key(|(_, line)| {
+            let sums = &line.sums;
+            Reverse(match self {
+                Self::Failures => (sums.failures, sums.sessions()),
+                Self::Sessions => (sums.sessions(), 0),
+                Self::Clear => (protected(sums).clear, 0),
+                Self::Name => (0, 0),
+            })
+        });
+        places.into_iter().map(|(place, _)| place).collect()
+    }
+}
+
 /// What is shown until the next reading.
 #[derive(Debug)]
 pub(super) struct Edition {
@@ -95,6 +124,8 @@ pub(super) struct Edition {
     pub(super) total: DomainSums,
     /// By name.
     pub(super) domains: Vec<DomainLine>,
+    /// Their places in each order but that of their names.
+    orders: BTreeMap<Order, Vec<u32>>,
     /// The one with the most sessions first.
     pub(super) causes: Vec<(Cause, CauseSums)>,
     /// How many domains have failures.
@@ -326,6 +357,10 @@ impl Edition {
                 .filter(|(_, sessions)| sessions.sessions > 0)
                 .collect(),
             total,
+            orders: [Order::Failures, Order::Sessions, Order::Clear]
+                .into_iter()
+                .map(|order| (order, order.places(&domains)))
+                .collect(),
             with_failures: domains.iter().filter(|line| line.sums.failures > 0).count(),
             domains,
             causes,
@@ -344,6 +379,21 @@ impl Edition {
     /// What protected all sessions together.
     pub(super) fn protected(&self) -> ProtectedSessions {
         protected(&self.total)
+    }
+
+    /// The domains in this order, the first `from` of them left out.
+    pub(super) fn ordered(
+        &self,
+        order: Order,
+        from: usize,
+    ) -> Box<dyn Iterator<Item = &DomainLine> + '_> {
+        match self.orders.get(&order) {
+            Some(places) => {
+                let places = places.iter().skip(from);
+                Box::new(places.filter_map(|place| self.domains.get(usize::try_from(*place).ok()?)))
+            }
+            None => Box::new(self.domains.iter().skip(from)),
+        }
     }
 
     /// The domain of this name.
