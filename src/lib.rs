@@ -42,6 +42,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod net;
 pub mod observe;
+pub mod page;
 mod quick_hash;
 mod recent;
 

@@ -237,6 +237,7 @@ impl<'a> Judge<'a> {
     /// What only shows when the settings are seen together.
     pub(super) fn whole(&mut self, config: &Config, table: &DeTable<'_>) {
         self.believed_resolvers(config, table);
+        self.page(config, table);
         if config.report.enabled {
             self.reports(config, table);
         }
@@ -254,6 +255,29 @@ impl<'a> Judge<'a> {
             let at = span_of(table, "dane", "validation");
             self.complain(at, "dane.validation", reason);
         }
+    }
+
+    /// Who can reach the page must not be anybody.
+    fn page(&mut self, config: &Config, table: &DeTable<'_>) {
+        if let Some(far) = config.page.open_to_all() {
+            let reason = format!(
+                "{far} can be reached from other machines: set page.token_file, or page.proxies and \
+                 page.user_header, or listen on 127.0.0.1"
+            );
+            self.complain(span_of(table, "page", "listen"), "page.listen", reason);
+        }
+        let named = !config.page.user_header.is_empty();
+        let reason = if !named {
+            return;
+        } else if !crate::page::is_header_name(&config.page.user_header) {
+            "not the name of an HTTP header such as \"X-Remote-User\""
+        } else if config.page.proxies.is_empty() && config.page.path.as_os_str().is_empty() {
+            "it is believed of page.proxies and on page.path, and neither is set"
+        } else {
+            return;
+        };
+        let at = span_of(table, "page", "user_header");
+        self.complain(at, "page.user_header", reason.to_owned());
     }
 
     /// What reports need.

@@ -16,10 +16,12 @@ mod judge;
 pub mod kind;
 pub mod load;
 pub(crate) mod near;
+mod page;
 pub mod setting;
 pub mod settings;
 
 pub use load::{ConfigError, Loaded, Problem, load};
+pub use page::PageConfig;
 
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// The socket that the other `sealpost` commands talk to the daemon through.
     pub control_socket: ControlSocketConfig,
+    /// The web page for operators.
+    pub page: PageConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// What is done otherwise for single recipient domains.

@@ -10,6 +10,7 @@ use super::{
 };
 
 mod doors;
+mod page;
 mod reports;
 
 /// The section of this name.
@@ -369,6 +370,7 @@ pub const SECTIONS: &[Section] = &[
     doors::POSTFIX_LOG,
     doors::PROBE,
     doors::CONTROL_SOCKET,
+    page::PAGE,
     Section {
         name: "log",
         shape: Shape::Single,

@@ -3,8 +3,8 @@
 use super::{
     protocol::Refusal,
     wire::{
-        BounceTaken, CheckResult, Deliveries, Policies, PolicyView, Purged, Refreshed, ReportView,
-        ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
+        BounceTaken, CheckResult, Deliveries, PageLink, Policies, PolicyView, Purged, Refreshed,
+        ReportView, ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
     },
 };
 use crate::{
@@ -99,6 +99,10 @@ pub trait Control: Send + Sync {
         until: Option<UtcDay>,
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>>;
+
+    /// Links that let whoever opens one sign in to the page;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where there is no page.
+    fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>>;
 
     /// Takes a bounce, and believes it if it names a report that was sent to that destination.
     fn bounce(

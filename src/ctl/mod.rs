@@ -27,6 +27,7 @@ mod dkim;
 mod doctor;
 mod explain;
 mod man;
+mod page;
 mod policy;
 mod report;
 mod screen;
@@ -82,6 +83,8 @@ enum Command {
     #[command(subcommand)]
     Suppression(suppression::Command),
     Bounce(bounce::Arguments),
+    /// A link that signs you in to the web page
+    Page(page::Arguments),
     /// The keys that sign report mail: make them, and see whether receivers can verify with them
     #[command(subcommand)]
     Dkim(dkim::Command),
@@ -133,6 +136,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Report(command) => report::run(command, &mut context),
         Command::Suppression(command) => suppression::run(command, &mut context),
         Command::Bounce(arguments) => bounce::run(&arguments, &mut context),
+        Command::Page(arguments) => page::run(&arguments, &mut context),
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),

@@ -128,6 +128,8 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// A link to the page that signs one in. [`PageLink`](super::wire::PageLink).
+    PageLink,
     /// A report came back. [`BounceTaken`](super::wire::BounceTaken).
     Bounce {
         /// The report that it returns.

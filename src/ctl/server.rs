@@ -200,9 +200,8 @@ impl Client {
                 reply!(control.check(domain_of(&domain)?, depth_of(probe)).await)
             }
             Request::Deliveries { day, domain } => reply!({
-                control
-                    .deliveries(day_of(day)?, optional_domain(domain)?)
-                    .await
+                let domain = optional_domain(domain)?;
+                control.deliveries(day_of(day)?, domain).await
             }),
             Request::ReportPreview { day, domain } => reply!({
                 let domain = domain_of(&domain)?;
@@ -213,9 +212,8 @@ impl Client {
                 control.report_show(day_of(day)?, domain).await
             }),
             Request::ReportSend { day, domain } => reply!({
-                control
-                    .report_send(day_of(day)?, optional_domain(domain)?)
-                    .await
+                let domain = optional_domain(domain)?;
+                control.report_send(day_of(day)?, domain).await
             }),
             Request::Suppressions => reply!(control.suppressions().await),
             Request::Suppression { destination } => {
@@ -229,6 +227,7 @@ impl Client {
                 until,
                 reason,
             } => reply!(self.suppress(&destination, until, reason).await),
+            Request::PageLink => reply!(control.page_link().await),
             Request::Bounce {
                 report_id,
                 recipients,

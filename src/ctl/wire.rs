@@ -363,6 +363,14 @@ wire! {
         pub reason: Option<String>,
     }
 
+    /// How one comes to the page.
+    struct PageLink {
+        /// Links that sign one in, each once and within five minutes, by the addresses that are listened on.
+        pub links: Vec<String>,
+        /// The unix socket, where nobody signs in.
+        pub path: Option<String>,
+    }
+
     /// What would happen to mail to a domain now, and why.
     struct CheckResult {
         /// The domain.

@@ -7,7 +7,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{StartError, operator::Operator, parts::Parts};
 use crate::{
-    config::{Config, PostfixLogConfig, kind::file_mode},
+    config::{Config, PageConfig, PostfixLogConfig, kind::file_mode},
     ctl,
     doors::{
         datagram::DatagramDoor, plugin_socket::PluginSocket, postfix_log::PostfixLog,
@@ -18,6 +18,7 @@ use crate::{
         unix_socket::{Access, BoundSocket},
     },
     observe::Counters,
+    page::{PageSockets, SignIn, router},
     report::Submitter,
 };
 
@@ -29,6 +30,13 @@ pub(super) struct Doors {
     postfix_log: PostfixLogConfig,
     checks: Checks,
     control_socket: BoundSocket,
+    page: Option<Page>,
+}
+
+/// The page, before it is served.
+struct Page {
+    sockets: PageSockets,
+    config: PageConfig,
 }
 
 impl Doors {
@@ -59,6 +67,13 @@ impl Doors {
                 Checks::Nobody
             },
             control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
+            page: match config.page.is_on() {
+                true => Some(Page {
+                    sockets: PageSockets::open(&config.page, activated)?,
+                    config: config.page.clone(),
+                }),
+                false => None,
+            },
         })
     }
 
@@ -68,6 +83,7 @@ impl Doors {
         parts: &Parts,
         operator: &Arc<Operator>,
         resolvers: &Arc<Resolvers>,
+        sign_in: &Arc<SignIn>,
         stopping: &watch::Receiver<bool>,
     ) -> JoinSet<()> {
         let mut doors = JoinSet::new();
@@ -88,6 +104,10 @@ impl Doors {
                 Arc::clone(&parts.clock),
             );
             doors.spawn(log.follow(stopping.clone()));
+        }
+        if let Some(page) = self.page {
+            let router = router(Arc::clone(operator) as _, Arc::clone(sign_in), &page.config);
+            doors.spawn(page.sockets.serve(router, stopping.clone()));
         }
         doors.spawn(ctl::server::serve(
             self.control_socket,

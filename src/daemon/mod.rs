@@ -26,6 +26,7 @@ use crate::{
         unix_socket::SocketError,
     },
     observe::log::LogControl,
+    page::{PageError, SignIn},
 };
 
 mod doors;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The control socket cannot listen.
     #[error("control_socket.path: {0}")]
     ControlSocket(#[from] SocketError),
+    /// The page cannot be reached.
+    #[error(transparent)]
+    Page(#[from] PageError),
     /// systemd passed a socket that nothing is for.
     #[error(transparent)]
     Activation(#[from] ActivationError),
@@ -95,11 +99,14 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let mut resolvers = PostfixResolvers::new(&loaded.config, Arc::clone(&parts.clock));
     let operator = Operator::new(&parts, loaded.clone(), started_at);
-    let operator = Arc::new(operator.with_resolvers(Arc::clone(&resolvers.seen)));
+    let operator = operator.with_resolvers(Arc::clone(&resolvers.seen));
+    let sign_in = SignIn::new(&loaded.config.page.token_file, Arc::clone(&parts.clock));
+    let sign_in = Arc::new(sign_in.map_err(PageError::from)?);
+    let operator = Arc::new(operator.with_sign_in(Arc::clone(&sign_in)));
 
     // Before the first question: a domain with DANE must not be answered as one without.
     first_look(&parts, &mut resolvers).await;
-    let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &stopping);
+    let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &sign_in, &stopping);
     let mut workers = begin(&parts, &operator, resolvers, &stopping);
     tell_systemd(&[NotifyState::Ready]);
     let (all_run, running) = watch::channel(true);
@@ -238,6 +245,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("postfix_log", old.postfix_log == new.postfix_log),
         ("probe", old.probe == new.probe),
         ("control_socket", old.control_socket == new.control_socket),
+        ("page", old.page == new.page),
         ("log", old.log.format == new.log.format),
     ]
     .into_iter()

@@ -180,6 +180,23 @@ pub trait Store: Send + Sync {
         domain: &PolicyDomain,
     ) -> Result<Vec<(TallyKey, u64)>, StoreError>;
 
+    /// Shows every row of a day, those of one domain together. An engine that can does it in one pass.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn each_tally(
+        &self,
+        day: UtcDay,
+        show: &mut dyn FnMut(TallyKey, u64),
+    ) -> Result<(), StoreError> {
+        for domain in self.domains(day)? {
+            for (key, total) in self.tallies(day, &domain)? {
+                show(key, total);
+            }
+        }
+        Ok(())
+    }
+
     /// How the sessions of a day were protected, by recipient domain, in order. Sessions that were
     /// counted before protection was noted are in none.
     ///
@@ -281,6 +298,20 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError>;
+
+    /// Every delivery of one domain's report of one day, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn deliveries_of(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        let mut deliveries = self.deliveries(day)?;
+        deliveries.retain(|(key, _)| key.domain == *domain);
+        Ok(deliveries)
+    }
 
     /// Writes how a destination stands that has refused reports, or that the operator suppressed.
     ///

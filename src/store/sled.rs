@@ -292,6 +292,20 @@ impl Store for SledStore {
         })
     }
 
+    fn each_tally(
+        &self,
+        day: UtcDay,
+        show: &mut dyn FnMut(TallyKey, u64),
+    ) -> Result<(), StoreError> {
+        self.read(|trees| {
+            for (key, value) in trees.rows(day, &key::day(day))? {
+                let (key, total) = trees.readable(codec::read_tally(&key, &value))?;
+                show(key, total);
+            }
+            Ok(())
+        })
+    }
+
     fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
         self.read(|trees| {
             let rows = trees.rows_where(day, &key::day(day), &key::is_protected)?;
@@ -456,16 +470,15 @@ impl Store for SledStore {
     }
 
     fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
-        self.read(|trees| {
-            let mut deliveries = Vec::new();
-            trees.deliveries.walk(&key::day(day), |key, value| {
-                let value = trees.plain(value, "a delivery")?;
-                deliveries.push(trees.readable(codec::read_delivery(key, &value))?);
-                Ok(())
-            })?;
-            deliveries.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Ok(deliveries)
-        })
+        self.read(|trees| trees.deliveries_under(&key::day(day)))
+    }
+
+    fn deliveries_of(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        self.read(|trees| trees.deliveries_under(&key::day_domain(day, domain)))
     }
 
     fn put_suppression(

@@ -244,6 +244,21 @@ impl Trees {
             .put(&self.engine, &key::delivery(key), &value)
     }
 
+    /// The deliveries whose key begins so, in order.
+    pub(super) fn deliveries_under(
+        &self,
+        prefix: &[u8],
+    ) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        let mut deliveries = Vec::new();
+        self.deliveries.walk(prefix, |key, value| {
+            let value = self.plain(value, "a delivery")?;
+            deliveries.push(self.readable(codec::read_delivery(key, &value))?);
+            Ok(())
+        })?;
+        deliveries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(deliveries)
+    }
+
     pub(super) fn put_suppression(
         &self,
         destination: &Destination,

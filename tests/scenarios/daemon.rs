@@ -32,6 +32,7 @@ mod life;
 mod looks;
 mod mail;
 mod mx_hosts;
+mod page;
 mod postfix_log;
 mod report_sessions;
 mod restarts;

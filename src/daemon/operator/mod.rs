@@ -15,8 +15,9 @@ use crate::{
         protocol::{Refusal, RefusalKind},
         wire::{
             BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, DnssecView, OverrideView,
-            Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent,
-            Security, Sessions, Status, StoreState, StoreStatus, SuppressionView, Suppressions,
+            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
+            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
+            Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -32,11 +33,13 @@ use crate::{
         validation::{Outcome, Validation},
     },
     observe::Counters,
+    page::SignIn,
     policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod page;
 mod read_file;
 mod reports;
 mod security;
@@ -72,6 +75,8 @@ pub struct Operator {
     file: Mutex<ReadFile>,
     raised: Mutex<Vec<String>>,
     signing: Mutex<Vec<String>>,
+    /// What lets one sign in to the page; absent where nobody can.
+    sign_in: Option<Arc<SignIn>>,
 }
 
 impl Operator {
@@ -110,6 +115,7 @@ impl Operator {
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
             signing: Mutex::default(),
+            sign_in: None,
         }
     }
 
@@ -118,6 +124,15 @@ impl Operator {
     pub fn with_resolvers(self, resolvers: Arc<Resolvers>) -> Self {
         Self {
             telling: self.telling.by(resolvers),
+            ..self
+        }
+    }
+
+    /// The same where one can sign in to the page.
+    #[must_use]
+    pub fn with_sign_in(self, sign_in: Arc<SignIn>) -> Self {
+        Self {
+            sign_in: Some(sign_in),
             ..self
         }
     }
@@ -271,21 +286,32 @@ impl Operator {
     }
 
     async fn status(&self) -> Replied<Status> {
-        let now = self.clock.now();
-        let loaded = self.loaded.load_full();
         // A store that cannot be read is just what this is asked for.
-        let today = self.totals(now.day()).await;
+        let today = self.totals(self.today()).await;
         let kept = self.read(|store, _| store.kept_policies()).await;
         let suppressed = self.courier.suppressed_destinations().await;
         let unreadable = today.as_ref().err().or(kept.as_ref().err());
         let unreadable = unreadable.map(|refusal| refusal.message.clone());
-        let store = self.store_status(unreadable.clone());
+        Ok(Status {
+            today: today.ok(),
+            policies_kept: kept.ok().map(|kept| kept.len() as u64),
+            suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
+            ..self.status_without_totals(unreadable.as_deref())
+        })
+    }
+
+    /// How the daemon is, without what costs a pass over the store; `unreadable` is why it was not read just
+    /// now, if it was not.
+    fn status_without_totals(&self, unreadable: Option<&str>) -> Status {
+        let now = self.clock.now();
+        let loaded = self.loaded.load_full();
+        let store = self.store_status(unreadable.map(str::to_owned));
         let counters = self.counters.list().into_iter();
         let (config_changed, config_waits_for_restart) = {
             let file = self.file();
             (file.has_changed(), file.waits_for_restart.clone())
         };
-        Ok(Status {
+        Status {
             program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             started_at: self.started_at.to_string(),
@@ -294,10 +320,10 @@ impl Operator {
             config_changed,
             config_waits_for_restart,
             dnssec: Some(dnssec_view(&self.validation)),
-            alarms: self.alarms(&store, unreadable.as_deref()),
-            today: today.ok(),
-            policies_kept: kept.ok().map(|kept| kept.len() as u64),
-            suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
+            alarms: self.alarms(&store, unreadable),
+            today: None,
+            policies_kept: None,
+            suppressed: None,
             store,
             overrides: loaded
                 .overrides
@@ -310,7 +336,7 @@ impl Operator {
                     value,
                 })
                 .collect(),
-        })
+        }
     }
 
     async fn sessions(&self, question: SessionsQuestion) -> Replied<Sessions> {
@@ -572,6 +598,10 @@ impl Control for Operator {
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>> {
         Box::pin(self.suppress(destination, until, reason))
+    }
+
+    fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {
+        Box::pin(std::future::ready(self.link()))
     }
 
     fn bounce(

@@ -9,11 +9,11 @@ use sealpost::{
             AppliedView, BounceOutcome, BounceTaken, CheckResult, CounterView, DaneState,
             DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
             DomainSessions, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
-            MxFinding, MxVerdict, OutcomeView, OverrideView, Policies, PolicySessions, PolicyView,
-            ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed, RefusalView,
-            ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay, SecurityOfDomain,
-            SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState, StoreStatus,
-            SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
+            MxFinding, MxVerdict, OutcomeView, OverrideView, PageLink, Policies, PolicySessions,
+            PolicyView, ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed,
+            RefusalView, ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay,
+            SecurityOfDomain, SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState,
+            StoreStatus, SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
         },
     },
     policy::{Destination, PolicyDomain},
@@ -327,6 +327,13 @@ impl Control for Scripted {
             reason: Some(reason),
             refusals: Vec::new(),
             ..suppression(&destination.to_string())
+        }))
+    }
+
+    fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {
+        ready(Ok(PageLink {
+            links: vec![text("http://127.0.0.1:8462/sign-in?link=0af3")],
+            path: Some(text("/run/sealpost/page.sock")),
         }))
     }
 

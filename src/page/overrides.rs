@@ -1,0 +1,66 @@
+//! `/overrides`: what is done otherwise for single domains.
+
+use askama::Template;
+
+use super::{
+    answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
+    shape::encoded,
+    words::{Words, fill},
+};
+use crate::ctl::wire::OverrideView;
+
+#[derive(Template)]
+#[template(path = "overrides.html")]
+struct Page<'a> {
+    f: &'a Frame,
+    example: &'static str,
+    file: Option<String>,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    domain: String,
+    path: String,
+    mode: String,
+    meaning: &'static str,
+    until: String,
+    ended: bool,
+    reason: String,
+}
+
+/// What stands in the file for one.
+const EXAMPLE: &str = "[domain.\"example.org\"]\nmode = \"audit\"\nuntil = \"2026-12-31\"\nreason = \"their MX moves until the new year\"";
+
+pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
+    let f = Frame::of(&site, &visit, Place::Overrides).await;
+    let health = site.source.health().await?;
+    html(&Page {
+        example: EXAMPLE,
+        file: health.config.map(|file| fill(f.w.in_file, &[&file])),
+        lines: health
+            .overrides
+            .into_iter()
+            .map(|one| line(one, f.w))
+            .collect(),
+        f: &f,
+    })
+}
+
+fn line(one: OverrideView, words: &'static Words) -> Line {
+    Line {
+        path: format!("/domains/{}", encoded(&one.domain)),
+        meaning: match one.mode.as_str() {
+            "off" => words.mode_off,
+            "audit" => words.mode_audit,
+            "enforce" => words.mode_enforce,
+            "dane-only" => words.mode_dane_only,
+            "without-dane" => words.mode_without_dane,
+            _ => "",
+        },
+        until: one.until.unwrap_or_default(),
+        ended: one.ended,
+        reason: one.reason.unwrap_or_default(),
+        domain: one.domain,
+        mode: one.mode,
+    }
+}
