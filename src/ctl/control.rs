@@ -3,8 +3,9 @@
 use super::{
     protocol::Refusal,
     wire::{
-        BounceTaken, CheckResult, Deliveries, PageLink, Policies, PolicyView, Purged, Refreshed,
-        ReportView, ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
+        BounceTaken, CheckResult, Deliveries, Evidence, PageLink, Policies, PolicyView, Purged,
+        Refreshed, ReportView, ReportsSent, Security, Sessions, Status, SuppressionView,
+        Suppressions,
     },
 };
 use crate::{
@@ -31,6 +32,9 @@ pub trait Control: Send + Sync {
 
     /// What protected the sessions of a day (absent: today), or of the days since one.
     fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>>;
+
+    /// A statement of what protected the sessions of a range of days.
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>>;
 
     /// What was counted.
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>>;
@@ -122,6 +126,17 @@ pub struct SecurityQuestion {
     pub since: Option<UtcDay>,
     /// How many recipient domains are told of one by one; absent: all.
     pub domains_max: Option<u64>,
+}
+
+/// What a statement is to be about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceQuestion {
+    /// The first UTC day.
+    pub from: UtcDay,
+    /// The last; absent: yesterday.
+    pub to: Option<UtcDay>,
+    /// About this recipient domain only.
+    pub domain: Option<PolicyDomain>,
 }
 
 /// Which sessions are asked for.

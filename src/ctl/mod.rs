@@ -23,6 +23,7 @@ mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod dkim;
+mod evidence;
 mod explain;
 mod page;
 mod policy;
@@ -65,6 +66,8 @@ enum Command {
     Check(check::Arguments),
     /// How the daemon is: alarms, today's sessions, counters; or what protected the mail
     Status(status::Arguments),
+    /// A statement for auditors: what protected the mail of many days, by recipient domain
+    Evidence(evidence::Arguments),
     /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),
     /// What a result type or reason code means, and what to do
@@ -121,6 +124,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments, &mut context),
         Command::Check(arguments) => check::run(&arguments, &mut context),
         Command::Status(arguments) => status::run(&arguments, &mut context),
+        Command::Evidence(arguments) => evidence::run(&arguments, &mut context),
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),

@@ -44,6 +44,15 @@ pub enum Request {
         /// How many recipient domains are told of one by one; absent: all.
         domains_max: Option<u64>,
     },
+    /// A statement of what protected the sessions of a range of days. [`Evidence`](super::wire::Evidence).
+    Evidence {
+        /// The first UTC day.
+        from: String,
+        /// The last; absent: yesterday.
+        to: Option<String>,
+        /// About this recipient domain only.
+        domain: Option<String>,
+    },
     /// What was counted. [`Sessions`](super::wire::Sessions).
     Sessions {
         /// The UTC day; absent: today.

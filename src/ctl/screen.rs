@@ -36,6 +36,11 @@ impl Screen {
         Ok(())
     }
 
+    /// Shows a whole file, its line ends as they are. Whoever made it has escaped what is in it.
+    pub(crate) fn file(&mut self, file: &str) {
+        put(&mut self.out, file);
+    }
+
     /// Says on standard error what went wrong, or what else should be known.
     pub(crate) fn complain(&mut self, text: &str) {
         put(&mut self.complaints, &lines(&format!("sealpost: {text}")));

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+    control::{Control, Depth, EvidenceQuestion, Replied, SecurityQuestion, SessionsQuestion},
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
@@ -184,6 +184,10 @@ impl Client {
                 let question = security_question(day, since, domains_max)?;
                 control.security(question).await
             }),
+            Request::Evidence { from, to, domain } => reply!({
+                let question = evidence_question(&from, to, domain)?;
+                control.evidence(question).await
+            }),
             Request::Sessions {
                 day,
                 domain,
@@ -262,6 +266,18 @@ fn security_question(
     })
 }
 
+fn evidence_question(
+    from: &str,
+    to: Option<String>,
+    domain: Option<String>,
+) -> Result<EvidenceQuestion, Refusal> {
+    Ok(EvidenceQuestion {
+        from: one_day(from)?,
+        to: day_of(to)?,
+        domain: optional_domain(domain)?,
+    })
+}
+
 fn sessions_question(
     day: Option<String>,
     domain: Option<String>,
@@ -296,11 +312,13 @@ fn optional_domain(text: Option<String>) -> Result<Option<PolicyDomain>, Refusal
 }
 
 fn day_of(text: Option<String>) -> Result<Option<UtcDay>, Refusal> {
-    text.map(|text| text.parse())
-        .transpose()
-        .map_err(|error: crate::clock::NotADay| {
-            Refusal::new(RefusalKind::BadRequest, error.to_string())
-        })
+    text.map(|text| one_day(&text)).transpose()
+}
+
+fn one_day(text: &str) -> Result<UtcDay, Refusal> {
+    text.parse().map_err(|error: crate::clock::NotADay| {
+        Refusal::new(RefusalKind::BadRequest, error.to_string())
+    })
 }
 
 /// Sends one reply. False: the client does not take it.

@@ -5,9 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+mod evidence;
 mod security;
 mod suppression;
 
+pub(crate) use evidence::hexadecimal;
+pub use evidence::{Evidence, rows_sha256};
 pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
 
 pub use suppression::{BounceTaken, RefusalView, SuppressionView, Suppressions};

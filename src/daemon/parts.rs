@@ -277,7 +277,7 @@ pub fn publisher(config: &Config) -> Result<Publisher, PartsError> {
 }
 
 /// What this host calls itself.
-fn host_name(config: &Config) -> String {
+pub(super) fn host_name(config: &Config) -> String {
     if !config.sender.host_name.is_empty() {
         return config.sender.host_name.clone();
     }

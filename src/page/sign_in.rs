@@ -4,7 +4,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write as _,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -16,6 +15,8 @@ use ring::{
     digest, hmac,
     rand::{SecureRandom as _, SystemRandom},
 };
+
+use crate::ctl::wire::hexadecimal;
 
 /// How long one stays signed in.
 const SESSION: Duration = Duration::from_secs(12 * 3_600);
@@ -193,13 +194,6 @@ fn digest_of(word: &str) -> Digest {
         *to = *from;
     }
     octets
-}
-
-fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

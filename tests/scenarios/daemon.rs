@@ -22,6 +22,7 @@ mod checks;
 mod datagrams;
 mod days;
 mod dkim;
+mod evidence;
 mod host;
 mod https;
 mod kills;
@@ -259,6 +260,24 @@ fn what_protected_the_mail_is_shown_as_the_daemon_answers() {
                 "No sessions on 2026-11-20 (UTC) of which it is known what protected them.",
                 "Sessions were counted, but not what protected them, on 2026-11-20.",
             ],
+        ),
+        (
+            &["evidence", "--from", "2026-11-01"],
+            0,
+            &[
+                "Organization         mx\\r\\n\\u{1b}[2J\\u{9b}forged",
+                "all  1         0     0.00  0        0.00  0    0.00  1      100.00  0        0.00",
+            ],
+        ),
+        (
+            &["evidence", "--from", "2026-11-01", "--format", "csv"],
+            0,
+            &["about,host,mx\\r\\n\\u{1b}[2J\\u{9b}forged,"],
+        ),
+        (
+            &["evidence", "--from", "2026-11-01", "--format", "html"],
+            0,
+            &["<dd>mx\\r\\n\\u{1b}[2J\\u{9b}forged</dd>"],
         ),
     ] {
         check(&daemon, arguments, code, holds);

@@ -11,12 +11,13 @@ use crate::{
     config::Loaded,
     ctl::{
         check::{Look, Means, check, validation},
-        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+        control::{Control, Depth, EvidenceQuestion, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
-            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, OverrideView, PageLink,
-            Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent,
-            Security, Sessions, Status, StoreState, StoreStatus, SuppressionView, Suppressions,
+            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, Evidence, OverrideView,
+            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
+            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
+            Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -33,6 +34,7 @@ use crate::{
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod evidence;
 mod page;
 mod reports;
 mod security;
@@ -452,6 +454,10 @@ impl Control for Operator {
 
     fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
         Box::pin(self.security(question))
+    }
+
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>> {
+        Box::pin(self.evidence(question))
     }
 
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {

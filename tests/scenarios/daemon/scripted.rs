@@ -3,12 +3,12 @@
 use sealpost::{
     clock::{BoxFuture, UtcDay},
     ctl::{
-        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+        control::{Control, Depth, EvidenceQuestion, Replied, SecurityQuestion, SessionsQuestion},
         protocol::Refusal,
         wire::{
             AppliedView, BounceOutcome, BounceTaken, CheckResult, CounterView, DaneState,
             DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
-            DomainSessions, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
+            DomainSessions, Evidence, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
             MxFinding, MxVerdict, OutcomeView, OverrideView, PageLink, Policies, PolicySessions,
             PolicyView, ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed,
             RefusalView, ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay,
@@ -132,6 +132,29 @@ impl Control for Scripted {
                 name: text("sessions"),
                 value: 5,
             }],
+        }))
+    }
+
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>> {
+        ready(Ok(Evidence {
+            program: text("sealpost 0.1.0"),
+            organization: Some(text(HOSTILE)),
+            host: text(HOSTILE),
+            made_at: text("2026-11-24T12:00:00Z"),
+            from: question.from.to_string(),
+            to: day_or(question.to, "2026-11-23"),
+            domain: question.domain.map(|domain| domain.to_string()),
+            held_since: None,
+            last_day_runs: false,
+            days: Vec::new(),
+            not_noted: vec![text(HOSTILE)],
+            total: ProtectedSessions {
+                sessions: 1,
+                clear: 1,
+                ..ProtectedSessions::default()
+            },
+            domains: Vec::new(),
+            sha256: text(HOSTILE),
         }))
     }
 
