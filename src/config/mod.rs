@@ -484,6 +484,35 @@ pub enum OverrideMode {
     WithoutDane,
 }
 
+impl OverrideMode {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Off,
+        Self::Audit,
+        Self::Enforce,
+        Self::DaneOnly,
+        Self::WithoutDane,
+    ];
+
+    /// The word for it, as the file has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Enforce => "enforce",
+            Self::DaneOnly => "dane-only",
+            Self::WithoutDane => "without-dane",
+        }
+    }
+
+    /// What a word stands for.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// An override that has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {

@@ -3,13 +3,14 @@
 use super::{
     protocol::Refusal,
     wire::{
-        BounceTaken, CheckResult, Deliveries, Evidence, PageLink, Policies, PolicyView, Purged,
-        Refreshed, ReportView, ReportsSent, Security, Sessions, Status, SuppressionView,
-        Suppressions,
+        BounceTaken, CheckResult, Deliveries, Evidence, OverrideView, Overrides, PageLink,
+        Policies, PolicyView, Purged, Refreshed, ReportView, ReportsSent, Security, Sessions,
+        Status, SuppressionView, Suppressions,
     },
 };
 use crate::{
     clock::{BoxFuture, UtcDay},
+    config::OverrideMode,
     policy::{Destination, PolicyDomain},
 };
 
@@ -85,6 +86,27 @@ pub trait Control: Send + Sync {
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>>;
 
+    /// What is done otherwise for single domains;
+    /// [`RefusalKind::Trouble`](super::protocol::RefusalKind) where that is not known.
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>>;
+
+    /// What is or was done otherwise for one domain;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where nothing ever was.
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>>;
+
+    /// Does otherwise for a domain from the next question on. Where the configuration decides for it:
+    /// [`RefusalKind::BadRequest`](super::protocol::RefusalKind).
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>>;
+
+    /// Ends what was set by command for a domain, in the name of an author and for a reason;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where nothing holds.
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>>;
+
     /// The destinations to which nothing is sent now.
     fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>>;
 
@@ -137,6 +159,32 @@ pub struct EvidenceQuestion {
     pub to: Option<UtcDay>,
     /// About this recipient domain only.
     pub domain: Option<PolicyDomain>,
+}
+
+/// Which overrides are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverridesAsked {
+    /// Those that hold, or would but for the configuration.
+    Holding,
+    /// The same, and those of the configuration that have run out: they are to be taken out of it.
+    HoldingAndOfFile,
+    /// Those that ended too.
+    All,
+}
+
+/// What is to be done otherwise for a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverrideOrder {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// What is done.
+    pub mode: OverrideMode,
+    /// The last UTC day of it; absent: until it is ended.
+    pub until: Option<UtcDay>,
+    /// Why.
+    pub reason: String,
+    /// Who decided it.
+    pub author: String,
 }
 
 /// Which sessions are asked for.

@@ -25,7 +25,9 @@ mod demo;
 mod dkim;
 mod evidence;
 mod explain;
+mod overrides;
 mod page;
+mod peer;
 mod policy;
 mod report;
 mod screen;
@@ -78,6 +80,9 @@ enum Command {
     /// The reports: how they stand, what they say, send them now
     #[command(subcommand)]
     Report(report::Command),
+    /// What is done otherwise for single domains: set it, list it, show it, end it
+    #[command(subcommand)]
+    Override(overrides::Command),
     /// Destinations to which nothing is sent: list them, explain one, lift it, add one
     #[command(subcommand)]
     Suppression(suppression::Command),
@@ -129,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
+        Command::Override(command) => overrides::run(command, &mut context),
         Command::Suppression(command) => suppression::run(command, &mut context),
         Command::Bounce(arguments) => bounce::run(&arguments, &mut context),
         Command::Page(arguments) => page::run(&arguments, &mut context),

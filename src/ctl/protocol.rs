@@ -116,6 +116,39 @@ pub enum Request {
         /// To this domain only.
         domain: Option<String>,
     },
+    /// What is done otherwise for single domains. [`Overrides`](super::wire::Overrides).
+    Overrides {
+        /// Also what ended.
+        #[serde(default)]
+        all: bool,
+    },
+    /// What is or was done otherwise for one domain. [`Overrides`](super::wire::Overrides).
+    Override {
+        /// The domain.
+        domain: String,
+    },
+    /// Do otherwise for a domain. [`OverrideView`](super::wire::OverrideView).
+    OverrideSet {
+        /// The domain.
+        domain: String,
+        /// What is done: a mode as the configuration has it.
+        mode: String,
+        /// The last UTC day of it; absent: until it is ended.
+        until: Option<String>,
+        /// Why.
+        reason: String,
+        /// Who decided it; absent: the user who asks.
+        author: Option<String>,
+    },
+    /// End an override that was set by command. [`OverrideView`](super::wire::OverrideView).
+    OverrideExpire {
+        /// The domain.
+        domain: String,
+        /// Why.
+        reason: String,
+        /// Who decided it; absent: the user who asks.
+        author: Option<String>,
+    },
     /// The destinations to which nothing is sent now. [`Suppressions`](super::wire::Suppressions).
     Suppressions,
     /// How one destination stands. [`SuppressionView`](super::wire::SuppressionView).

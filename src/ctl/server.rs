@@ -15,7 +15,11 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, Depth, EvidenceQuestion, Replied, SecurityQuestion, SessionsQuestion},
+    control::{
+        Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied, SecurityQuestion,
+        SessionsQuestion,
+    },
+    peer,
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
@@ -23,6 +27,7 @@ use super::{
 };
 use crate::{
     clock::UtcDay,
+    config::OverrideMode,
     net::unix_socket::BoundSocket,
     policy::{Destination, PolicyDomain},
 };
@@ -60,6 +65,8 @@ pub async fn serve(
                     control: Arc::clone(&control),
                     places: Arc::clone(&places),
                     stop: stop.clone(),
+                    // Until the system is asked: nobody.
+                    user: u32::MAX,
                 };
                 clients.spawn(client.attend(stream));
             }
@@ -90,6 +97,8 @@ struct Client {
     control: Arc<dyn Control>,
     places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    /// The user who speaks, as the system vouches for.
+    user: u32,
 }
 
 impl Client {
@@ -109,6 +118,7 @@ impl Client {
             send(&mut to, Err::<(), _>(refusal)).await;
             return;
         }
+        self.user = peer.unwrap_or(u32::MAX);
         let Ok(_place) = Arc::clone(&self.places).try_acquire_owned() else {
             let refusal = Refusal::new(
                 RefusalKind::Busy,
@@ -221,6 +231,36 @@ impl Client {
                     .report_send(day_of(day)?, optional_domain(domain)?)
                     .await
             }),
+            Request::Overrides { all } => reply!(control.overrides(overrides_asked(all)).await),
+            Request::Override { domain } => {
+                reply!(control.override_of(domain_of(&domain)?).await)
+            }
+            Request::OverrideSet {
+                domain,
+                mode,
+                until,
+                reason,
+                author,
+            } => reply!({
+                let order = OverrideOrder {
+                    domain: domain_of(&domain)?,
+                    mode: mode_of(&mode)?,
+                    until: day_of(until)?,
+                    reason,
+                    author: self.author(author).await,
+                };
+                control.set_override(order).await
+            }),
+            Request::OverrideExpire {
+                domain,
+                reason,
+                author,
+            } => reply!({
+                let author = self.author(author).await;
+                control
+                    .expire_override(domain_of(&domain)?, author, reason)
+                    .await
+            }),
             Request::Suppressions => reply!(control.suppressions().await),
             Request::Suppression { destination } => {
                 reply!(control.suppression(destination_of(&destination)?).await)
@@ -240,6 +280,11 @@ impl Client {
                 words,
             } => reply!(control.bounce(report_id, recipients, words).await),
         }
+    }
+
+    /// Who is noted as the author of what is asked.
+    async fn author(&self, given: Option<String>) -> String {
+        peer::author(given, &peer::user_name(self.user).await)
     }
 
     async fn suppress(
@@ -295,6 +340,20 @@ const fn depth_of(probe: bool) -> Depth {
         true => Depth::MailHosts,
         false => Depth::Dns,
     }
+}
+
+const fn overrides_asked(all: bool) -> OverridesAsked {
+    match all {
+        true => OverridesAsked::All,
+        false => OverridesAsked::Holding,
+    }
+}
+
+fn mode_of(text: &str) -> Result<OverrideMode, Refusal> {
+    OverrideMode::of_name(text).ok_or_else(|| {
+        let why = format!("\"{text}\" is no mode of an override");
+        Refusal::new(RefusalKind::BadRequest, why)
+    })
 }
 
 fn domain_of(text: &str) -> Result<PolicyDomain, Refusal> {

@@ -39,7 +39,7 @@ pub mod signing;
 
 use doors::Doors;
 use operator::Operator;
-use parts::{Parts, PartsError, engine_settings};
+use parts::{Parts, PartsError};
 use resolvers::PostfixResolvers;
 
 /// How long a start waits to know what the resolvers of the system do. A look at who validates takes no longer.
@@ -102,6 +102,10 @@ pub async fn run(
     let sign_in = Arc::new(SignIn::new(&loaded.config.page.token_file).map_err(PageError::from)?);
     let operator = Arc::new(operator.with_sign_in(Arc::clone(&sign_in)));
 
+    // Before the first question: what an operator decided holds from the start.
+    if let Err(error) = operator.load_overrides().await {
+        tracing::error!(%error, "the overrides that were set by command are not read yet; they do not hold");
+    }
     // Before the first question: a domain with DANE must not be answered as one without.
     first_look(&parts, &mut resolvers).await;
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &sign_in, &stopping);
@@ -120,7 +124,7 @@ pub async fn run(
             wish = signals.next() => match wish {
                 Wish::Stop => break,
                 Wish::Reload => {
-                    reload(&loaded, &parts, &operator, log);
+                    reload(&loaded, &operator, log);
                     continue;
                 }
             },
@@ -178,6 +182,9 @@ fn begin(
         Arc::clone(operator),
     );
     workers.spawn(until(stopping.clone(), signing));
+    let overriding = Arc::clone(operator);
+    let overriding = async move { overriding.attend_overrides().await };
+    workers.spawn(until(stopping.clone(), overriding));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
     workers
@@ -185,14 +192,13 @@ fn begin(
 
 /// Reads the configuration again and takes up what can be changed while running; a file that is
 /// wrong changes nothing. `started` is what the daemon was started with.
-fn reload(started: &Loaded, parts: &Parts, operator: &Operator, log: &LogControl) {
+fn reload(started: &Loaded, operator: &Operator, log: &LogControl) {
     let Some(path) = &started.path else {
         return;
     };
     tell_systemd_of_reload();
     match load(path) {
         Ok(next) => {
-            parts.engine.reload(engine_settings(&next));
             if let Err(error) = log.set_level(&next.config.log.level) {
                 tracing::error!(%error, "log.level is not taken up");
             }

@@ -4,10 +4,10 @@ use askama::Template;
 
 use super::{
     answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
-    shape::encoded,
+    shape::{encoded, moment},
     words::{Words, fill},
 };
-use crate::ctl::wire::OverrideView;
+use crate::ctl::wire::{OverrideSource, OverrideView};
 
 #[derive(Template)]
 #[template(path = "overrides.html")]
@@ -25,7 +25,10 @@ struct Line {
     meaning: &'static str,
     until: String,
     ended: bool,
+    passed_over: bool,
     reason: String,
+    author: String,
+    since: String,
 }
 
 /// What stands in the file for one.
@@ -59,6 +62,12 @@ fn line(one: OverrideView, words: &'static Words) -> Line {
         },
         until: one.until.unwrap_or_default(),
         ended: one.ended,
+        passed_over: one.passed_over,
+        author: match one.source {
+            OverrideSource::File => words.override_by_file.to_owned(),
+            OverrideSource::Command => one.author.unwrap_or_default(),
+        },
+        since: one.since.as_deref().map(moment).unwrap_or_default(),
         reason: one.reason.unwrap_or_default(),
         domain: one.domain,
         mode: one.mode,

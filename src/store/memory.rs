@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::UtcDay,
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
 };
 
@@ -29,6 +30,7 @@ struct Held {
     kept: BTreeMap<PolicyDomain, KeptPolicy>,
     deliveries: BTreeMap<DeliveryKey, DeliveryState>,
     suppressed: BTreeMap<Destination, Suppression>,
+    overrides: BTreeMap<PolicyDomain, CommandOverride>,
 }
 
 /// How many single failures of one domain and day are kept unless the operator says otherwise.
@@ -226,5 +228,21 @@ impl Store for MemoryStore {
 
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
         Ok(self.held().suppressed.clone().into_iter().collect())
+    }
+
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        self.held()
+            .overrides
+            .insert(set.domain.clone(), set.clone());
+        Ok(())
+    }
+
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.held().overrides.remove(domain);
+        Ok(())
+    }
+
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        Ok(self.held().overrides.values().cloned().collect())
     }
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use crate::{
     clock::{Timestamp, UtcDay},
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain},
     record::{Failure, Source, protection::Protection},
 };
@@ -334,4 +335,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError>;
+
+    /// Writes the override that was set by command for a domain, in the place of an earlier one.
+    ///
+    /// # Errors
+    /// When it is not surely on the disk.
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError>;
+
+    /// Forgets the override that was set by command for a domain.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError>;
+
+    /// Every override that was set by command, by domain, those that ended too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError>;
 }

@@ -26,6 +26,7 @@ use crate::{
     clock::UtcDay,
     config::StoreConfig,
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain},
 };
 
@@ -109,6 +110,9 @@ impl SledStore {
             }
             for (destination, suppression) in &saved.suppressed {
                 trees.put_suppression(destination, suppression)?;
+            }
+            for set in &saved.overrides {
+                trees.put_override(set)?;
             }
             trees.engine.sync()
         })
@@ -502,6 +506,25 @@ impl Store for SledStore {
 
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
         self.read(Trees::suppressions)
+    }
+
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        self.write(|trees| {
+            trees.put_override(set)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.write(|trees| {
+            let key = domain.as_str().as_bytes();
+            trees.overrides.remove(&trees.engine, key)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        self.read(Trees::overrides)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     clock::UtcDay,
     config::StoreConfig,
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
     policy::{Destination, Fingerprint, KeptPolicy, PolicyDomain},
 };
 
@@ -42,6 +43,8 @@ pub(super) struct Trees {
     pub(super) deliveries: Parted,
     // A later comer: a store that lacks it gets it, and a release that does not know it leaves it alone.
     pub(super) suppressed: Parted,
+    // Another; an earlier release goes by the overrides of its file alone.
+    pub(super) overrides: Parted,
     // Behind the trees, so that it is dropped after them.
     pub(super) engine: Engine,
     _lock: File,
@@ -61,6 +64,7 @@ impl Trees {
                 &trees.kept,
                 &trees.deliveries,
                 &trees.suppressed,
+                &trees.overrides,
             ],
         )?;
         trees.look_at_everything()?;
@@ -76,6 +80,7 @@ impl Trees {
             &self.kept,
             &self.deliveries,
             &self.suppressed,
+            &self.overrides,
         ]
         .map(Parted::heads);
         let rows = [&self.tallies, &self.failures, self.kept.parts()];
@@ -101,6 +106,7 @@ impl Trees {
             kept: Parted::open(&engine, "kept")?,
             deliveries: Parted::open(&engine, "deliveries")?,
             suppressed: Parted::open(&engine, "suppressed")?,
+            overrides: Parted::open(&engine, "overrides")?,
             engine,
             _lock: lock,
         };
@@ -290,6 +296,30 @@ impl Trees {
         Ok(found)
     }
 
+    pub(super) fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        let key = set.domain.as_str().as_bytes();
+        self.overrides
+            .put(&self.engine, key, &codec::write_override(set))
+    }
+
+    /// One that is damaged is said and left out: its domain's policies hold again as they are published.
+    pub(super) fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        let mut found = Vec::new();
+        self.overrides.walk(&[], |key, value| {
+            let read = key::domain(key).zip(value.ok());
+            let read = read.and_then(|(domain, value)| codec::read_override(domain, &value).ok());
+            if read.is_none() {
+                tracing::error!(
+                    domain = %key.escape_ascii(),
+                    "the override that was set for this domain is damaged; it holds no more"
+                );
+            }
+            found.extend(read);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// One domain's damaged policy is its own trouble: it is said, and left out.
     pub(super) fn kept_policies(&self) -> Result<Vec<(PolicyDomain, KeptPolicy)>, StoreError> {
         let mut policies = Vec::new();
@@ -330,6 +360,7 @@ impl Trees {
             kept: self.kept_policies().unwrap_or_default(),
             deliveries: Vec::new(),
             suppressed: self.suppressions().unwrap_or_default(),
+            overrides: self.overrides().unwrap_or_default(),
         };
         let walked = self.deliveries.walk(&[], |key, value| {
             let read = value
@@ -402,6 +433,7 @@ pub(super) struct Saved {
     pub(super) kept: Vec<(PolicyDomain, KeptPolicy)>,
     pub(super) deliveries: Vec<(DeliveryKey, DeliveryState)>,
     pub(super) suppressed: Vec<(Destination, Suppression)>,
+    pub(super) overrides: Vec<CommandOverride>,
 }
 
 /// Makes the directory when it is missing, and holds it against other processes.

@@ -30,6 +30,7 @@ mod life;
 mod looks;
 mod mail;
 mod mx_hosts;
+mod overrides;
 mod page;
 mod postfix_log;
 mod restarts;
@@ -269,18 +270,20 @@ fn what_protected_the_mail_is_shown_as_the_daemon_answers() {
                 "all  1         0     0.00  0        0.00  0    0.00  1      100.00  0        0.00",
             ],
         ),
-        (
-            &["evidence", "--from", "2026-11-01", "--format", "csv"],
-            0,
-            &["about,host,mx\\r\\n\\u{1b}[2J\\u{9b}forged,"],
-        ),
-        (
-            &["evidence", "--from", "2026-11-01", "--format", "html"],
-            0,
-            &["<dd>mx\\r\\n\\u{1b}[2J\\u{9b}forged</dd>"],
-        ),
     ] {
         check(&daemon, arguments, code, holds);
+    }
+    for (form, holds) in [
+        (
+            "csv",
+            "about,host,mx\\r\\n\\u{1b}[2J\\u{9b}forged,,,,,,,,,,,\r\n",
+        ),
+        ("html", "<dd>mx\\r\\n\\u{1b}[2J\\u{9b}forged</dd>"),
+    ] {
+        let asked = ["evidence", "--from", "2026-11-01", "--format", form];
+        let shown = stdout(&daemon.run(&asked));
+        assert!(shown.contains(holds), "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{9b}']), "{shown}");
     }
     daemon.stop();
 }
@@ -328,12 +331,72 @@ fn the_report_commands_show_what_the_daemon_answers() {
 }
 
 #[test]
+fn the_override_commands_show_what_the_daemon_answers() {
+    let daemon = Daemon::start();
+    let set = ["override", "set", "example.net", "--mode", "audit"];
+    for (arguments, code, holds) in [
+        (
+            &["override", "list"][..],
+            0,
+            &["example.org  without-dane  -      mx\\r\\n\\u{1b}[2J\\u{9b}forged"][..],
+        ),
+        (
+            &["override", "list", "--all"],
+            0,
+            &["example.org  without-dane  - (ended)  mx\\r\\n"],
+        ),
+        (
+            &["override", "show", "example.org"],
+            0,
+            &["example.org: without-dane\n  state   ended\n"],
+        ),
+        (
+            &[&set[..], &["--reason", "\u{1b}[2J", "--author", "Ada"]].concat(),
+            0,
+            &[
+                "example.net: audit\n",
+                "set by  Ada (as ",
+                "reason  \\u{1b}[2J",
+            ],
+        ),
+        (
+            &["override", "expire", "example.org", "--reason", "done"],
+            0,
+            &["ended   2026-11-24T12:00:00Z\n"],
+        ),
+        (
+            &["status"],
+            1,
+            &["a.example  audit     2026-11-23 (ended)  the configuration"],
+        ),
+    ] {
+        check(&daemon, arguments, code, holds);
+    }
+    for wrong in [
+        &set[..],
+        &[
+            "override",
+            "set",
+            "example.net",
+            "--mode",
+            "none",
+            "--reason",
+            "x",
+        ],
+    ] {
+        assert_eq!(daemon.run(wrong).status.code(), Some(64));
+    }
+    daemon.stop();
+}
+
+#[test]
 fn what_is_not_there_is_said_and_ends_with_1() {
     let daemon = Daemon::start();
     for command in [
         ["policy", "show"],
         ["report", "show"],
         ["report", "preview"],
+        ["override", "show"],
     ] {
         let output = daemon.run(&[&command[..], &["other.example"]].concat());
         assert_eq!(output.status.code(), Some(1));

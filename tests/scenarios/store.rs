@@ -10,11 +10,12 @@ use std::{
 
 use sealpost::{
     clock::{Timestamp, UtcDay},
-    config::StoreConfig,
+    config::{OverrideMode, StoreConfig},
     deliver::{
         DeliveryKey, DeliveryState, Step,
         suppression::{How, Refusal, SetBy, Suppression},
     },
+    hook::overrides::{CommandOverride, EndedOverride},
     policy::{
         AppliedPolicy, Destination, KeptPolicy, Mode, MxPattern, PolicyDomain, PolicyType,
         StsPolicy,
@@ -541,6 +542,48 @@ fn f9_a_suppressed_destination_is_kept_until_it_is_removed() {
     });
 }
 
+fn overridden(name: &str, mode: OverrideMode, until: Option<UtcDay>) -> CommandOverride {
+    CommandOverride {
+        domain: domain(name),
+        mode,
+        until,
+        reason: "their MX moves".to_owned(),
+        author: "root".to_owned(),
+        set_at: NOW,
+        ended: None,
+    }
+}
+
+#[test]
+fn an_override_is_kept_as_it_was_set_and_as_it_ended() {
+    both(|store| {
+        let mut all: Vec<_> = OverrideMode::ALL
+            .into_iter()
+            .map(|mode| overridden(&format!("{}.example", mode.name()), mode, None))
+            .collect();
+        all.sort_by(|one, other| one.domain.cmp(&other.domain));
+        all[0].until = Some(DAY);
+        all[1].reason = "x".repeat(10_000);
+        all[2].ended = Some(EndedOverride {
+            at: NOW.plus_seconds(1),
+            author: "Ada (as root)".to_owned(),
+            reason: "it has moved".to_owned(),
+        });
+        for set in &all {
+            store.put_override(set).unwrap();
+        }
+        assert_eq!(store.overrides(), Ok(all.clone()));
+        // One domain has one; and it is of no day.
+        all[3].mode = OverrideMode::Off;
+        store.put_override(&all[3]).unwrap();
+        assert_eq!(store.overrides(), Ok(all.clone()));
+        assert_eq!(store.days(), Ok(vec![]));
+        let gone = all.remove(0);
+        store.remove_override(&gone.domain).unwrap();
+        assert_eq!(store.overrides(), Ok(all));
+    });
+}
+
 /// Names, texts and policies of the greatest length, many of them: no page may grow so long that
 /// sled puts it into a file of its own, which it does not bring to the disk (checked in `both`).
 #[test]
@@ -640,6 +683,9 @@ fn with_rows_and_then(change: impl Fn(&Path)) -> (tempfile::TempDir, StoreConfig
     store.put_delivery(&key, &state).unwrap();
     let (to, stands) = suppression("550 no such user");
     store.put_suppression(&to, &stands).unwrap();
+    store
+        .put_override(&overridden("a.example", OverrideMode::Audit, None))
+        .unwrap();
     drop(store);
     // Once more, so that there is a snapshot with something in it.
     drop(SledStore::open(&config).unwrap());
@@ -695,6 +741,8 @@ fn a_damaged_store_is_put_aside_and_what_can_be_saved_is() {
     assert_eq!(store.delivery(&key), Ok(Some(state)));
     let suppressed = vec![suppression("550 no such user")];
     assert_eq!(store.suppressions(), Ok(suppressed));
+    let set = overridden("a.example", OverrideMode::Audit, None);
+    assert_eq!(store.overrides(), Ok(vec![set]));
     assert_eq!(
         store.total(&row(DAY, "a.example", Counted::Successes)),
         Ok(0)

@@ -11,18 +11,22 @@ use crate::{
     config::Loaded,
     ctl::{
         check::{Look, Means, check, validation},
-        control::{Control, Depth, EvidenceQuestion, Replied, SecurityQuestion, SessionsQuestion},
+        control::{
+            Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied,
+            SecurityQuestion, SessionsQuestion,
+        },
         protocol::{Refusal, RefusalKind},
         wire::{
             BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, Evidence, OverrideView,
-            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
-            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
-            Suppressions,
+            Overrides, PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed,
+            ReportView, ReportsSent, Security, Sessions, Status, StoreState, StoreStatus,
+            SuppressionView, Suppressions,
         },
     },
     deliver::courier::Courier,
     doors::socketmap_reply::{Resolvers, TellingDane},
     engine::{
+        Engine,
         dane::DaneResolver,
         keeper::{Keeper, Unknown},
     },
@@ -35,11 +39,13 @@ use crate::{
 };
 
 mod evidence;
+mod overrides;
 mod page;
 mod reports;
 mod security;
 mod suppression;
 
+use overrides::Commands;
 use reports::{delivery_views, undelivered_view};
 
 /// Answers the control socket from the parts of the daemon.
@@ -50,6 +56,8 @@ pub struct Operator {
     journal: Journal,
     health: Box<dyn Fn() -> Health + Send + Sync>,
     keeper: Arc<Keeper>,
+    engine: Arc<Engine>,
+    commands: Commands,
     courier: Arc<Courier>,
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
@@ -91,6 +99,8 @@ impl Operator {
                 |recorder| recorder.watch(),
             ),
             keeper: Arc::clone(&parts.keeper),
+            engine: Arc::clone(&parts.engine),
+            commands: Commands::default(),
             courier: Arc::clone(&parts.courier),
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
@@ -129,9 +139,10 @@ impl Operator {
         }
     }
 
-    /// Takes up a configuration that was read again.
+    /// Takes up a configuration that was read again, and has the engine go by it.
     pub fn reload(&self, loaded: Loaded) {
         self.loaded.store(Arc::new(loaded));
+        self.apply_overrides();
     }
 
     /// Shows this alarm from now on.
@@ -244,6 +255,11 @@ impl Operator {
         {
             alarms.push(format!("what was counted cannot be read: {reason}"));
         }
+        if !self.knows_overrides() {
+            let why =
+                "the overrides that were set by command do not hold: the store cannot be read";
+            alarms.push(why.to_owned());
+        }
         for (count, what) in [
             (self.counters.sessions_dropped.value(), "the queue was full"),
             (
@@ -302,11 +318,7 @@ impl Operator {
             policies_kept: None,
             suppressed: None,
             store,
-            overrides: loaded
-                .overrides
-                .iter()
-                .map(|each| OverrideView::of(each, &loaded.config, now.day()))
-                .collect(),
+            overrides: self.override_views(OverridesAsked::HoldingAndOfFile),
             counters: counters
                 .map(|(name, value)| CounterView {
                     name: name.to_owned(),
@@ -431,6 +443,7 @@ impl Operator {
             policy_host: &*self.policy_host,
             config: &loaded.config,
             overrides: &loaded.overrides,
+            commanded: self.commanded(&domain),
             now: self.clock.now(),
             kept: self.kept(&domain).await?,
             trouble: self.trouble(&domain),
@@ -544,6 +557,27 @@ impl Control for Operator {
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>> {
         Box::pin(self.send(day.unwrap_or_else(|| self.today().previous()), domain))
+    }
+
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>> {
+        Box::pin(std::future::ready(self.overrides(asked)))
+    }
+
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>> {
+        Box::pin(std::future::ready(self.override_of(&domain)))
+    }
+
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>> {
+        Box::pin(self.set_override(order))
+    }
+
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>> {
+        Box::pin(self.expire_override(domain, author, reason))
     }
 
     fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>> {

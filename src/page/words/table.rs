@@ -187,8 +187,11 @@ words! {
     suppress_button: "Suppress", "停止する";
 
     // Overrides.
-    overrides_hint: "What is done otherwise for single domains. They stand in the configuration file, each in a section such as this; the daemon takes them up on a reload.", "個別ドメインに対する例外設定です。設定ファイルに次のような節として書き、再読み込みで反映されます。";
+    overrides_hint: "What is done otherwise for single domains: set at once by the command `sealpost override set`, or in the configuration file, each in a section such as this, which the daemon takes up on a reload.", "個別ドメインに対する例外設定です。コマンド sealpost override set で即時に設定するか、設定ファイルに次のような節として書き、再読み込みで反映します。";
     overrides_none: "There is no override: every domain's own policy holds.", "上書き設定はありません。各ドメインのポリシーがそのまま適用されます。";
+    override_author: "Set by", "設定者";
+    override_by_file: "the configuration", "設定ファイル";
+    override_passed_over: "the configuration decides", "設定ファイルが優先";
     override_ended: "ended", "終了";
     in_file: "The configuration is in {}.", "設定ファイル: {}";
     mode_off: "No policy is looked up or applied.", "ポリシーを確認も適用もしません。";

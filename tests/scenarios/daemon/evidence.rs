@@ -89,12 +89,13 @@ fn a_month(host: &Host, first: UtcDay, old: UtcDay) {
 
 #[test]
 fn an_auditor_gets_a_month_that_adds_up_and_can_be_held_against_its_digest() {
-    let host = Host::new();
+    let mut host = Host::new();
+    host.set("store.keep_days", 60);
     let first = UtcDay(host.day.0 - 30);
     let old = UtcDay(first.0 - 2);
     a_month(&host, first, old);
     let daemon = host.start();
-    let (from, since) = (first.to_string(), old.to_string());
+    let (from, since) = (first.to_string(), old.previous().to_string());
 
     // The month that is over, and the same from the command that operators know.
     let evidence = ["evidence", "--from", &from];
@@ -149,6 +150,7 @@ fn an_auditor_gets_a_month_that_adds_up_and_can_be_held_against_its_digest() {
     let shown = host.shown(&["evidence", "--from", &since, "--to", &host.day.to_string()]);
     for said in [
         format!("did not note what protected them, on {old}."),
+        format!("Nothing is held of the days before {old}"),
         format!("{} was not over when this was made", host.day),
     ] {
         assert!(shown.contains(&said), "{said}\n{shown}");

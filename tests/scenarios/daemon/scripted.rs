@@ -3,17 +3,21 @@
 use sealpost::{
     clock::{BoxFuture, UtcDay},
     ctl::{
-        control::{Control, Depth, EvidenceQuestion, Replied, SecurityQuestion, SessionsQuestion},
+        control::{
+            Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied,
+            SecurityQuestion, SessionsQuestion,
+        },
         protocol::Refusal,
         wire::{
             AppliedView, BounceOutcome, BounceTaken, CheckResult, CounterView, DaneState,
             DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
             DomainSessions, Evidence, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
-            MxFinding, MxVerdict, OutcomeView, OverrideView, PageLink, Policies, PolicySessions,
-            PolicyView, ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed,
-            RefusalView, ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay,
-            SecurityOfDomain, SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState,
-            StoreStatus, SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
+            MxFinding, MxVerdict, OutcomeView, OverrideEnding, OverrideSource, OverrideView,
+            Overrides, PageLink, Policies, PolicySessions, PolicyView, ProtectedSessions, Purged,
+            RecordFinding, RefreshOutcome, Refreshed, RefusalView, ReportView, ReportsSent,
+            RuaFinding, Security, SecurityOfDay, SecurityOfDomain, SendOutcome, SendView, Sessions,
+            SocketmapReply, Status, StoreState, StoreStatus, SuppressedBy, SuppressionView,
+            Suppressions, TlsaView, UndeliveredView,
         },
     },
     policy::{Destination, PolicyDomain},
@@ -98,6 +102,21 @@ fn report(day: String, day_over: bool) -> ReportView {
     }
 }
 
+fn overridden(ended: bool) -> OverrideView {
+    OverrideView {
+        domain: text("example.org"),
+        mode: text("without-dane"),
+        until: None,
+        reason: Some(text(HOSTILE)),
+        ended,
+        source: OverrideSource::Command,
+        author: Some(text(HOSTILE)),
+        since: Some(text("2026-11-24T12:00:00Z")),
+        passed_over: false,
+        ending: None,
+    }
+}
+
 impl Control for Scripted {
     fn status(&self) -> BoxFuture<'_, Replied<Status>> {
         ready(Ok(Status {
@@ -127,6 +146,11 @@ impl Control for Scripted {
                 until: Some(text("2026-11-23")),
                 reason: Some(text("their MX moves")),
                 ended: true,
+                source: OverrideSource::File,
+                author: None,
+                since: None,
+                passed_over: false,
+                ending: None,
             }],
             counters: vec![CounterView {
                 name: text("sessions"),
@@ -315,6 +339,41 @@ impl Control for Scripted {
             day: day_or(day, "2026-11-23"),
             sessions: 5,
             reports: reports.into_iter().collect(),
+        }))
+    }
+
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>> {
+        let mut overrides = vec![overridden(false)];
+        overrides.extend((asked == OverridesAsked::All).then(|| overridden(true)));
+        ready(Ok(Overrides { overrides }))
+    }
+
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>> {
+        ready(known(&domain).map(|()| Overrides {
+            overrides: vec![overridden(true)],
+        }))
+    }
+
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>> {
+        ready(Ok(OverrideView {
+            domain: order.domain.to_string(),
+            mode: order.mode.name().to_owned(),
+            reason: Some(order.reason),
+            author: Some(order.author),
+            ..overridden(false)
+        }))
+    }
+
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>> {
+        let at = text("2026-11-24T12:00:00Z");
+        ready(known(&domain).map(|()| OverrideView {
+            ending: Some(OverrideEnding { at, author, reason }),
+            ..overridden(true)
         }))
     }
 

@@ -23,6 +23,7 @@ use sealpost::{
         sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
         suppression::{NextHop, Suppression},
     },
+    hook::overrides::CommandOverride,
     net::{
         dns::{Dns as _, DnsError},
         handover::{Accepted, SendError},
@@ -272,6 +273,18 @@ impl Store for TrialStore {
 
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
         self.alive()?.suppressions()
+    }
+
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        self.alive()?.put_override(set)
+    }
+
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.alive()?.remove_override(domain)
+    }
+
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        self.alive()?.overrides()
     }
 }
 

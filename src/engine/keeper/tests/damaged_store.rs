@@ -1,7 +1,9 @@
 //! A disk that has gone bad.
 
 use super::*;
-use crate::{deliver::suppression::Suppression, policy::Destination};
+use crate::{
+    deliver::suppression::Suppression, hook::overrides::CommandOverride, policy::Destination,
+};
 
 /// What it answers.
 pub(super) fn damaged() -> StoreError {
@@ -94,6 +96,15 @@ impl Store for DamagedStore {
         Err(damaged())
     }
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
+        Err(damaged())
+    }
+    fn put_override(&self, _: &CommandOverride) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn remove_override(&self, _: &PolicyDomain) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
         Err(damaged())
     }
 }

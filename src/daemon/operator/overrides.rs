@@ -1,0 +1,305 @@
+//! What operators decide otherwise for single domains, by command.
+// docs/decisions/0020-evidence-and-overrides.md
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{super::parts::engine_settings, Operator};
+use crate::{
+    clock::UtcDay,
+    config::Override,
+    ctl::{
+        control::{OverrideOrder, OverridesAsked, Replied},
+        protocol::{Refusal, RefusalKind},
+        wire::{OverrideView, Overrides},
+    },
+    hook::overrides::{CommandOverride, EndedOverride, holds},
+    policy::PolicyDomain,
+    store::StoreError,
+};
+
+/// How many are kept, with those that ended. It is for exceptions.
+const OVERRIDES_MAX: usize = 10_000;
+
+/// A reason or a name that is longer is none.
+const REASON_CHARACTERS_MAX: usize = 500;
+const AUTHOR_CHARACTERS_MAX: usize = 100;
+
+/// How long a store that could not be read is left alone.
+const READ_AGAIN_SECONDS: i64 = 10;
+
+/// The overrides that were set by command, as the daemon goes by them.
+#[derive(Default)]
+pub(super) struct Commands {
+    /// Absent until the store was read.
+    held: Mutex<Option<BTreeMap<PolicyDomain, CommandOverride>>>,
+    /// Held while one is changed, from the look at what is there to the answers that follow.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Commands {
+    fn held(&self) -> MutexGuard<'_, Option<BTreeMap<PolicyDomain, CommandOverride>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, domain: &PolicyDomain) -> Option<CommandOverride> {
+        self.held().as_ref()?.get(domain).cloned()
+    }
+}
+
+impl Operator {
+    /// Reads the overrides that were set by command, and has the engine go by them.
+    ///
+    /// # Errors
+    /// When the store cannot be read; they do not hold then.
+    pub async fn load_overrides(&self) -> Result<(), StoreError> {
+        let _changing = self.commands.changing.lock().await;
+        let store = Arc::clone(&self.store);
+        let read = tokio::task::spawn_blocking(move || store.overrides()).await;
+        let read = read.unwrap_or_else(|error| {
+            Err(StoreError::Io {
+                path: self.store_path.clone(),
+                reason: error.to_string(),
+            })
+        })?;
+        let by_domain = read.into_iter().map(|set| (set.domain.clone(), set));
+        *self.commands.held() = Some(by_domain.collect());
+        self.apply_overrides();
+        Ok(())
+    }
+
+    /// Tries on until the overrides are read, and says when one runs out.
+    pub async fn attend_overrides(&self) {
+        let mut day = self.today();
+        loop {
+            let is_read = self.commands.held().is_some();
+            if !is_read && let Err(error) = self.load_overrides().await {
+                tracing::error!(%error, "the overrides that were set by command are not read; they do not hold");
+            }
+            let today = self.today();
+            self.say_what_ran_out(day, today);
+            day = today;
+            let now = self.clock.now();
+            let again = match self.commands.held().is_some() {
+                true => today.next().first_second(),
+                false => now.plus_seconds(READ_AGAIN_SECONDS),
+            };
+            self.clock.wait_until(again).await;
+        }
+    }
+
+    fn say_what_ran_out(&self, before: UtcDay, today: UtcDay) {
+        for set in self.commands.held().iter().flat_map(BTreeMap::values) {
+            if set.holds(before) && !set.holds(today) {
+                tracing::info!(domain = %set.domain, mode = set.mode.name(), "an override has run out");
+            }
+        }
+    }
+
+    /// Whether the overrides that were set by command are known.
+    pub(super) fn knows_overrides(&self) -> bool {
+        self.commands.held().is_some()
+    }
+
+    /// Has the engine go by the configuration and by what was set by command, from the next question on.
+    pub(super) fn apply_overrides(&self) {
+        // Read while it is locked: of two changes the later one is the last to be taken up.
+        let held = self.commands.held();
+        let mut settings = engine_settings(&self.loaded.load());
+        let standing = held.iter().flat_map(BTreeMap::values);
+        let standing = standing.filter(|set| set.ended.is_none());
+        settings.overrides = settings
+            .overrides
+            .with_commands(standing.map(CommandOverride::to_override));
+        self.engine.reload(settings);
+    }
+
+    pub(super) async fn set_override(&self, order: OverrideOrder) -> Replied<OverrideView> {
+        let _changing = self.commands.changing.lock().await;
+        let now = self.clock.now();
+        let today = now.day();
+        let reason = checked("a reason", &order.reason, REASON_CHARACTERS_MAX)?;
+        let author = checked("an author", &order.author, AUTHOR_CHARACTERS_MAX)?;
+        if let Some(until) = order.until.filter(|until| *until < today) {
+            return Err(bad(format!("{until} is over: it is {today} (UTC)")));
+        }
+        self.refuse_what_the_file_decides(&order.domain)?;
+        let set = CommandOverride {
+            domain: order.domain,
+            mode: order.mode,
+            until: order.until,
+            reason,
+            author,
+            set_at: now,
+            ended: None,
+        };
+        self.make_room(&set.domain, today).await?;
+        self.put(set.clone()).await?;
+        tracing::info!(
+            domain = %set.domain, mode = set.mode.name(), author = %set.author, reason = %set.reason,
+            "an operator set an override"
+        );
+        Ok(OverrideView::of_command(&set, today, false))
+    }
+
+    pub(super) async fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> Replied<OverrideView> {
+        let _changing = self.commands.changing.lock().await;
+        let now = self.clock.now();
+        let reason = checked("a reason", &reason, REASON_CHARACTERS_MAX)?;
+        let author = checked("an author", &author, AUTHOR_CHARACTERS_MAX)?;
+        self.known()?;
+        let set = self.commands.of(&domain).filter(|set| set.holds(now.day()));
+        let Some(mut set) = set else {
+            self.refuse_what_the_file_decides(&domain)?;
+            let why = format!("no override holds for {domain}");
+            return Err(Refusal::not_found(why));
+        };
+        set.ended = Some(EndedOverride {
+            at: now,
+            author,
+            reason,
+        });
+        self.put(set.clone()).await?;
+        tracing::info!(domain = %set.domain, mode = set.mode.name(), "an operator ended an override");
+        Ok(OverrideView::of_command(&set, now.day(), false))
+    }
+
+    /// What is done otherwise, by domain, those of the file first.
+    pub(super) fn override_views(&self, asked: OverridesAsked) -> Vec<OverrideView> {
+        let today = self.today();
+        let loaded = self.loaded.load();
+        let of_file = loaded.overrides.iter().filter(|each| match asked {
+            OverridesAsked::Holding => holds(each.until, today),
+            OverridesAsked::HoldingAndOfFile | OverridesAsked::All => true,
+        });
+        let mut views: Vec<_> = of_file
+            .map(|each| OverrideView::of(each, &loaded.config, today))
+            .collect();
+        for set in self.commands.held().iter().flat_map(BTreeMap::values) {
+            if asked == OverridesAsked::All || set.holds(today) {
+                let passed_over = in_file(&loaded.overrides, &set.domain, today);
+                views.push(OverrideView::of_command(set, today, passed_over));
+            }
+        }
+        // Stable: of two for one domain that of the file stays first.
+        views.sort_by(|one, other| one.domain.cmp(&other.domain));
+        views
+    }
+
+    pub(super) fn overrides(&self, asked: OverridesAsked) -> Replied<Overrides> {
+        self.known()?;
+        Ok(Overrides {
+            overrides: self.override_views(asked),
+        })
+    }
+
+    pub(super) fn override_of(&self, domain: &PolicyDomain) -> Replied<Overrides> {
+        let mut found = self.overrides(OverridesAsked::All)?;
+        found
+            .overrides
+            .retain(|each| each.domain == domain.as_str());
+        if found.overrides.is_empty() {
+            let why = format!("nothing was ever set for {domain}");
+            return Err(Refusal::not_found(why));
+        }
+        Ok(found)
+    }
+
+    /// The override that was set by command and holds for a domain.
+    pub(super) fn commanded(&self, domain: &PolicyDomain) -> Option<CommandOverride> {
+        let today = self.today();
+        self.commands.of(domain).filter(|set| set.holds(today))
+    }
+
+    fn known(&self) -> Replied<()> {
+        if self.knows_overrides() {
+            return Ok(());
+        }
+        let why = "the store cannot be read, so it is not known what was set by command";
+        Err(Refusal::trouble(why))
+    }
+
+    /// There is to be one truth: what stands in the file is changed there.
+    fn refuse_what_the_file_decides(&self, domain: &PolicyDomain) -> Replied<()> {
+        let loaded = self.loaded.load();
+        if !in_file(&loaded.overrides, domain, self.today()) {
+            return Ok(());
+        }
+        let file = loaded.path.as_ref();
+        let file = file.map_or_else(String::new, |path| format!(" of {}", path.display()));
+        Err(bad(format!(
+            "the configuration decides for {domain}: change [domain.\"{domain}\"]{file}, and reload the daemon"
+        )))
+    }
+
+    /// Where there are as many as are kept, the one that ended first goes.
+    async fn make_room(&self, domain: &PolicyDomain, today: UtcDay) -> Replied<()> {
+        self.known()?;
+        let oldest = {
+            let held = self.commands.held();
+            let all = held.iter().flat_map(BTreeMap::values);
+            let is_full = held
+                .as_ref()
+                .is_some_and(|held| held.len() >= OVERRIDES_MAX && !held.contains_key(domain));
+            if !is_full {
+                return Ok(());
+            }
+            let ended = all.filter(|set| !set.holds(today));
+            let first = ended.min_by_key(|set| set.ended.as_ref().map_or(set.set_at, |end| end.at));
+            first.map(|set| set.domain.clone())
+        };
+        let Some(oldest) = oldest else {
+            let why = format!("{OVERRIDES_MAX} overrides hold: more are not kept");
+            return Err(bad(why));
+        };
+        let gone = oldest.clone();
+        self.read(move |store, _| store.remove_override(&gone))
+            .await?;
+        if let Some(held) = self.commands.held().as_mut() {
+            held.remove(&oldest);
+        }
+        Ok(())
+    }
+
+    /// On the disk first: what the answers go by must survive a restart.
+    async fn put(&self, set: CommandOverride) -> Replied<()> {
+        let written = set.clone();
+        self.read(move |store, _| store.put_override(&written))
+            .await?;
+        if let Some(held) = self.commands.held().as_mut() {
+            held.insert(set.domain.clone(), set);
+        }
+        self.apply_overrides();
+        Ok(())
+    }
+}
+
+fn in_file(of_file: &[Override], domain: &PolicyDomain, today: UtcDay) -> bool {
+    let mut of_domain = of_file.iter().filter(|each| each.domain == *domain);
+    of_domain.any(|each| holds(each.until, today))
+}
+
+fn bad(why: String) -> Refusal {
+    Refusal::new(RefusalKind::BadRequest, why)
+}
+
+/// A text that says something, in bounds.
+fn checked(what: &str, text: &str, characters_max: usize) -> Replied<String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(bad(format!("an override needs {what}")));
+    }
+    if text.chars().count() > characters_max {
+        return Err(bad(format!(
+            "{what} has {characters_max} characters at most"
+        )));
+    }
+    Ok(text.to_owned())
+}
