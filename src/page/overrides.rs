@@ -7,7 +7,10 @@ use super::{
     shape::{encoded, moment},
     words::{Words, fill},
 };
-use crate::ctl::wire::{OverrideSource, OverrideView};
+use crate::{
+    config::OverrideMode,
+    ctl::wire::{OverrideSource, OverrideView},
+};
 
 #[derive(Template)]
 #[template(path = "overrides.html")]
@@ -16,6 +19,7 @@ struct Page<'a> {
     example: &'static str,
     file: Option<String>,
     lines: Vec<Line>,
+    modes: [&'static str; 5],
 }
 
 struct Line {
@@ -29,6 +33,8 @@ struct Line {
     reason: String,
     author: String,
     since: String,
+    /// It was set by command and holds, so that it can be ended here.
+    can_end: bool,
 }
 
 /// What stands in the file for one.
@@ -39,6 +45,7 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
     let health = site.source.health().await?;
     html(&Page {
         example: EXAMPLE,
+        modes: OverrideMode::ALL.map(OverrideMode::name),
         file: health.config.map(|file| fill(f.w.in_file, &[&file])),
         lines: health
             .overrides
@@ -63,6 +70,7 @@ fn line(one: OverrideView, words: &'static Words) -> Line {
         until: one.until.unwrap_or_default(),
         ended: one.ended,
         passed_over: one.passed_over,
+        can_end: one.source == OverrideSource::Command && !one.ended,
         author: match one.source {
             OverrideSource::File => words.override_by_file.to_owned(),
             OverrideSource::Command => one.author.unwrap_or_default(),
