@@ -190,6 +190,8 @@ pub struct StoreConfig {
     pub free_space_min_mib: u64,
     /// For how many days tallies and delivery states are kept.
     pub keep_days: u32,
+    /// For how many days the audit log is kept.
+    pub keep_audit_days: u32,
     /// How many single failures of one domain and day are kept.
     pub failures_per_domain_day_max: usize,
     /// How much memory sled may use for its cache.
@@ -562,6 +564,7 @@ impl Default for StoreConfig {
             waiting_rows_max: 1_000_000,
             free_space_min_mib: 256,
             keep_days: 30,
+            keep_audit_days: 400,
             failures_per_domain_day_max: 1_000,
             cache_mib: 64,
         }

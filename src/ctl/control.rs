@@ -3,7 +3,7 @@
 use super::{
     protocol::Refusal,
     wire::{
-        BounceTaken, CheckResult, Deliveries, Evidence, OverrideView, Overrides, PageLink,
+        Audit, BounceTaken, CheckResult, Deliveries, Evidence, OverrideView, Overrides, PageLink,
         Policies, PolicyView, Purged, Refreshed, ReportView, ReportsSent, Security, Sessions,
         Status, SuppressionView, Suppressions,
     },
@@ -86,6 +86,9 @@ pub trait Control: Send + Sync {
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>>;
 
+    /// The decisions that changed mail.
+    fn audit(&self, question: AuditQuestion) -> BoxFuture<'_, Replied<Audit>>;
+
     /// What is done otherwise for single domains;
     /// [`RefusalKind::Trouble`](super::protocol::RefusalKind) where that is not known.
     fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>>;
@@ -159,6 +162,17 @@ pub struct EvidenceQuestion {
     pub to: Option<UtcDay>,
     /// About this recipient domain only.
     pub domain: Option<PolicyDomain>,
+}
+
+/// Which decisions are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuestion {
+    /// Of this UTC day and later; absent: as far back as they are kept.
+    pub since: Option<UtcDay>,
+    /// About this domain only.
+    pub domain: Option<PolicyDomain>,
+    /// The newest so many; absent: all.
+    pub entries_max: Option<u64>,
 }
 
 /// Which overrides are asked for.

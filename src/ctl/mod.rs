@@ -18,6 +18,7 @@ pub mod server;
 pub mod twins;
 pub mod wire;
 
+mod audit;
 mod bounce;
 mod config;
 #[cfg(feature = "demo")]
@@ -80,6 +81,8 @@ enum Command {
     /// The reports: how they stand, what they say, send them now
     #[command(subcommand)]
     Report(report::Command),
+    /// Which decisions changed mail, when, and by whom
+    Audit(audit::Arguments),
     /// What is done otherwise for single domains: set it, list it, show it, end it
     #[command(subcommand)]
     Override(overrides::Command),
@@ -134,6 +137,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
+        Command::Audit(arguments) => audit::run(&arguments, &mut context),
         Command::Override(command) => overrides::run(command, &mut context),
         Command::Suppression(command) => suppression::run(command, &mut context),
         Command::Bounce(arguments) => bounce::run(&arguments, &mut context),

@@ -116,6 +116,15 @@ pub enum Request {
         /// To this domain only.
         domain: Option<String>,
     },
+    /// The decisions that changed mail. [`Audit`](super::wire::Audit).
+    Audit {
+        /// Of this UTC day and later; absent: as far back as they are kept.
+        since: Option<String>,
+        /// About this domain only.
+        domain: Option<String>,
+        /// The newest so many; absent: all.
+        entries_max: Option<u64>,
+    },
     /// What is done otherwise for single domains. [`Overrides`](super::wire::Overrides).
     Overrides {
         /// Also what ended.

@@ -16,8 +16,8 @@ use tokio::{
 
 use super::{
     control::{
-        Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied, SecurityQuestion,
-        SessionsQuestion,
+        AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied,
+        SecurityQuestion, SessionsQuestion,
     },
     peer,
     protocol::{
@@ -230,6 +230,18 @@ impl Client {
                 control
                     .report_send(day_of(day)?, optional_domain(domain)?)
                     .await
+            }),
+            Request::Audit {
+                since,
+                domain,
+                entries_max,
+            } => reply!({
+                let question = AuditQuestion {
+                    since: day_of(since)?,
+                    domain: optional_domain(domain)?,
+                    entries_max,
+                };
+                control.audit(question).await
             }),
             Request::Overrides { all } => reply!(control.overrides(overrides_asked(all)).await),
             Request::Override { domain } => {

@@ -5,11 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+mod audit;
 mod evidence;
 mod overrides;
 mod security;
 mod suppression;
 
+pub use audit::{Audit, AuditView, ChainView};
 pub(crate) use evidence::hexadecimal;
 pub use evidence::{Evidence, rows_sha256};
 pub use overrides::{OverrideEnding, OverrideView, Overrides};

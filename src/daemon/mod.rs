@@ -11,12 +11,12 @@ use std::{sync::Arc, time::Duration};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinSet,
 };
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, UtcDay},
     config::{Config, InsecureMx, Loaded, load::load},
     doors::{
         datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
@@ -25,10 +25,11 @@ use crate::{
         activation::{Activated, ActivationError},
         unix_socket::SocketError,
     },
-    observe::log::LogControl,
+    observe::{audit::AuditKind, log::LogControl},
     page::{PageError, SignIn},
 };
 
+mod auditing;
 mod doors;
 mod open_files;
 pub mod operator;
@@ -102,6 +103,17 @@ pub async fn run(
     let sign_in = Arc::new(SignIn::new(&loaded.config.page.token_file).map_err(PageError::from)?);
     let operator = Arc::new(operator.with_sign_in(Arc::clone(&sign_in)));
 
+    let (stop_auditing, auditing_stops) = oneshot::channel();
+    let writer = auditing::Writer::new(
+        &parts.store.store,
+        &parts.clock,
+        &parts.counters,
+        loaded.config.store.keep_audit_days,
+    );
+    let queue = parts.audit_queue.take();
+    let auditing = queue.map(|queue| tokio::spawn(writer.run(queue, auditing_stops)));
+    let noted = operator.last_noted_day().await;
+    operator.note_of_daemon(AuditKind::Started);
     // Before the first question: what an operator decided holds from the start.
     if let Err(error) = operator.load_overrides().await {
         tracing::error!(%error, "the overrides that were set by command are not read yet; they do not hold");
@@ -109,7 +121,7 @@ pub async fn run(
     // Before the first question: a domain with DANE must not be answered as one without.
     first_look(&parts, &mut resolvers).await;
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &sign_in, &stopping);
-    let mut workers = begin(&parts, &operator, resolvers, &stopping);
+    let mut workers = begin(&parts, &operator, resolvers, noted, &stopping);
     tell_systemd(&[NotifyState::Ready]);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -145,6 +157,14 @@ pub async fn run(
     let _told = stop.send(true).is_ok();
     join_all(&mut doors, "a door").await;
     join_all(&mut workers, "a worker").await;
+    operator.note_of_daemon(AuditKind::Stopped);
+    // It writes what was noted before.
+    if stop_auditing.send(()).is_ok()
+        && let Some(auditing) = auditing
+        && let Err(error) = auditing.await
+    {
+        tracing::error!(%error, "the audit log's writer died");
+    }
     // The doors are closed, so nothing more will be told of what still waits.
     parts.engine.settle_all();
     if let Err(error) = parts.journal.synced().await {
@@ -166,6 +186,7 @@ fn begin(
     parts: &Parts,
     operator: &Arc<Operator>,
     resolvers: PostfixResolvers,
+    noted: Option<UtcDay>,
     stopping: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut workers = JoinSet::new();
@@ -183,7 +204,7 @@ fn begin(
     );
     workers.spawn(until(stopping.clone(), signing));
     let overriding = Arc::clone(operator);
-    let overriding = async move { overriding.attend_overrides().await };
+    let overriding = async move { overriding.attend_decisions(noted).await };
     workers.spawn(until(stopping.clone(), overriding));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));

@@ -38,7 +38,10 @@ use crate::{
         trust::{self, TrustError},
         validation::{Validation, ValidationError},
     },
-    observe::Counters,
+    observe::{
+        Counters,
+        audit::{AuditQueue, Auditor},
+    },
     record::journal::Journal,
     report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
     store::{
@@ -95,6 +98,10 @@ pub enum PartsError {
 pub struct Parts {
     /// What outlives the process.
     pub store: Opened,
+    /// Where decisions are noted.
+    pub auditor: Auditor,
+    /// What was noted and is to be written. Taken when the daemon begins.
+    pub audit_queue: Option<AuditQueue>,
     /// The way of sessions to the recorder.
     pub journal: Journal,
     /// What writes them. Taken when the daemon stops.
@@ -147,6 +154,7 @@ impl Parts {
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
+        let (auditor, audit_queue) = Auditor::with_queue(&counters);
         let (journal, recorder) = recorder(config, &store, &counters, &clock)?;
         let keeper = Arc::new(Keeper::new(KeeperParts {
             dns: Arc::clone(&dns),
@@ -155,6 +163,7 @@ impl Parts {
             clock: Arc::clone(&clock),
             journal: journal.clone(),
             counters: Arc::clone(&counters),
+            auditor: auditor.clone(),
             config: config.policy.clone(),
         }));
         let engine = Engine::new(
@@ -186,6 +195,8 @@ impl Parts {
         );
         Ok(Self {
             store,
+            auditor,
+            audit_queue: Some(audit_queue),
             journal,
             recorder: Some(recorder),
             keeper,

@@ -16,6 +16,7 @@ use crate::{
         suppression::{How, Refusal, SetBy, Suppression},
     },
     hook::overrides::{CommandOverride, EndedOverride},
+    observe::audit::{AuditEntry, AuditKind},
     policy::{
         AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyDomain,
         PolicyType, StsPolicy,
@@ -232,6 +233,37 @@ pub(crate) fn read_delivery(
     };
     from.end()?;
     Ok((key, state))
+}
+
+/// The value of an entry of the audit log, behind the digest of the one before.
+pub(crate) fn write_audit(before: &[u8; 32], entry: &AuditEntry) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.octets(before);
+    out.time(entry.at);
+    out.text(entry.kind.name());
+    out.text_or_none(entry.domain.as_ref().map(PolicyDomain::as_str));
+    out.text_or_none(entry.author.as_deref());
+    out.text(&entry.words);
+    out.finish()
+}
+
+/// Reads an entry of the audit log, and the digest of the one before.
+pub(crate) fn read_audit(value: &[u8]) -> Result<([u8; 32], AuditEntry), Unreadable> {
+    const WHAT: Unreadable = Unreadable("an entry of the audit log");
+    let mut from = Reader::new(value, WHAT)?;
+    let before = *from.array()?;
+    let entry = AuditEntry {
+        at: from.time()?,
+        kind: AuditKind::of_name(from.text()?).ok_or(WHAT)?,
+        domain: match from.text_or_none()? {
+            Some(domain) => Some(domain.parse().map_err(|_| WHAT)?),
+            None => None,
+        },
+        author: from.text_or_none()?,
+        words: from.text()?.to_owned(),
+    };
+    from.end()?;
+    Ok((before, entry))
 }
 
 /// The value of an override that was set by command. Its domain stands in its key.

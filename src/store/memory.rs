@@ -7,12 +7,14 @@ use std::{
 };
 
 use super::{
-    Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, protected,
+    AuditLink, AuditShown, Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey,
+    TlsaHosts, audit, codec, protected,
 };
 use crate::{
-    clock::UtcDay,
+    clock::{Timestamp, UtcDay},
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
     hook::overrides::CommandOverride,
+    observe::audit::AuditEntry,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
 };
 
@@ -31,6 +33,8 @@ struct Held {
     deliveries: BTreeMap<DeliveryKey, DeliveryState>,
     suppressed: BTreeMap<Destination, Suppression>,
     overrides: BTreeMap<PolicyDomain, CommandOverride>,
+    audit: BTreeMap<u64, Vec<u8>>,
+    audit_begins: AuditLink,
 }
 
 /// How many single failures of one domain and day are kept unless the operator says otherwise.
@@ -244,5 +248,39 @@ impl Store for MemoryStore {
 
     fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
         Ok(self.held().overrides.values().cloned().collect())
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let mut held = self.held();
+        let last = held.audit.last_key_value();
+        let last = last.map(|(number, value)| AuditLink::of(*number, value));
+        let mut link = last.unwrap_or(held.audit_begins);
+        for entry in entries {
+            let (next, value) = link.followed_by(entry);
+            held.audit.insert(next.number, value);
+            link = next;
+        }
+        Ok(())
+    }
+
+    fn audit(&self, show: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError> {
+        let held = self.held();
+        show(AuditShown::Begins(held.audit_begins));
+        for (number, value) in &held.audit {
+            show(audit::shown(*number, value));
+        }
+        Ok(())
+    }
+
+    fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
+        let mut held = self.held();
+        while held.audit.len() > 1
+            && let Some((number, value)) = held.audit.first_key_value()
+            && codec::read_audit(value).is_ok_and(|(_, entry)| entry.at < before)
+        {
+            held.audit_begins = AuditLink::of(*number, value);
+            held.audit.pop_first();
+        }
+        Ok(())
     }
 }

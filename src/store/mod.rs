@@ -15,10 +15,12 @@ use crate::{
     clock::{Timestamp, UtcDay},
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
     hook::overrides::CommandOverride,
+    observe::audit::AuditEntry,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain},
     record::{Failure, Source, protection::Protection},
 };
 
+mod audit;
 mod codec;
 mod engine;
 pub mod hosts;
@@ -34,6 +36,7 @@ mod sealed;
 pub mod sled;
 mod trees;
 
+pub use audit::{AuditHash, AuditLink, AuditRecord, AuditShown, Chain};
 pub use hosts::TlsaHosts;
 pub use memory::MemoryStore;
 pub use open::{Opened, open_or_put_aside};
@@ -353,4 +356,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError>;
+
+    /// Appends entries to the audit log.
+    ///
+    /// # Errors
+    /// When not all of them are surely on the disk. They may be appended again, and are then there twice.
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Shows the audit log: where it begins, then every entry, the oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn audit(&self, show: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError>;
+
+    /// Forgets the entries of the audit log from before a moment, up to the first that is not; the newest stays.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError>;
 }

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod audit;
 mod checks;
 mod datagrams;
 mod days;
@@ -323,6 +324,31 @@ fn the_report_commands_show_what_the_daemon_answers() {
             &["report", "send", "--domain", "other.example"],
             1,
             &["No reports of 2026-11-23 to send."],
+        ),
+    ] {
+        check(&daemon, arguments, code, holds);
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_log_that_was_changed_is_said_to_be_broken() {
+    let daemon = Daemon::start();
+    for (arguments, code, holds) in [
+        (
+            &["audit"][..],
+            0,
+            &[
+                "override-set  example.org  mx\\r\\n\\u{1b}[2J\\u{9b}forged  mx\\r\\n",
+                "6 earlier decisions not shown; --all shows every one.",
+                "THE LOG IS BROKEN: entry 5 does not follow",
+            ][..],
+        ),
+        (&["audit", "--verify"], 1, &["THE LOG IS BROKEN: entry 5"]),
+        (
+            &["audit", "--verify", "--contains", "AA"],
+            1,
+            &["Entry 7 has the digest that was given."],
         ),
     ] {
         check(&daemon, arguments, code, holds);

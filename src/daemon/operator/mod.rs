@@ -12,15 +12,15 @@ use crate::{
     ctl::{
         check::{Look, Means, check, validation},
         control::{
-            Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied,
-            SecurityQuestion, SessionsQuestion,
+            AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked,
+            Replied, SecurityQuestion, SessionsQuestion,
         },
         protocol::{Refusal, RefusalKind},
         wire::{
-            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, Evidence, OverrideView,
-            Overrides, PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed,
-            ReportView, ReportsSent, Security, Sessions, Status, StoreState, StoreStatus,
-            SuppressionView, Suppressions,
+            Audit, BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, Evidence,
+            OverrideView, Overrides, PageLink, Policies, PolicyView, Purged, RefreshOutcome,
+            Refreshed, ReportView, ReportsSent, Security, Sessions, Status, StoreState,
+            StoreStatus, SuppressionView, Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -31,13 +31,17 @@ use crate::{
         keeper::{Keeper, Unknown},
     },
     net::{dns::Dns, https::PolicyHost, smtp::probe::Prober, validation::Validation},
-    observe::Counters,
+    observe::{
+        Counters,
+        audit::{AuditKind, Auditor},
+    },
     page::SignIn,
     policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod audit;
 mod evidence;
 mod overrides;
 mod page;
@@ -58,6 +62,7 @@ pub struct Operator {
     keeper: Arc<Keeper>,
     engine: Arc<Engine>,
     commands: Commands,
+    auditor: Auditor,
     courier: Arc<Courier>,
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
@@ -101,6 +106,7 @@ impl Operator {
             keeper: Arc::clone(&parts.keeper),
             engine: Arc::clone(&parts.engine),
             commands: Commands::default(),
+            auditor: parts.auditor.clone(),
             courier: Arc::clone(&parts.courier),
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
@@ -141,8 +147,10 @@ impl Operator {
 
     /// Takes up a configuration that was read again, and has the engine go by it.
     pub fn reload(&self, loaded: Loaded) {
-        self.loaded.store(Arc::new(loaded));
+        let loaded = Arc::new(loaded);
+        let before = self.loaded.swap(Arc::clone(&loaded));
         self.apply_overrides();
+        self.note_reload(&before, &loaded);
     }
 
     /// Shows this alarm from now on.
@@ -275,6 +283,12 @@ impl Operator {
                 alarms.push(format!("{count} sessions were not counted: {what}"));
             }
         }
+        let lost = self.counters.audit_dropped.value();
+        if lost > 0 {
+            alarms.push(format!(
+                "{lost} decisions are in no audit log: more were noted than the disk took"
+            ));
+        }
         let left_out = self.counters.reports_left_out_host_full.value();
         if left_out > 0 {
             alarms.push(format!(
@@ -402,6 +416,9 @@ impl Operator {
                 )
             }
         };
+        let words = format!("an operator had it looked up: {}", outcome.name());
+        let entry = self.entry(AuditKind::PolicyRefreshed, words);
+        self.note(entry.about(&domain)).await;
         Ok(Refreshed {
             outcome,
             reason: reason.map(|trouble| format!("{}: {}", trouble.result, trouble.reason)),
@@ -416,6 +433,10 @@ impl Operator {
             .purge(&domain)
             .await
             .map_err(|unknown| refused(&unknown))?;
+        if purged {
+            let entry = self.entry(AuditKind::PolicyPurged, "an operator had it forgotten");
+            self.note(entry.about(&domain)).await;
+        }
         Ok(Purged {
             domain: domain.to_string(),
             purged,
@@ -557,6 +578,10 @@ impl Control for Operator {
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>> {
         Box::pin(self.send(day.unwrap_or_else(|| self.today().previous()), domain))
+    }
+
+    fn audit(&self, question: AuditQuestion) -> BoxFuture<'_, Replied<Audit>> {
+        Box::pin(self.audit(question))
     }
 
     fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>> {

@@ -11,11 +11,13 @@ use crate::{
     clock::UtcDay,
     config::Override,
     ctl::{
+        check::validation,
         control::{OverrideOrder, OverridesAsked, Replied},
         protocol::{Refusal, RefusalKind},
         wire::{OverrideView, Overrides},
     },
     hook::overrides::{CommandOverride, EndedOverride, holds},
+    observe::audit::AuditKind,
     policy::PolicyDomain,
     store::StoreError,
 };
@@ -26,6 +28,9 @@ const OVERRIDES_MAX: usize = 10_000;
 /// A reason or a name that is longer is none.
 const REASON_CHARACTERS_MAX: usize = 500;
 const AUTHOR_CHARACTERS_MAX: usize = 100;
+
+/// How often it is looked at what time decides.
+const LOOK_AGAIN_SECONDS: i64 = 60;
 
 /// How long a store that could not be read is left alone.
 const READ_AGAIN_SECONDS: i64 = 10;
@@ -70,32 +75,59 @@ impl Operator {
         Ok(())
     }
 
-    /// Tries on until the overrides are read, and says when one runs out.
-    pub async fn attend_overrides(&self) {
-        let mut day = self.today();
+    /// Tries on until the overrides are read, and notes what time decides: overrides that run out, days whose refused
+    /// mail is known, and DANE that is off or on again.
+    /// `noted` is the day up to which an earlier process did.
+    pub async fn attend_decisions(&self, noted: Option<UtcDay>) {
+        let keep_days = self.loaded.load().config.store.keep_days;
+        let oldest = UtcDay(self.today().0.saturating_sub(keep_days));
+        let mut day = noted.unwrap_or(self.today()).max(oldest);
+        let mut dane_is_on = validation(&self.validation).is_ok();
         loop {
-            let is_read = self.commands.held().is_some();
+            let is_read = self.knows_overrides();
             if !is_read && let Err(error) = self.load_overrides().await {
                 tracing::error!(%error, "the overrides that were set by command are not read; they do not hold");
             }
             let today = self.today();
-            self.say_what_ran_out(day, today);
-            day = today;
-            let now = self.clock.now();
-            let again = match self.commands.held().is_some() {
-                true => today.next().first_second(),
-                false => now.plus_seconds(READ_AGAIN_SECONDS),
+            while day < today {
+                self.note_what_ran_out(day);
+                self.note_refused(day).await;
+                day = day.next();
+            }
+            dane_is_on = self.note_dane(dane_is_on);
+            let again = if self.knows_overrides() {
+                LOOK_AGAIN_SECONDS
+            } else {
+                READ_AGAIN_SECONDS
             };
-            self.clock.wait_until(again).await;
+            let again = self.clock.now().plus_seconds(again);
+            self.clock
+                .wait_until(again.min(today.next().first_second()))
+                .await;
         }
     }
 
-    fn say_what_ran_out(&self, before: UtcDay, today: UtcDay) {
+    /// Notes what held on a day and not on the next.
+    fn note_what_ran_out(&self, day: UtcDay) {
         for set in self.commands.held().iter().flat_map(BTreeMap::values) {
-            if set.holds(before) && !set.holds(today) {
+            if set.holds(day) && !set.holds(day.next()) {
                 tracing::info!(domain = %set.domain, mode = set.mode.name(), "an override has run out");
+                let words = format!("{}: {}", set.mode.name(), set.reason);
+                let entry = self.entry(AuditKind::OverrideRanOut, words);
+                self.auditor.note(entry.about(&set.domain));
             }
         }
+    }
+
+    fn note_dane(&self, was_on: bool) -> bool {
+        let now = validation(&self.validation);
+        let entry = match &now {
+            Ok(by) if !was_on => self.entry(AuditKind::DaneOn, format!("validated by {by}")),
+            Err(why) if was_on => self.entry(AuditKind::DaneOff, why.clone()),
+            _ => return was_on,
+        };
+        self.auditor.note(entry);
+        now.is_ok()
     }
 
     /// Whether the overrides that were set by command are known.
@@ -141,6 +173,15 @@ impl Operator {
             domain = %set.domain, mode = set.mode.name(), author = %set.author, reason = %set.reason,
             "an operator set an override"
         );
+        let until = set.until.map(|day| format!(" until {day}"));
+        let words = format!(
+            "{}{}: {}",
+            set.mode.name(),
+            until.unwrap_or_default(),
+            set.reason
+        );
+        let entry = self.entry(AuditKind::OverrideSet, words);
+        self.note(entry.about(&set.domain).by(&set.author)).await;
         Ok(OverrideView::of_command(&set, today, false))
     }
 
@@ -161,6 +202,9 @@ impl Operator {
             let why = format!("no override holds for {domain}");
             return Err(Refusal::not_found(why));
         };
+        let words = format!("{}: {reason}", set.mode.name());
+        let entry = self.entry(AuditKind::OverrideEnded, words);
+        let entry = entry.about(&set.domain).by(&author);
         set.ended = Some(EndedOverride {
             at: now,
             author,
@@ -168,6 +212,7 @@ impl Operator {
         });
         self.put(set.clone()).await?;
         tracing::info!(domain = %set.domain, mode = set.mode.name(), "an operator ended an override");
+        self.note(entry).await;
         Ok(OverrideView::of_command(&set, now.day(), false))
     }
 

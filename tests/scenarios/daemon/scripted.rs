@@ -4,20 +4,20 @@ use sealpost::{
     clock::{BoxFuture, UtcDay},
     ctl::{
         control::{
-            Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied,
-            SecurityQuestion, SessionsQuestion,
+            AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked,
+            Replied, SecurityQuestion, SessionsQuestion,
         },
         protocol::Refusal,
         wire::{
-            AppliedView, BounceOutcome, BounceTaken, CheckResult, CounterView, DaneState,
-            DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
-            DomainSessions, Evidence, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
-            MxFinding, MxVerdict, OutcomeView, OverrideEnding, OverrideSource, OverrideView,
-            Overrides, PageLink, Policies, PolicySessions, PolicyView, ProtectedSessions, Purged,
-            RecordFinding, RefreshOutcome, Refreshed, RefusalView, ReportView, ReportsSent,
-            RuaFinding, Security, SecurityOfDay, SecurityOfDomain, SendOutcome, SendView, Sessions,
-            SocketmapReply, Status, StoreState, StoreStatus, SuppressedBy, SuppressionView,
-            Suppressions, TlsaView, UndeliveredView,
+            AppliedView, Audit, AuditView, BounceOutcome, BounceTaken, ChainView, CheckResult,
+            CounterView, DaneState, DayTotals, Deliveries, DeliveryStateView, DeliveryView,
+            DetailView, DocumentFinding, DomainSessions, Evidence, FailureMembers, FailureView,
+            Finding, HostDaneView, LiveView, MxFinding, MxVerdict, OutcomeView, OverrideEnding,
+            OverrideSource, OverrideView, Overrides, PageLink, Policies, PolicySessions,
+            PolicyView, ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed,
+            RefusalView, ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay,
+            SecurityOfDomain, SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState,
+            StoreStatus, SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
         },
     },
     policy::{Destination, PolicyDomain},
@@ -339,6 +339,29 @@ impl Control for Scripted {
             day: day_or(day, "2026-11-23"),
             sessions: 5,
             reports: reports.into_iter().collect(),
+        }))
+    }
+
+    fn audit(&self, _: AuditQuestion) -> BoxFuture<'_, Replied<Audit>> {
+        ready(Ok(Audit {
+            entries: vec![AuditView {
+                number: 7,
+                at: text("2026-11-24T12:00:00Z"),
+                kind: text("override-set"),
+                domain: Some(text("example.org")),
+                author: Some(text(HOSTILE)),
+                words: text(HOSTILE),
+                sha256: text("aa"),
+            }],
+            earlier: 6,
+            chain: ChainView {
+                whole: false,
+                broken_at: Some(5),
+                entries: 7,
+                first: Some(1),
+                last: 7,
+                sha256: text("aa"),
+            },
         }))
     }
 

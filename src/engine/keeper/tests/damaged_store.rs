@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    deliver::suppression::Suppression, hook::overrides::CommandOverride, policy::Destination,
+    deliver::suppression::Suppression, hook::overrides::CommandOverride,
+    observe::audit::AuditEntry, policy::Destination, store::AuditShown,
 };
 
 /// What it answers.
@@ -105,6 +106,15 @@ impl Store for DamagedStore {
         Err(damaged())
     }
     fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        Err(damaged())
+    }
+    fn append_audit(&self, _: &[AuditEntry]) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn audit(&self, _: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn forget_audit(&self, _: Timestamp) -> Result<(), StoreError> {
         Err(damaged())
     }
 }
