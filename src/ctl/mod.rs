@@ -20,12 +20,15 @@ pub mod wire;
 
 mod audit;
 mod bounce;
+mod completions;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod dkim;
+mod doctor;
 mod evidence;
 mod explain;
+mod man;
 mod overrides;
 mod page;
 mod peer;
@@ -73,6 +76,7 @@ enum Command {
     Evidence(evidence::Arguments),
     /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),
+    Doctor(doctor::Arguments),
     /// What a result type or reason code means, and what to do
     Explain(explain::Arguments),
     /// The policies that the daemon keeps
@@ -101,6 +105,10 @@ enum Command {
     /// What the installed MTA needs so that it goes by Sealpost
     #[command(subcommand)]
     Setup(setup::Command),
+    Completions(completions::Arguments),
+    // For whoever packages us.
+    #[command(hide = true)]
+    Man(man::Arguments),
     /// The whole of it in a small Internet on this machine, without root and without network
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
@@ -134,6 +142,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(arguments) => status::run(&arguments, &mut context),
         Command::Evidence(arguments) => evidence::run(&arguments, &mut context),
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
+        Command::Doctor(arguments) => doctor::run(arguments, &mut context),
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
@@ -145,6 +154,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),
+        Command::Completions(arguments) => completions::run(&arguments, &mut context),
+        Command::Man(arguments) => man::run(&arguments, &mut context),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options),
     };

@@ -31,12 +31,13 @@ use crate::{
 
 mod auditing;
 mod doors;
-mod open_files;
+pub(crate) mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
 mod resolvers;
 pub mod signing;
+mod watchdog;
 
 use doors::Doors;
 use operator::Operator;
@@ -123,6 +124,12 @@ pub async fn run(
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &sign_in, &stopping);
     let mut workers = begin(&parts, &operator, resolvers, noted, &stopping);
     tell_systemd(&[NotifyState::Ready]);
+    let (all_run, running) = watch::channel(true);
+    if let Some(within) = sd_notify::watchdog_enabled() {
+        let tell = || tell_systemd(&[NotifyState::Watchdog]);
+        let telling = watchdog::keep_telling(within, Arc::clone(&parts.engine) as _, running, tell);
+        tokio::spawn(until(stopping.clone(), telling));
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         plugin_socket = %loaded.config.plugin_socket.path.display(),
@@ -149,6 +156,8 @@ pub async fn run(
         let alarm = format!("a part of the daemon has ended{why}: restart sealpost");
         tracing::error!("{alarm}");
         operator.alarm(alarm);
+        // Without a watchdog nobody listens.
+        let _told = all_run.send(false).is_ok();
     }
 
     tell_systemd(&[NotifyState::Stopping]);
@@ -224,10 +233,11 @@ fn reload(started: &Loaded, operator: &Operator, log: &LogControl) {
                 tracing::error!(%error, "log.level is not taken up");
             }
             tracing::info!(path = %path.display(), "the configuration is read again");
-            for section in needing_restart(&started.config, &next.config) {
+            let waiting = needing_restart(&started.config, &next.config);
+            for section in &waiting {
                 tracing::warn!("[{section}] has changed; that is taken up at the next start");
             }
-            operator.reload(next);
+            operator.reload(next, &waiting);
         }
         Err(error) => tracing::error!("the configuration is not taken up: {error}"),
     }

@@ -10,17 +10,17 @@ use crate::{
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
-        check::{Look, Means, check, validation},
+        check::{self, Look, Means, check, validation},
         control::{
             AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked,
             Replied, SecurityQuestion, SessionsQuestion,
         },
         protocol::{Refusal, RefusalKind},
         wire::{
-            Audit, BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, Evidence,
-            OverrideView, Overrides, PageLink, Policies, PolicyView, Purged, RefreshOutcome,
-            Refreshed, ReportView, ReportsSent, Security, Sessions, Status, StoreState,
-            StoreStatus, SuppressionView, Suppressions,
+            Audit, BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, DnssecView,
+            Evidence, OverrideView, Overrides, PageLink, Policies, PolicyView, Purged,
+            RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
+            StoreState, StoreStatus, SuppressionView, Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -30,7 +30,12 @@ use crate::{
         dane::DaneResolver,
         keeper::{Keeper, Unknown},
     },
-    net::{dns::Dns, https::PolicyHost, smtp::probe::Prober, validation::Validation},
+    net::{
+        dns::Dns,
+        https::PolicyHost,
+        smtp::probe::Prober,
+        validation::{Outcome, Validation},
+    },
     observe::{
         Counters,
         audit::{AuditKind, Auditor},
@@ -45,11 +50,13 @@ mod audit;
 mod evidence;
 mod overrides;
 mod page;
+mod read_file;
 mod reports;
 mod security;
 mod suppression;
 
 use overrides::Commands;
+use read_file::ReadFile;
 use reports::{delivery_views, undelivered_view};
 
 /// Answers the control socket from the parts of the daemon.
@@ -79,6 +86,7 @@ pub struct Operator {
     /// As the socketmap goes by it.
     telling: TellingDane,
     loaded: ArcSwap<Loaded>,
+    file: Mutex<ReadFile>,
     raised: Mutex<Vec<String>>,
     signing: Mutex<Vec<String>>,
     /// What lets one sign in to the page; absent where nobody can.
@@ -120,6 +128,7 @@ impl Operator {
             started_at,
             store_path: loaded.config.store.path.display().to_string(),
             telling: TellingDane::new(loaded.config.socketmap.dane_only, Arc::default()),
+            file: Mutex::new(ReadFile::of(loaded.path.as_deref())),
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
             signing: Mutex::default(),
@@ -145,12 +154,20 @@ impl Operator {
         }
     }
 
-    /// Takes up a configuration that was read again, and has the engine go by it.
-    pub fn reload(&self, loaded: Loaded) {
+    /// Takes up a configuration that was read again, and has the engine go by it; what has changed in these sections
+    /// waits for the next start.
+    pub fn reload(&self, loaded: Loaded, waits_for_restart: &[&str]) {
+        let mut file = ReadFile::of(loaded.path.as_deref());
+        file.waits_for_restart = waits_for_restart.iter().map(ToString::to_string).collect();
+        *self.file() = file;
         let loaded = Arc::new(loaded);
         let before = self.loaded.swap(Arc::clone(&loaded));
         self.apply_overrides();
         self.note_reload(&before, &loaded);
+    }
+
+    fn file(&self) -> MutexGuard<'_, ReadFile> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows this alarm from now on.
@@ -245,6 +262,7 @@ impl Operator {
     fn alarms(&self, store: &StoreStatus, unreadable: Option<&str>) -> Vec<String> {
         let mut alarms = self.raised().clone();
         alarms.extend_from_slice(&self.signing.lock().unwrap_or_else(PoisonError::into_inner));
+        alarms.extend(self.loaded.load().way_out_trouble());
         let why = || match &store.reason {
             Some(reason) => reason.as_str(),
             None => "see the log of the daemon's start",
@@ -321,12 +339,19 @@ impl Operator {
         let loaded = self.loaded.load_full();
         let store = self.store_status(unreadable.clone());
         let counters = self.counters.list().into_iter();
+        let (config_changed, config_waits_for_restart) = {
+            let file = self.file();
+            (file.has_changed(), file.waits_for_restart.clone())
+        };
         Status {
             program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             started_at: self.started_at.to_string(),
             now: now.to_string(),
             config: loaded.path.as_ref().map(|path| path.display().to_string()),
+            config_changed,
+            config_waits_for_restart,
+            dnssec: Some(dnssec_view(&self.validation)),
             alarms: self.alarms(&store, unreadable.as_deref()),
             today: None,
             policies_kept: None,
@@ -470,6 +495,20 @@ impl Operator {
             trouble: self.trouble(&domain),
         };
         Ok(check(&domain, &means).await)
+    }
+}
+
+fn dnssec_view(validation: &Validation) -> DnssecView {
+    let (word, reason) = match (check::validation(validation), validation.outcome()) {
+        (Ok(by), _) => (by.to_string(), None),
+        (Err(_), Some(Outcome::Off)) => ("off".to_owned(), None),
+        (Err(why), Some(Outcome::Nobody(_))) => ("nobody".to_owned(), Some(why)),
+        (Err(why), _) => ("not-yet".to_owned(), Some(why)),
+    };
+    DnssecView {
+        validation: word,
+        reason,
+        doubt: validation.doubt(),
     }
 }
 
