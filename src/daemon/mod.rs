@@ -101,7 +101,8 @@ pub async fn run(
     let mut resolvers = PostfixResolvers::new(&loaded.config, Arc::clone(&parts.clock));
     let operator = Operator::new(&parts, loaded.clone(), started_at);
     let operator = operator.with_resolvers(Arc::clone(&resolvers.seen));
-    let sign_in = Arc::new(SignIn::new(&loaded.config.page.token_file).map_err(PageError::from)?);
+    let sign_in = SignIn::new(&loaded.config.page.token_file, Arc::clone(&parts.clock));
+    let sign_in = Arc::new(sign_in.map_err(PageError::from)?);
     let operator = Arc::new(operator.with_sign_in(Arc::clone(&sign_in)));
 
     let (stop_auditing, auditing_stops) = oneshot::channel();

@@ -168,7 +168,7 @@ impl Desk {
                 ));
             }
             Err(_) => {
-                tracing::warn!("page: {CONNECTIONS_MAX} connections are open; one more was closed")
+                tracing::warn!("page: {CONNECTIONS_MAX} connections are open; one more was closed");
             }
         }
     }

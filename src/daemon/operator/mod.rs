@@ -328,16 +328,16 @@ impl Operator {
             today: today.ok(),
             policies_kept: kept.ok().map(|kept| kept.len() as u64),
             suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
-            ..self.status_without_totals(unreadable)
+            ..self.status_without_totals(unreadable.as_deref())
         })
     }
 
     /// How the daemon is, without what costs a pass over the store; `unreadable` is why it was not read just
     /// now, if it was not.
-    fn status_without_totals(&self, unreadable: Option<String>) -> Status {
+    fn status_without_totals(&self, unreadable: Option<&str>) -> Status {
         let now = self.clock.now();
         let loaded = self.loaded.load_full();
-        let store = self.store_status(unreadable.clone());
+        let store = self.store_status(unreadable.map(str::to_owned));
         let counters = self.counters.list().into_iter();
         let (config_changed, config_waits_for_restart) = {
             let file = self.file();
@@ -352,7 +352,7 @@ impl Operator {
             config_changed,
             config_waits_for_restart,
             dnssec: Some(dnssec_view(&self.validation)),
-            alarms: self.alarms(&store, unreadable.as_deref()),
+            alarms: self.alarms(&store, unreadable),
             today: None,
             policies_kept: None,
             suppressed: None,
