@@ -117,7 +117,7 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
                 reason: asked.signed.reason,
                 author: asked.signed.author,
             })?;
-            context.show(asked.format, &view, |view| one_as_text(view))?;
+            context.show(asked.format, &view, one_as_text)?;
         }
         Command::List(asked) => {
             let found: Overrides = context.ask(Request::Overrides { all: asked.all })?;
@@ -141,7 +141,7 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
                 reason: asked.signed.reason,
                 author: asked.signed.author,
             })?;
-            context.show(asked.format, &view, |view| one_as_text(view))?;
+            context.show(asked.format, &view, one_as_text)?;
         }
     }
     Ok(Exit::Ok)

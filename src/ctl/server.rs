@@ -23,7 +23,7 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::SuppressionView,
+    wire::{Evidence, SuppressionView},
 };
 use crate::{
     clock::UtcDay,
@@ -90,6 +90,14 @@ pub async fn serve(
 /// May a peer of this user id speak here?
 const fn is_allowed(peer: u32, own: u32) -> bool {
     peer == 0 || peer == own
+}
+
+/// Sends what a question comes to. A block, so that `?` ends the question and not the conversation.
+macro_rules! reply {
+    ($to:expr, $question:expr) => {{
+        let question = async { $question };
+        send($to, question.await).await
+    }};
 }
 
 /// What one connection needs.
@@ -177,63 +185,83 @@ impl Client {
     }
 
     async fn dispatch(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
-        macro_rules! reply {
-            ($question:expr) => {{
-                let question = async { $question };
-                send(to, question.await).await
-            }};
-        }
         let control = &self.control;
         match request {
-            Request::Status => reply!(control.status().await),
+            Request::Status => reply!(to, control.status().await),
             Request::Security {
                 day,
                 since,
                 domains_max,
-            } => reply!({
+            } => reply!(to, {
                 let question = security_question(day, since, domains_max)?;
                 control.security(question).await
             }),
-            Request::Evidence { from, to, domain } => reply!({
-                let question = evidence_question(&from, to, domain)?;
-                control.evidence(question).await
-            }),
+            Request::Evidence {
+                from,
+                to: last,
+                domain,
+            } => reply!(to, self.evidence(&from, last, domain).await),
             Request::Sessions {
                 day,
                 domain,
                 failures,
-            } => reply!({
+            } => reply!(to, {
                 let question = sessions_question(day, domain, failures)?;
                 control.sessions(question).await
             }),
-            Request::Policies => reply!(control.policies().await),
-            Request::Policy { domain } => reply!(control.policy(domain_of(&domain)?).await),
-            Request::Refresh { domain } => reply!(control.refresh(domain_of(&domain)?).await),
-            Request::Purge { domain } => reply!(control.purge(domain_of(&domain)?).await),
+            Request::Policies => reply!(to, control.policies().await),
+            Request::Policy { domain } => reply!(to, control.policy(domain_of(&domain)?).await),
+            Request::Refresh { domain } => reply!(to, control.refresh(domain_of(&domain)?).await),
+            Request::Purge { domain } => reply!(to, control.purge(domain_of(&domain)?).await),
             Request::Check { domain, probe } => {
-                reply!(control.check(domain_of(&domain)?, depth_of(probe)).await)
+                reply!(
+                    to,
+                    control.check(domain_of(&domain)?, depth_of(probe)).await
+                )
             }
-            Request::Deliveries { day, domain } => reply!({
+            Request::Deliveries { day, domain } => reply!(to, {
                 let domain = optional_domain(domain)?;
                 control.deliveries(day_of(day)?, domain).await
             }),
-            Request::ReportPreview { day, domain } => reply!({
+            Request::ReportPreview { day, domain } => reply!(to, {
                 let domain = domain_of(&domain)?;
                 control.report_preview(day_of(day)?, domain).await
             }),
-            Request::ReportShow { day, domain } => reply!({
+            Request::ReportShow { day, domain } => reply!(to, {
                 let domain = domain_of(&domain)?;
                 control.report_show(day_of(day)?, domain).await
             }),
-            Request::ReportSend { day, domain } => reply!({
+            Request::ReportSend { day, domain } => reply!(to, {
                 let domain = optional_domain(domain)?;
                 control.report_send(day_of(day)?, domain).await
             }),
+            decision @ (Request::Audit { .. }
+            | Request::Overrides { .. }
+            | Request::Override { .. }
+            | Request::OverrideSet { .. }
+            | Request::OverrideExpire { .. }
+            | Request::Suppressions
+            | Request::Suppression { .. }
+            | Request::SuppressionLift { .. }
+            | Request::SuppressionAdd { .. }) => self.decision(decision, to).await,
+            Request::PageLink => reply!(to, control.page_link().await),
+            Request::Bounce {
+                report_id,
+                recipients,
+                words,
+            } => reply!(to, control.bounce(report_id, recipients, words).await),
+        }
+    }
+
+    /// Answers what is asked of decisions: of the log of them, of overrides, and of destinations that get nothing.
+    async fn decision(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
+        let control = &self.control;
+        match request {
             Request::Audit {
                 since,
                 domain,
                 entries_max,
-            } => reply!({
+            } => reply!(to, {
                 let question = AuditQuestion {
                     since: day_of(since)?,
                     domain: optional_domain(domain)?,
@@ -241,9 +269,9 @@ impl Client {
                 };
                 control.audit(question).await
             }),
-            Request::Overrides { all } => reply!(control.overrides(overrides_asked(all)).await),
+            Request::Overrides { all } => reply!(to, control.overrides(overrides_asked(all)).await),
             Request::Override { domain } => {
-                reply!(control.override_of(domain_of(&domain)?).await)
+                reply!(to, control.override_of(domain_of(&domain)?).await)
             }
             Request::OverrideSet {
                 domain,
@@ -251,7 +279,7 @@ impl Client {
                 until,
                 reason,
                 author,
-            } => reply!({
+            } => reply!(to, {
                 let order = OverrideOrder {
                     domain: domain_of(&domain)?,
                     mode: mode_of(&mode)?,
@@ -265,31 +293,43 @@ impl Client {
                 domain,
                 reason,
                 author,
-            } => reply!({
+            } => reply!(to, {
                 let author = self.author(author).await;
                 control
                     .expire_override(domain_of(&domain)?, author, reason)
                     .await
             }),
-            Request::Suppressions => reply!(control.suppressions().await),
+            Request::Suppressions => reply!(to, control.suppressions().await),
             Request::Suppression { destination } => {
-                reply!(control.suppression(destination_of(&destination)?).await)
+                reply!(to, control.suppression(destination_of(&destination)?).await)
             }
             Request::SuppressionLift { destination } => {
-                reply!(control.lift(destination_of(&destination)?).await)
+                reply!(to, control.lift(destination_of(&destination)?).await)
             }
             Request::SuppressionAdd {
                 destination,
                 until,
                 reason,
-            } => reply!(self.suppress(&destination, until, reason).await),
-            Request::PageLink => reply!(control.page_link().await),
-            Request::Bounce {
-                report_id,
-                recipients,
-                words,
-            } => reply!(control.bounce(report_id, recipients, words).await),
+            } => reply!(to, self.suppress(&destination, until, reason).await),
+            other => {
+                let why = format!("not about a decision: {other:?}");
+                send(to, Err::<(), _>(Refusal::new(RefusalKind::BadRequest, why))).await
+            }
         }
+    }
+
+    async fn evidence(
+        &self,
+        from: &str,
+        to: Option<String>,
+        domain: Option<String>,
+    ) -> Replied<Evidence> {
+        let question = EvidenceQuestion {
+            from: one_day(from)?,
+            to: day_of(to)?,
+            domain: optional_domain(domain)?,
+        };
+        self.control.evidence(question).await
     }
 
     /// Who is noted as the author of what is asked.
@@ -318,18 +358,6 @@ fn security_question(
         day: day_of(day)?,
         since: day_of(since)?,
         domains_max,
-    })
-}
-
-fn evidence_question(
-    from: &str,
-    to: Option<String>,
-    domain: Option<String>,
-) -> Result<EvidenceQuestion, Refusal> {
-    Ok(EvidenceQuestion {
-        from: one_day(from)?,
-        to: day_of(to)?,
-        domain: optional_domain(domain)?,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 
+use super::parts::Parts;
 use crate::{
     clock::{Clock, UtcDay},
     observe::{
@@ -22,8 +23,43 @@ const WAITING_MAX: usize = 10_000;
 /// How long a disk that took nothing is left alone.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// The writer at work.
+pub(super) struct Auditing {
+    stop: oneshot::Sender<()>,
+    /// Absent where another has the queue.
+    writing: Option<JoinHandle<()>>,
+}
+
+impl Auditing {
+    /// Begins to write what is noted.
+    pub(super) fn begin(parts: &mut Parts, keep_days: u32) -> Self {
+        let (stop, stopping) = oneshot::channel();
+        let writer = Writer {
+            store: Arc::clone(&parts.store.store),
+            clock: Arc::clone(&parts.clock),
+            counters: Arc::clone(&parts.counters),
+            keep_days,
+            waiting: Vec::new(),
+            forgotten_on: None,
+        };
+        let queue = parts.audit_queue.take();
+        let writing = queue.map(|queue| tokio::spawn(writer.run(queue, stopping)));
+        Self { stop, writing }
+    }
+
+    /// Returns when what was noted before is written, or the disk does not take it.
+    pub(super) async fn end(self) {
+        if self.stop.send(()).is_ok()
+            && let Some(writing) = self.writing
+            && let Err(error) = writing.await
+        {
+            tracing::error!(%error, "what writes the audit log died");
+        }
+    }
+}
+
 /// What writes.
-pub(super) struct Writer {
+struct Writer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
@@ -33,24 +69,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
-        store: &Arc<dyn Store>,
-        clock: &Arc<dyn Clock>,
-        counters: &Arc<Counters>,
-        keep_days: u32,
-    ) -> Self {
-        Self {
-            store: Arc::clone(store),
-            clock: Arc::clone(clock),
-            counters: Arc::clone(counters),
-            keep_days,
-            waiting: Vec::new(),
-            forgotten_on: None,
-        }
-    }
-
     /// Writes until `stop` is told; then what was noted before, if the disk takes it.
-    pub(super) async fn run(mut self, mut queue: AuditQueue, mut stop: oneshot::Receiver<()>) {
+    async fn run(mut self, mut queue: AuditQueue, mut stop: oneshot::Receiver<()>) {
         loop {
             let mut synced = Vec::new();
             let mut is_last = false;

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::watch,
     task::JoinSet,
 };
 
@@ -39,6 +39,7 @@ mod resolvers;
 pub mod signing;
 mod watchdog;
 
+use auditing::Auditing;
 use doors::Doors;
 use operator::Operator;
 use parts::{Parts, PartsError};
@@ -105,21 +106,9 @@ pub async fn run(
     let sign_in = Arc::new(sign_in.map_err(PageError::from)?);
     let operator = Arc::new(operator.with_sign_in(Arc::clone(&sign_in)));
 
-    let (stop_auditing, auditing_stops) = oneshot::channel();
-    let writer = auditing::Writer::new(
-        &parts.store.store,
-        &parts.clock,
-        &parts.counters,
-        loaded.config.store.keep_audit_days,
-    );
-    let queue = parts.audit_queue.take();
-    let auditing = queue.map(|queue| tokio::spawn(writer.run(queue, auditing_stops)));
-    let noted = operator.last_noted_day().await;
-    operator.note_of_daemon(AuditKind::Started);
+    let auditing = Auditing::begin(&mut parts, loaded.config.store.keep_audit_days);
     // Before the first question: what an operator decided holds from the start.
-    if let Err(error) = operator.load_overrides().await {
-        tracing::error!(%error, "the overrides that were set by command are not read yet; they do not hold");
-    }
+    let noted = operator.begin_decisions().await;
     // Before the first question: a domain with DANE must not be answered as one without.
     first_look(&parts, &mut resolvers).await;
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &sign_in, &stopping);
@@ -168,14 +157,14 @@ pub async fn run(
     join_all(&mut doors, "a door").await;
     join_all(&mut workers, "a worker").await;
     operator.note_of_daemon(AuditKind::Stopped);
-    // It writes what was noted before.
-    if stop_auditing.send(()).is_ok()
-        && let Some(auditing) = auditing
-        && let Err(error) = auditing.await
-    {
-        tracing::error!(%error, "the audit log's writer died");
-    }
-    // The doors are closed, so nothing more will be told of what still waits.
+    auditing.end().await;
+    write_the_last(parts).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Writes what is still in memory, when the doors are closed and nothing more will be told of what waits.
+async fn write_the_last(mut parts: Parts) {
     parts.engine.settle_all();
     if let Err(error) = parts.journal.synced().await {
         tracing::error!(%error, "the last sessions are not on the disk");
@@ -187,8 +176,6 @@ pub async fn run(
     {
         tracing::error!("the recorder could not be stopped");
     }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// Begins what goes on beside the doors, until the daemon stops.

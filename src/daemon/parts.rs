@@ -179,11 +179,7 @@ impl Parts {
         let engine = engine.with_roots(Arc::clone(&roots));
         let engine = engine.with_report_sessions(report_sessions);
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
-        let reports = Arc::new(StoredReports::new(
-            Arc::clone(&store.store),
-            publisher,
-            &config.store,
-        ));
+        let reports = stored_reports(&store, publisher, config);
         let courier = Courier::new(
             courier::Parts {
                 store: Arc::clone(&store.store),
@@ -245,6 +241,12 @@ fn looks(config: &Config, scout: &Arc<Scout>) -> Looks {
         Silence::ToldByLog
     };
     Looks::new(Arc::clone(scout) as _, &config.probe, silence)
+}
+
+/// What makes reports of what the store holds.
+fn stored_reports(store: &Opened, publisher: Publisher, config: &Config) -> Arc<StoredReports> {
+    let store = Arc::clone(&store.store);
+    Arc::new(StoredReports::new(store, publisher, &config.store))
 }
 
 /// What of the configuration the engine goes by.

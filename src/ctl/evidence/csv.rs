@@ -25,21 +25,21 @@ const HEADS: [&str; 14] = [
 /// Writes a statement by RFC 4180: a head, rows of as many fields each, lines that end in CRLF.
 pub(super) fn csv(evidence: &Evidence) -> String {
     let mut out = String::new();
-    row(&mut out, HEADS.map(str::to_owned));
+    row(&mut out, &HEADS.map(str::to_owned));
     for (name, value) in facts(evidence) {
-        row(&mut out, of_words("about", name, &value));
+        row(&mut out, &of_words("about", name, &value));
     }
     for note in reservations(evidence) {
-        row(&mut out, of_words("note", "", &note));
+        row(&mut out, &of_words("note", "", &note));
     }
-    row(&mut out, of_numbers("total", "all", &evidence.total));
+    row(&mut out, &of_numbers("total", "all", &evidence.total));
     for each in &evidence.days {
-        row(&mut out, of_numbers("day", &each.day, &each.protected));
+        row(&mut out, &of_numbers("day", &each.day, &each.protected));
     }
     for each in &evidence.domains {
         row(
             &mut out,
-            of_numbers("domain", &each.domain, &each.protected),
+            &of_numbers("domain", &each.domain, &each.protected),
         );
     }
     out
@@ -58,7 +58,7 @@ fn of_numbers(row: &str, name: &str, protected: &ProtectedSessions) -> [String; 
     std::array::from_fn(|_| cells.next().unwrap_or_default())
 }
 
-fn row(out: &mut String, cells: [String; 14]) {
+fn row(out: &mut String, cells: &[String; 14]) {
     for (index, cell) in cells.iter().enumerate() {
         if index > 0 {
             out.push(',');

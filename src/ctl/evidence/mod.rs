@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     };
     match output {
         Some(file) => write(file, &written)?,
-        None => context.screen.file(&written),
+        None => context.screen.file(written.as_bytes()),
     }
     Ok(Exit::Ok)
 }

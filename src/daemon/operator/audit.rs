@@ -76,7 +76,7 @@ impl Operator {
 
     /// The day of the newest entry: what time decides was noted up to then. Whoever asks does so before anything is
     /// noted.
-    pub async fn last_noted_day(&self) -> Option<UtcDay> {
+    pub(super) async fn last_noted_day(&self) -> Option<UtcDay> {
         let newest = self.read(|store, _| {
             let mut newest = None;
             store.audit(&mut |shown| {

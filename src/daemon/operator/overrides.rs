@@ -55,6 +55,17 @@ impl Commands {
 }
 
 impl Operator {
+    /// Notes that the daemon started, and has what was decided before hold. Gives the day up to which an earlier process
+    /// noted what time decides.
+    pub async fn begin_decisions(&self) -> Option<UtcDay> {
+        let noted = self.last_noted_day().await;
+        self.note_of_daemon(AuditKind::Started);
+        if let Err(error) = self.load_overrides().await {
+            tracing::error!(%error, "the overrides that were set by command are not read yet; they do not hold");
+        }
+        noted
+    }
+
     /// Reads the overrides that were set by command, and has the engine go by them.
     ///
     /// # Errors
