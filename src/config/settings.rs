@@ -10,6 +10,7 @@ use super::{
 };
 
 mod doors;
+mod metrics;
 mod page;
 
 /// The section of this name.
@@ -620,6 +621,7 @@ pub const SECTIONS: &[Section] = &[
     doors::PROBE,
     doors::CONTROL_SOCKET,
     page::PAGE,
+    metrics::METRICS,
     Section {
         name: "log",
         shape: Shape::Single,

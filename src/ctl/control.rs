@@ -3,8 +3,9 @@
 use super::{
     protocol::Refusal,
     wire::{
-        BounceTaken, CheckResult, Deliveries, PageLink, Policies, PolicyView, Purged, Refreshed,
-        ReportView, ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
+        BounceTaken, CheckResult, Deliveries, Metrics, PageLink, Policies, PolicyView, Purged,
+        Refreshed, ReportView, ReportsSent, Security, Sessions, Status, SuppressionView,
+        Suppressions,
     },
 };
 use crate::{
@@ -99,6 +100,9 @@ pub trait Control: Send + Sync {
         until: Option<UtcDay>,
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>>;
+
+    /// Every metric as Prometheus reads it.
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>>;
 
     /// Links that let whoever opens one sign in to the page;
     /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where there is no page.

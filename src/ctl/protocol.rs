@@ -35,6 +35,8 @@ pub struct RequestLine {
 pub enum Request {
     /// How the daemon is. [`Status`](super::wire::Status).
     Status,
+    /// Every metric as Prometheus reads it. [`Metrics`](super::wire::Metrics).
+    Metrics,
     /// What protected the sessions of a day, or of the days since one. [`Security`](super::wire::Security).
     Security {
         /// The UTC day; absent, and `since` too: today.

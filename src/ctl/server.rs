@@ -229,6 +229,7 @@ impl Client {
                 until,
                 reason,
             } => reply!(self.suppress(&destination, until, reason).await),
+            Request::Metrics => reply!(control.metrics().await),
             Request::PageLink => reply!(control.page_link().await),
             Request::Bounce {
                 report_id,

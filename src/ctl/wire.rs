@@ -340,6 +340,12 @@ wire! {
         pub reason: Option<String>,
     }
 
+    /// The metrics.
+    struct Metrics {
+        /// In Prometheus's text format, 0.0.4.
+        pub text: String,
+    }
+
     /// How one comes to the page.
     struct PageLink {
         /// Links that sign one in, each once and within five minutes, by the addresses that are listened on.

@@ -30,6 +30,7 @@ use crate::{
 };
 
 mod doors;
+pub mod metrics;
 mod open_files;
 pub mod operator;
 pub mod parts;
@@ -38,6 +39,7 @@ mod resolvers;
 pub mod signing;
 
 use doors::Doors;
+use metrics::MetricsError;
 use operator::Operator;
 use parts::{Parts, PartsError, engine_settings};
 use resolvers::PostfixResolvers;
@@ -67,6 +69,9 @@ pub enum StartError {
     /// The page cannot be reached.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// The metrics cannot be reached.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// systemd passed a socket that nothing is for.
     #[error(transparent)]
     Activation(#[from] ActivationError),
@@ -235,6 +240,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("probe", old.probe == new.probe),
         ("control_socket", old.control_socket == new.control_socket),
         ("page", old.page == new.page),
+        ("metrics", old.metrics == new.metrics),
         ("log", old.log.format == new.log.format),
     ]
     .into_iter()

@@ -25,6 +25,7 @@ use crate::{
     },
     hook::joint::DaneSettings,
     net::{
+        counted_dns::CountedDns,
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
@@ -137,7 +138,8 @@ impl Parts {
         let counters = Arc::new(Counters::default());
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
-        let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
+        let dns = Arc::new(HickoryDns::new(&config.dns)?);
+        let dns: Arc<dyn Dns> = Arc::new(CountedDns::new(dns, Arc::clone(&counters)));
         let policy_host = policy_host(config, &dns, &clock)?;
         let transport = transport(config, &dns)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);

@@ -5,6 +5,7 @@
 pub mod activation;
 pub mod address_guard;
 mod any_certificate;
+pub mod counted_dns;
 pub mod datagram_socket;
 pub mod dns;
 pub mod dnssec;
@@ -12,6 +13,7 @@ mod group;
 pub mod handover;
 pub mod hickory;
 mod http_answer;
+pub mod http_door;
 mod http_proxy;
 pub mod https;
 pub mod policy_host;

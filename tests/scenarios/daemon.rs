@@ -28,6 +28,7 @@ mod kills;
 mod life;
 mod looks;
 mod mail;
+mod metrics;
 mod mx_hosts;
 mod page;
 mod postfix_log;

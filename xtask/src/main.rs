@@ -11,6 +11,7 @@ mod demo;
 mod exim;
 mod name_servers;
 mod postfix;
+mod prometheus;
 mod test;
 mod tidy;
 mod tools;
@@ -47,8 +48,13 @@ const CHORES: &[Chore] = &[
         run: postfix::run,
     },
     Chore {
+        name: "promtool",
+        text: "unpack Debian's promtool for the tests, into the target directory",
+        run: prometheus::run,
+    },
+    Chore {
         name: "tools",
-        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, a Python venv",
+        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, promtool, a Python venv",
         run: tools::run_chore,
     },
     Chore {

@@ -14,9 +14,10 @@ use crate::{
         control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
-            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, OverrideView, PageLink,
-            Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent,
-            Security, Sessions, Status, StoreState, StoreStatus, SuppressionView, Suppressions,
+            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, Metrics, OverrideView,
+            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
+            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
+            Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -33,6 +34,7 @@ use crate::{
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod metrics;
 mod page;
 mod reports;
 mod security;
@@ -68,6 +70,8 @@ pub struct Operator {
     signing: Mutex<Vec<String>>,
     /// What lets one sign in to the page; absent where nobody can.
     sign_in: Option<Arc<SignIn>>,
+    /// What the metrics have of the store.
+    last_read: tokio::sync::Mutex<metrics::LastRead>,
 }
 
 impl Operator {
@@ -106,6 +110,7 @@ impl Operator {
             raised: Mutex::default(),
             signing: Mutex::default(),
             sign_in: None,
+            last_read: tokio::sync::Mutex::default(),
         }
     }
 
@@ -559,6 +564,14 @@ impl Control for Operator {
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>> {
         Box::pin(self.suppress(destination, until, reason))
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>> {
+        Box::pin(async {
+            Ok(Metrics {
+                text: self.metrics_text().await?,
+            })
+        })
     }
 
     fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {

@@ -8,7 +8,7 @@ use sealpost::{
         wire::{
             AppliedView, BounceOutcome, BounceTaken, CheckResult, CounterView, DaneState,
             DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
-            DomainSessions, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
+            DomainSessions, FailureMembers, FailureView, Finding, HostDaneView, LiveView, Metrics,
             MxFinding, MxVerdict, OutcomeView, OverrideView, PageLink, Policies, PolicySessions,
             PolicyView, ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed,
             RefusalView, ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay,
@@ -323,6 +323,12 @@ impl Control for Scripted {
             reason: Some(reason),
             refusals: Vec::new(),
             ..suppression(&destination.to_string())
+        }))
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>> {
+        ready(Ok(Metrics {
+            text: text("# TYPE sealpost_alarms gauge\nsealpost_alarms 1\n"),
         }))
     }
 
