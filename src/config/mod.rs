@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyDomain;
 
+mod alert;
 pub mod explain;
 mod files;
 mod judge;
@@ -21,6 +22,7 @@ mod page;
 pub mod setting;
 pub mod settings;
 
+pub use alert::AlertConfig;
 pub use load::{ConfigError, Loaded, Problem, load};
 pub use metrics::MetricsConfig;
 pub use page::PageConfig;
@@ -63,6 +65,8 @@ pub struct Config {
     pub page: PageConfig,
     /// The numbers that Prometheus reads.
     pub metrics: MetricsConfig,
+    /// What an operator is told without asking.
+    pub alert: AlertConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// What is done otherwise for single recipient domains.

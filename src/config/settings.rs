@@ -9,6 +9,7 @@ use super::{
     setting::{Default, Section, Setting, Shape},
 };
 
+mod alert;
 mod doors;
 mod metrics;
 mod page;
@@ -622,6 +623,7 @@ pub const SECTIONS: &[Section] = &[
     doors::CONTROL_SOCKET,
     page::PAGE,
     metrics::METRICS,
+    alert::ALERT,
     Section {
         name: "log",
         shape: Shape::Single,

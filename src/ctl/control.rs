@@ -3,12 +3,13 @@
 use super::{
     protocol::Refusal,
     wire::{
-        BounceTaken, CheckResult, Deliveries, Metrics, PageLink, Policies, PolicyView, Purged,
-        Refreshed, ReportView, ReportsSent, Security, Sessions, Status, SuppressionView,
-        Suppressions,
+        AlertWay, AlertsTested, AlertsView, BounceTaken, CheckResult, Deliveries, Metrics,
+        PageLink, Policies, PolicyView, Purged, Refreshed, ReportView, ReportsSent, Security,
+        Sessions, Status, SuppressionView, Suppressions,
     },
 };
 use crate::{
+    alert::Rule,
     clock::{BoxFuture, UtcDay},
     policy::{Destination, PolicyDomain},
 };
@@ -103,6 +104,12 @@ pub trait Control: Send + Sync {
 
     /// Every metric as Prometheus reads it.
     fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>>;
+
+    /// The alerts that hold.
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>>;
+
+    /// Sends a test of one rule, or of each, and says what came of it.
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>>;
 
     /// Links that let whoever opens one sign in to the page;
     /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where there is no page.

@@ -130,6 +130,15 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// The alerts that hold. [`AlertsView`](super::wire::AlertsView).
+    Alerts,
+    /// Send test alerts. [`AlertsTested`](super::wire::AlertsTested).
+    AlertTest {
+        /// Which way.
+        to: super::words::AlertWay,
+        /// Of this rule only.
+        rule: Option<String>,
+    },
     /// A link to the page that signs one in. [`PageLink`](super::wire::PageLink).
     PageLink,
     /// A report came back. [`BounceTaken`](super::wire::BounceTaken).

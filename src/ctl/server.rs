@@ -22,8 +22,10 @@ use super::{
     wire::SuppressionView,
 };
 use crate::{
+    alert::Rule,
     clock::UtcDay,
     net::unix_socket::BoundSocket,
+    observe::printable::excerpt,
     policy::{Destination, PolicyDomain},
 };
 
@@ -230,6 +232,11 @@ impl Client {
                 reason,
             } => reply!(self.suppress(&destination, until, reason).await),
             Request::Metrics => reply!(control.metrics().await),
+            Request::Alerts => reply!(control.alerts().await),
+            Request::AlertTest { to, rule } => reply!({
+                let rule = rule.as_deref().map(rule_of).transpose()?;
+                control.alert_test(to, rule).await
+            }),
             Request::PageLink => reply!(control.page_link().await),
             Request::Bounce {
                 report_id,
@@ -249,6 +256,15 @@ impl Client {
         let until = day_of(until)?;
         self.control.suppress(destination, until, reason).await
     }
+}
+
+fn rule_of(name: &str) -> Result<Rule, Refusal> {
+    Rule::named(name).ok_or_else(|| {
+        let known = Rule::ALL.map(Rule::name).join(", ");
+        let name = excerpt(name);
+        let message = format!("{name}: no rule; there are {known}");
+        Refusal::new(RefusalKind::BadRequest, message)
+    })
 }
 
 fn security_question(

@@ -29,6 +29,7 @@ use crate::{
     page::{PageError, SignIn},
 };
 
+pub mod alerts;
 mod doors;
 pub mod metrics;
 mod open_files;
@@ -183,6 +184,8 @@ fn begin(
         Arc::clone(operator),
     );
     workers.spawn(until(stopping.clone(), signing));
+    let alerting = Arc::clone(&parts.alerts).keep_looking(Arc::clone(operator));
+    workers.spawn(until(stopping.clone(), alerting));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
     workers
@@ -241,6 +244,7 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("control_socket", old.control_socket == new.control_socket),
         ("page", old.page == new.page),
         ("metrics", old.metrics == new.metrics),
+        ("alert", old.alert == new.alert),
         ("log", old.log.format == new.log.format),
     ]
     .into_iter()

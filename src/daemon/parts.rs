@@ -4,8 +4,12 @@ use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
 
 use rustls::RootCertStore;
 
-use super::reports::{Publisher, StoredReports};
+use super::{
+    alerts::{AlertParts, Alerts},
+    reports::{Publisher, StoredReports},
+};
 use crate::{
+    alert::notebook::Notebook,
     clock::Clock,
     config::{Config, Loaded, Via},
     deliver::{
@@ -38,6 +42,7 @@ use crate::{
         },
         trust::{self, TrustError},
         validation::{Validation, ValidationError},
+        webhook::{Webhook, WebhookUrl},
     },
     observe::Counters,
     record::journal::Journal,
@@ -110,6 +115,8 @@ pub struct Parts {
     pub courier: Arc<Courier>,
     /// What makes reports.
     pub reports: Arc<StoredReports>,
+    /// What an operator is told without asking.
+    pub alerts: Arc<Alerts>,
     /// What looks names up.
     pub dns: Arc<dyn Dns>,
     /// What connects to mail hosts to look at them.
@@ -144,6 +151,7 @@ impl Parts {
         let transport = transport(config, &dns)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
+        let webhook = webhook(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
         let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
@@ -178,7 +186,7 @@ impl Parts {
             courier::Parts {
                 store: Arc::clone(&store.store),
                 clock: Arc::clone(&clock),
-                transport,
+                transport: Arc::clone(&transport),
                 report_host,
                 rua: Arc::clone(&keeper) as _,
                 reports: Arc::clone(&reports) as _,
@@ -186,7 +194,17 @@ impl Parts {
             },
             courier_settings(config, &reports),
         );
+        let alerts = Arc::new(Alerts::new(AlertParts {
+            store: Arc::clone(&store.store),
+            reports: Arc::clone(&reports),
+            transport,
+            webhook,
+            clock: Arc::clone(&clock),
+            config: config.alert.clone(),
+            notebook: Notebook::within(&config.store.path),
+        }));
         Ok(Self {
+            alerts,
             store,
             journal,
             recorder: Some(recorder),
@@ -349,6 +367,22 @@ fn report_host(
     let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
     let made = HttpsReportHost::new(dns, clock, roots, &config.deliver)?;
     Ok(Arc::new(made))
+}
+
+/// Where alerts are posted; nothing where no URL is set.
+fn webhook(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+    roots: &Arc<RootCertStore>,
+) -> Result<Option<Webhook>, TrustError> {
+    let url = &config.alert.webhook_url;
+    // What is none was found when the configuration was read.
+    let Some(url) = WebhookUrl::read(url).ok().filter(|_| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
+    Webhook::new(url, dns, clock, roots).map(Some)
 }
 
 /// Who validates DNSSEC, and what DANE says of mail hosts by it.

@@ -26,3 +26,4 @@ pub mod trust;
 pub mod unix_socket;
 pub mod validation;
 mod web;
+pub mod webhook;

@@ -179,6 +179,11 @@ impl Page<'_, '_> {
         self.gauge("time_seconds", help, now.0)?;
         let help = "Alarms that `sealpost status` shows";
         self.gauge("alarms", help, gauges.alarms)?;
+        self.each(
+            ("alerts", "rule"),
+            "Alerts that hold; `sealpost alert list` names the domains",
+            &gauges.alerts,
+        )?;
         let help = "1 while sessions come to the disk, 0 while they are kept in memory only";
         self.gauge("store_recording", help, i64::from(gauges.recording))?;
         let help = "Changed rows that wait in memory for the disk";
@@ -340,6 +345,7 @@ mod tests {
         };
         let gauges = Gauges {
             started_at: Some(NOW),
+            alerts: [("alarm", 0)].into(),
             held: Some(held),
             ..Gauges::default()
         };

@@ -25,6 +25,8 @@ pub struct Gauges {
     pub waiting_rows: u64,
     /// Rows held in memory.
     pub rows_in_memory: u64,
+    /// Alerts that hold, by rule.
+    pub alerts: BTreeMap<&'static str, u64>,
     /// What only a pass over the store tells; absent where it cannot be read.
     pub held: Option<Held>,
 }

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod alerts;
 mod checks;
 mod datagrams;
 mod days;
@@ -182,6 +183,16 @@ fn every_command_shows_what_the_daemon_answers() {
                 "No host may be used.",
                 "`sealpost explain sts-policy-fetch-error` says what that means",
             ],
+        ),
+        (
+            &["alert", "list"],
+            1,
+            &["enforce-failures  mx\\r\\n", "enforce-failures: look"],
+        ),
+        (
+            &["alert", "test", "--to", "mail", "alarm"],
+            1,
+            &["alarm  NO"],
         ),
         (&["policy", "list"], 0, &["example.org  enforce"]),
         (

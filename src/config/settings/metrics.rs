@@ -12,7 +12,7 @@ pub(super) const METRICS: Section = Section {
     shape: Shape::Single,
     text: "The numbers that Prometheus reads, at `GET /metrics`. They are served nowhere unless `listen` or \
            `path` is set; `sealpost status --metrics` prints them in any case. No recipient domain is named \
-           in them. `docs/guide/monitoring.md` lists them.",
+           in them. `docs/metrics.md` lists them.",
     settings: &[
         first(
             "listen",

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Operator;
 use crate::{
+    alert::Rule,
     clock::Timestamp,
     ctl::{control::Replied, protocol::Refusal},
+    deliver::schedule::Schedule,
     observe::{
         exposition,
         gauges::{Gauges, Held},
@@ -39,22 +41,32 @@ impl Operator {
             .map_err(|error| Refusal::trouble(error.to_string()))
     }
 
+    /// What `sealpost status` calls alarms, as far as it is known without a pass over the store.
+    pub(in crate::daemon) fn current_alarms(&self) -> Vec<String> {
+        self.alarms(&self.store_status(None), None)
+    }
+
     async fn gauges(&self) -> Gauges {
         let held = self.held().await;
         let health = (self.health)();
-        let store = self.store_status(None);
+        let alerts = self.alerts.holding();
+        let holding = |rule| {
+            let of_rule = alerts.iter().filter(|alert| alert.about.rule == rule);
+            of_rule.count() as u64
+        };
         Gauges {
             started_at: Some(self.started_at),
-            alarms: self.alarms(&store, None).len() as u64,
+            alarms: self.current_alarms().len() as u64,
             recording: self.kept_in != KeptIn::Memory && health.failing_since.is_none(),
             waiting_rows: health.waiting_rows as u64,
             rows_in_memory: health.rows_in_memory as u64,
+            alerts: Rule::ALL.map(|rule| (rule.name(), holding(rule))).into(),
             held,
         }
     }
 
     /// What the store holds. Whoever comes while it is read waits for the same reading.
-    async fn held(&self) -> Option<Held> {
+    pub(in crate::daemon) async fn held(&self) -> Option<Held> {
         let mut last = self.last_read.lock().await;
         let now = self.clock.now();
         // Set back since, the clock says nothing of how old that is.
@@ -85,9 +97,10 @@ impl Operator {
             })
         });
         held.policies(kept?.iter());
-        // RFC 8460 s5.5: a report is tried for 24 hours, so what is under way is of these two days.
+        // Of other days nothing is under way, and the courier would hold them in memory once asked.
         let yesterday = now.day().previous();
-        for day in [yesterday.previous(), yesterday] {
+        let days = [yesterday.previous(), yesterday].into_iter();
+        for day in days.filter(|day| Schedule::is_current(*day, now)) {
             held.reports(self.courier.list(day).await?.iter());
         }
         held.suppressed = self.courier.suppressed_destinations().await?.len() as u64;

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 
-use super::{parts::Parts, reports::StoredReports};
+use super::{alerts::Alerts, parts::Parts, reports::StoredReports};
 use crate::{
+    alert::Rule,
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
@@ -14,10 +15,10 @@ use crate::{
         control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
-            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, Metrics, OverrideView,
-            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
-            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
-            Suppressions,
+            AlertWay, AlertsTested, AlertsView, BounceTaken, CheckResult, CounterView, DayTotals,
+            Deliveries, Metrics, OverrideView, PageLink, Policies, PolicyView, Purged,
+            RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
+            StoreState, StoreStatus, SuppressionView, Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -34,6 +35,7 @@ use crate::{
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod alerts;
 mod metrics;
 mod page;
 mod reports;
@@ -51,6 +53,7 @@ pub struct Operator {
     health: Box<dyn Fn() -> Health + Send + Sync>,
     keeper: Arc<Keeper>,
     courier: Arc<Courier>,
+    alerts: Arc<Alerts>,
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
     policy_host: Arc<dyn PolicyHost>,
@@ -94,6 +97,7 @@ impl Operator {
             ),
             keeper: Arc::clone(&parts.keeper),
             courier: Arc::clone(&parts.courier),
+            alerts: Arc::clone(&parts.alerts),
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
             policy_host: Arc::clone(&parts.policy_host),
@@ -572,6 +576,14 @@ impl Control for Operator {
                 text: self.metrics_text().await?,
             })
         })
+    }
+
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>> {
+        Box::pin(std::future::ready(Ok(self.alerts_view())))
+    }
+
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>> {
+        Box::pin(async move { Ok(self.test_alerts(to, rule).await) })
     }
 
     fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {
