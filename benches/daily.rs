@@ -116,7 +116,7 @@ fn day_in_processes(domains: u32, relay: &[&str]) -> Outcome {
 fn run_child(arguments: &[&str]) -> Outcome {
     let status = Command::new(std::env::current_exe()?)
         .args(arguments)
-        // As `docs/examples/sealpost.service` has it.
+        // As `packaging/systemd/sealpost.service` has it.
         .env("MALLOC_ARENA_MAX", "2")
         .status()?;
     if status.success() {

@@ -3,12 +3,14 @@
 //! A report covers a day, and who reads it wants to know whether what it names is new. The rows of earlier
 //! days tell; within the day the failures that are kept singly do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealpost_plugin_api::ResultType;
 
+use super::DomainDay;
 use crate::{
     clock::{Timestamp, UtcDay},
+    policy::Fingerprint,
     record::Failure,
     store::{Counted, FailureRecord, TallyKey},
 };
@@ -112,11 +114,16 @@ pub struct LookBack {
 }
 
 impl LookBack {
-    /// Begins with the rows of the day itself.
+    /// Begins with what is reported of the day itself.
     #[must_use]
-    pub fn from_day(rows: &[(TallyKey, u64)]) -> Self {
+    pub fn from_day(day: &DomainDay) -> Self {
+        let details = day.policies.iter().flat_map(|totals| &totals.details);
+        Self::from_kinds(details.map(|(failure, _)| FailureKind::from(failure)))
+    }
+
+    fn from_kinds(kinds: impl Iterator<Item = FailureKind>) -> Self {
         Self {
-            open: kinds(rows).map(|kind| (kind, Since::Unknown)).collect(),
+            open: kinds.map(|kind| (kind, Since::Unknown)).collect(),
             closed: BTreeMap::new(),
         }
     }
@@ -127,44 +134,86 @@ impl LookBack {
         self.open.is_empty()
     }
 
-    /// Looks at the rows of the day before the last one looked at.
-    pub fn look_at(&mut self, day: UtcDay, rows: &[(TallyKey, u64)]) {
-        // A day without sessions says nothing.
-        if !rows.iter().any(|(key, count)| is_of_report(key, *count)) {
-            return;
-        }
-        let there: Vec<FailureKind> = kinds(rows).collect();
-        let kinds = std::mem::take(&mut self.open);
-        for (kind, since) in kinds {
-            if there.contains(&kind) {
-                self.open.insert(kind, since.back_to(day));
-            } else {
-                self.closed.insert(kind, since.begun());
+    /// Looks at the day before the last one looked at: at its rows in parts, as many as it takes. The rest is not
+    /// asked for.
+    ///
+    /// # Errors
+    /// That of a part.
+    pub fn look_at<E>(
+        &mut self,
+        day: UtcDay,
+        parts: impl Iterator<Item = Result<Vec<(TallyKey, u64)>, E>>,
+    ) -> Result<(), E> {
+        let mut missing: BTreeSet<FailureKind> = self.open.keys().cloned().collect();
+        let mut had_sessions = false;
+        for rows in parts {
+            let rows = rows?;
+            had_sessions |= rows.iter().any(|(key, count)| is_of_report(key, *count));
+            for kind in kinds(&rows) {
+                missing.remove(&kind);
+            }
+            if missing.is_empty() {
+                break;
             }
         }
+        // A day without sessions says nothing.
+        if !had_sessions {
+            return Ok(());
+        }
+        for (kind, since) in std::mem::take(&mut self.open) {
+            if missing.contains(&kind) {
+                self.closed.insert(kind, since.begun());
+            } else {
+                self.open.insert(kind, since.back_to(day));
+            }
+        }
+        Ok(())
     }
 
-    /// What was found, with the times of the day from the failures that are kept singly of it. `kept_max`
-    /// is how many of a domain and day are kept, the newest.
+    /// What was found, with the times of the day.
     #[must_use]
-    pub fn seen(self, singly: &[FailureRecord], kept_max: usize) -> BTreeMap<FailureKind, Seen> {
-        let mut seen: BTreeMap<FailureKind, Seen> = BTreeMap::new();
-        for (kind, since) in self.closed.into_iter().chain(self.open) {
-            seen.entry(kind).or_default().since = since;
-        }
-        // The oldest give way: where some may have, the first that is left is not surely the first.
-        let all_are_kept = singly.len() < kept_max;
-        for record in singly {
-            let Some(times) = seen.get_mut(&FailureKind::from(&record.failure)) else {
-                continue;
+    pub fn seen(self, times: &Times) -> BTreeMap<FailureKind, Seen> {
+        let seen = self.closed.into_iter().chain(self.open);
+        seen.map(|(kind, since)| {
+            let times_of = times.of.get(&kind);
+            let first_at = times_of.map(|(first, _)| *first);
+            let seen = Seen {
+                // The oldest give way: where some may have, the first that is left is not surely the first.
+                first_at: first_at.filter(|_| !times.may_lack_first),
+                last_at: times_of.map(|(_, last)| *last),
+                since,
             };
-            times.last_at = times.last_at.max(Some(record.at));
-            if all_are_kept {
-                let first_at = times.first_at.unwrap_or(record.at);
-                times.first_at = Some(first_at.min(record.at));
-            }
+            (kind, seen)
+        })
+        .collect()
+    }
+}
+
+/// At which times of a day sessions failed, from the failures of it that are kept singly.
+#[derive(Clone, Debug, Default)]
+pub struct Times {
+    /// The first and the last that is kept of each kind.
+    of: BTreeMap<FailureKind, (Timestamp, Timestamp)>,
+    /// An earlier one may have given way.
+    may_lack_first: bool,
+}
+
+impl Times {
+    /// Adds those that are kept of a recipient domain: at most `kept_max`, the newest. Under other policies they are of
+    /// another report.
+    pub fn add(
+        &mut self,
+        singly: &[FailureRecord],
+        kept_max: usize,
+        is_of_report: impl Fn(Fingerprint) -> bool,
+    ) {
+        self.may_lack_first |= singly.len() >= kept_max;
+        for record in singly.iter().filter(|record| is_of_report(record.policy)) {
+            let kind = FailureKind::from(&record.failure);
+            let (first, last) = self.of.entry(kind).or_insert((record.at, record.at));
+            *first = record.at.min(*first);
+            *last = record.at.max(*last);
         }
-        seen
     }
 }
 
@@ -182,8 +231,10 @@ const fn is_of_report(key: &TallyKey, count: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
-    use crate::{policy::Fingerprint, record::Source};
+    use crate::record::Source;
 
     const DAY: UtcDay = UtcDay(19_858);
 
@@ -229,19 +280,49 @@ mod tests {
             ("a | well a | a", at_least(2, 2)),
         ] {
             let mut days = days.split('|');
-            let mut back = LookBack::from_day(&rows(DAY, days.next().unwrap()));
+            let mut back = LookBack::from_kinds(kinds(&rows(DAY, days.next().unwrap())));
             let mut day = DAY;
             for reasons in days {
                 day = day.previous();
                 if !back.is_done() {
-                    back.look_at(day, &rows(day, reasons));
+                    let part = Ok::<_, Infallible>(rows(day, reasons));
+                    back.look_at(day, [part].into_iter()).unwrap();
                 }
             }
-            let seen = back.seen(&[], 10);
+            let seen = back.seen(&Times::default());
             let since = seen[&FailureKind::from(&failure("a"))].since;
             assert_eq!(since, expected, "{day}");
         }
-        assert!(LookBack::from_day(&rows(DAY, "well")).is_done());
+        assert!(LookBack::from_kinds(kinds(&rows(DAY, "well"))).is_done());
+    }
+
+    /// An MX host's day is its recipient domains' together; what fails with the first need not be looked for with all.
+    #[test]
+    fn a_day_is_read_in_parts_and_no_further_than_it_takes() {
+        let day = DAY.previous();
+        let since = |days_before| Since::DayOrBefore {
+            first_day: day,
+            days_before,
+        };
+        // The parts; how many of them are read; what comes of "a" and "b".
+        for (parts, read, a, b) in [
+            (&["a b", "well"][..], 1, since(1), since(1)),
+            (&["", "well", "b", "a", "a"], 4, since(1), since(1)),
+            (&["a", "well", "c"], 3, since(1), Since::ThisDay),
+            (&["", ""], 2, Since::Unknown, Since::Unknown),
+        ] {
+            let mut back = LookBack::from_kinds(kinds(&rows(DAY, "a b")));
+            let mut asked = 0;
+            let all = parts.iter().map(|reasons| {
+                asked += 1;
+                Ok::<_, Infallible>(rows(day, reasons))
+            });
+            back.look_at(day, all).unwrap();
+            assert_eq!(asked, read, "{parts:?}");
+            let seen = back.seen(&Times::default());
+            let since_of = |reason| seen[&FailureKind::from(&failure(reason))].since;
+            assert_eq!((since_of("a"), since_of("b")), (a, b), "{parts:?}");
+        }
     }
 
     #[test]
@@ -257,16 +338,24 @@ mod tests {
             failure: failure("elsewhere"),
             ..at(1)
         };
-        let singly = [other, at(30), at(20), at(40)];
+        let of_another_policy = FailureRecord {
+            policy: Fingerprint([1; 16]),
+            ..at(50)
+        };
+        let singly = [other, at(30), at(20), at(40), of_another_policy];
         let seen = |kept_max| {
-            let back = LookBack::from_day(&rows(DAY, "a"));
-            let seen = back.seen(&singly, kept_max);
+            let back = LookBack::from_kinds(kinds(&rows(DAY, "a")));
+            let mut times = Times::default();
+            // Of another recipient domain.
+            times.add(&[at(35)], kept_max, |_| true);
+            times.add(&singly, kept_max, |policy| policy == Fingerprint([0; 16]));
+            let seen = back.seen(&times);
             assert_eq!(seen.len(), 1);
             let seen = seen[&FailureKind::from(&failure("a"))];
             let second = |at: Timestamp| at.seconds_since(DAY.first_second());
             (seen.first_at.map(second), seen.last_at.map(second))
         };
-        assert_eq!(seen(5), (Some(20), Some(40)));
-        assert_eq!(seen(4), (None, Some(40)));
+        assert_eq!(seen(6), (Some(20), Some(40)));
+        assert_eq!(seen(5), (None, Some(40)));
     }
 }

@@ -36,6 +36,27 @@ pub(super) fn file_path(text: &str, directory: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// A path that a program can have. Its options are ours.
+pub(super) fn program_path(text: &str, directory: &Path) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    file_path(text, directory)
+}
+
+/// Why a program could not be run now, where the system says so.
+pub(super) fn not_runnable(program: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match std::fs::metadata(program) {
+        Err(error) => Some(format!("{}: {}", shown(program), reason(&error))),
+        Ok(about) if !about.is_file() => Some(format!("{} is no file", shown(program))),
+        Ok(about) if about.permissions().mode() & 0o111 == 0 => {
+            Some(format!("{} is not executable", shown(program)))
+        }
+        Ok(_) => None,
+    }
+}
+
 /// The longest path a unix socket can have: `sun_path` has 108 octets, one of them the end.
 const SOCKET_PATH_OCTETS_MAX: usize = 107;
 

@@ -47,6 +47,8 @@ pub enum Kind {
     OptionalSocket,
     /// A file to be read, which may not be there yet; empty: none.
     OptionalFile,
+    /// A program to be run, which may not be there yet.
+    Program,
     /// A list of PEM files of certificates.
     Certificates,
     /// A PEM file with a private key.
@@ -101,6 +103,7 @@ impl fmt::Display for Kind {
                 formatter.write_str("the path of a unix socket, or \"\" for none")
             }
             Self::OptionalFile => formatter.write_str("the path of a file, or \"\" for none"),
+            Self::Program => formatter.write_str("the path of a program"),
             Self::Certificates => formatter.write_str("a list of PEM files with certificates"),
             Self::PrivateKey => formatter.write_str("the path of a PEM file with a private key"),
             Self::FileMode => formatter.write_str("a file mode in octal such as \"0660\""),
@@ -208,6 +211,7 @@ impl Kind {
             Self::Socket => files::socket_path(text, directory),
             Self::OptionalSocket => optional(text, |text| files::socket_path(text, directory)),
             Self::OptionalFile => optional(text, |text| files::file_path(text, directory)),
+            Self::Program => files::program_path(text, directory),
             Self::Certificates => files::certificates(text, directory),
             Self::PrivateKey => files::private_key(text, directory),
             Self::FileMode => file_mode(text).map(|_| ()),

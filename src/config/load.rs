@@ -7,7 +7,7 @@ use std::{
 
 use toml::de::DeTable;
 
-use super::{Config, Override, files, judge::Judge, kind};
+use super::{Config, Override, Via, files, judge::Judge, kind};
 use crate::clock::UtcDay;
 
 /// Where the file is unless the operator says otherwise.
@@ -127,17 +127,31 @@ impl Loaded {
     /// What is allowed and yet worth a warning at every start, in sentences.
     #[must_use]
     pub fn warnings(&self, today: UtcDay) -> Vec<String> {
+        let mut warnings = self.warnings_of_settings(today);
+        if self.config.report.enabled && self.config.dkim.is_empty() {
+            let deliver = &self.config.deliver;
+            warnings.push(format!(
+                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless {} signs them",
+                match deliver.via {
+                    Via::Relay | Via::Mx => format!("the relay {}", deliver.relay),
+                    Via::Sendmail => "the MTA of deliver.sendmail".to_owned(),
+                }
+            ));
+        }
+        let keys = self.config.dkim.iter();
+        warnings.extend(keys.filter_map(|dkim| files::too_open(&dkim.key)));
+        warnings
+    }
+
+    /// The same but for what is said of the keys.
+    #[must_use]
+    pub fn warnings_of_settings(&self, today: UtcDay) -> Vec<String> {
         let mut warnings = Vec::new();
         let config = &self.config;
         if !config.report.enabled {
             warnings.push("report.enabled is false: no domain gets a report".to_owned());
-        } else if config.dkim.is_empty() {
-            warnings.push(format!(
-                "there is no [[dkim]] key: receivers ignore our reports (RFC 8460 s3) unless the relay \
-                 {} signs them",
-                config.deliver.relay
-            ));
         }
+        warnings.extend(self.way_out_trouble());
         if config.policy.allow_private_addresses {
             warnings.push(
                 "policy.allow_private_addresses is true: a recipient domain can steer requests into \
@@ -158,12 +172,6 @@ impl Loaded {
                     .to_owned(),
             );
         }
-        warnings.extend(
-            config
-                .dkim
-                .iter()
-                .filter_map(|dkim| files::too_open(&dkim.key)),
-        );
         for each in &self.overrides {
             if let Some(until) = each.until.filter(|until| *until < today) {
                 warnings.push(format!(
@@ -173,6 +181,15 @@ impl Loaded {
             }
         }
         warnings
+    }
+
+    /// Why no report can leave by mail now, as far as this machine knows it without trying.
+    #[must_use]
+    pub fn way_out_trouble(&self) -> Option<String> {
+        let deliver = &self.config.deliver;
+        let is_used = self.config.report.enabled && deliver.via == Via::Sendmail;
+        let why = is_used.then(|| files::not_runnable(&deliver.sendmail))??;
+        Some(format!("no report can be sent: deliver.sendmail: {why}"))
     }
 }
 
@@ -267,11 +284,13 @@ fn parse(
 /// Paths are relative to the file, wherever the program is started.
 fn resolve_paths(config: &mut Config, directory: &Path) {
     let paths = config.policy.extra_roots.iter_mut().chain([
+        &mut config.dane.trust_anchor,
         &mut config.store.path,
         &mut config.plugin_socket.path,
         &mut config.socketmap.path,
         &mut config.tlsrpt_socket.path,
         &mut config.postfix_log.path,
+        &mut config.deliver.sendmail,
         &mut config.control_socket.path,
         &mut config.page.path,
         &mut config.page.token_file,

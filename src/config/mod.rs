@@ -238,10 +238,12 @@ pub struct DkimConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliverConfig {
-    /// Through a relay, or straight to the rua's MX.
+    /// Through a relay or a program of this machine, or straight to the rua's MX.
     pub via: Via,
     /// The relay, `host:port`.
     pub relay: String,
+    /// The program that takes mail from standard input, as every MTA has one.
+    pub sendmail: PathBuf,
     /// The port of MX hosts. 25 but in a laboratory.
     pub smtp_port: u16,
     /// How long after midnight UTC the day is left to settle before it is reported.
@@ -262,6 +264,9 @@ pub struct DeliverConfig {
     pub per_host_per_minute: usize,
     /// How many reports of one day one destination host gets.
     pub per_host_per_day_max: usize,
+    /// For how long after a report was handed to the relay a session with the mailbox's domain is taken for its own;
+    /// 0: none is.
+    pub report_session_seconds: i64,
     /// Which destinations of a record get the report.
     pub destinations: DestinationOrder,
     /// The ports that reports are posted to; empty: any.
@@ -321,6 +326,8 @@ pub enum DestinationAction {
 pub enum Via {
     /// Through `deliver.relay`.
     Relay,
+    /// Through `deliver.sendmail`.
+    Sendmail,
     /// Straight to the MX of the rua's domain, TLS failures ignored.
     Mx,
 }
@@ -566,6 +573,7 @@ impl Default for DeliverConfig {
         Self {
             via: Via::Relay,
             relay: "127.0.0.1:25".to_owned(),
+            sendmail: "/usr/sbin/sendmail".into(),
             smtp_port: 25,
             settle_seconds: 1_800,
             spread_seconds: 12_600,
@@ -576,6 +584,7 @@ impl Default for DeliverConfig {
             per_host_max: 2,
             per_host_per_minute: 60,
             per_host_per_day_max: 10_000,
+            report_session_seconds: 0,
             destinations: DestinationOrder::MailFirst,
             https_ports: vec![443],
             https_unverified: false,

@@ -28,7 +28,7 @@ use crate::deliver::bounce::{self, BOUNCE_BYTES_MAX, Bounce, FailedRecipient};
 /// user that the daemon runs as.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sealpost bounce < returned.eml\n  echo '|/usr/bin/sealpost bounce' > \
+    after_help = "Examples:\n  sealpost bounce < returned.eml\n  echo '\"|/usr/bin/sealpost bounce\"' > \
                   ~sealpost/.forward"
 )]
 pub(super) struct Arguments {

@@ -227,6 +227,7 @@ fn amounts_to(loaded: &Loaded, records: &[DkimRecord], path: &Path, warnings: &[
     let reports = if config.report.enabled {
         let way = match config.deliver.via {
             Via::Relay => format!("through {}", config.deliver.relay),
+            Via::Sendmail => format!("through the program {}", config.deliver.sendmail.display()),
             Via::Mx => "straight to each rua's MX".to_owned(),
         };
         let selectors: Vec<&str> = config

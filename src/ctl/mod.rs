@@ -20,11 +20,14 @@ pub mod wire;
 
 mod alert;
 mod bounce;
+mod completions;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod dkim;
+mod doctor;
 mod explain;
+mod man;
 mod page;
 mod policy;
 mod report;
@@ -68,6 +71,8 @@ enum Command {
     Status(status::Arguments),
     /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),
+    /// What is silently wrong on this machine, why, and what to do
+    Doctor(doctor::Arguments),
     /// What a result type or reason code means, and what to do
     Explain(explain::Arguments),
     /// The policies that the daemon keeps
@@ -94,6 +99,10 @@ enum Command {
     /// What the installed MTA needs so that it goes by Sealpost
     #[command(subcommand)]
     Setup(setup::Command),
+    Completions(completions::Arguments),
+    // For whoever packages us.
+    #[command(hide = true)]
+    Man(man::Arguments),
     /// The whole of it in a small Internet on this machine, without root and without network
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
@@ -126,6 +135,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &mut context),
         Command::Status(arguments) => status::run(&arguments, &mut context),
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
+        Command::Doctor(arguments) => doctor::run(arguments, &mut context),
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
@@ -136,6 +146,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),
+        Command::Completions(arguments) => completions::run(&arguments, &mut context),
+        Command::Man(arguments) => man::run(&arguments, &mut context),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options),
     };

@@ -32,6 +32,9 @@ pub(super) enum Command {
     /// What was sent before is not sent again. The day must be over: a report covers a whole UTC
     /// day. What waits for another try or was given up is tried once more. Ends with 1 when a report
     /// could not be sent, or none was to be sent.
+    ///
+    /// An MX host's report leaves out what its recipient domains' own reports tell the same address. With its
+    /// name as DOMAIN it counts on those that are still to go, and says which.
     #[command(
         after_help = "Example:\n  sealpost report send --day 2026-11-24 --domain example.org"
     )]
@@ -43,7 +46,7 @@ pub(super) struct OfADay {
     /// The UTC day that the reports cover, as 2026-11-24 [default: yesterday]
     #[arg(long, value_name = "DAY")]
     day: Option<UtcDay>,
-    /// Of this recipient domain only
+    /// Of this recipient domain, or MX host, only
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<PolicyDomain>,
     #[command(flatten)]
@@ -173,7 +176,11 @@ fn sent_as_text(sent: &ReportsSent) -> String {
             each.reason.clone().unwrap_or_default(),
         ]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    for note in &sent.notes {
+        let _ = writeln!(text, "Note: {}", shown(note));
+    }
+    text
 }
 
 /// Something was to be sent, and nothing failed.

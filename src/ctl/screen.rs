@@ -25,26 +25,37 @@ impl Screen {
 
     /// Shows a text of whole lines.
     pub(crate) fn text(&mut self, text: &str) {
-        put(&mut self.out, &lines(text));
+        put(&mut self.out, lines(text).as_bytes());
+    }
+
+    /// Hands on a script of our own making, as it is.
+    pub(crate) fn script(&mut self, script: &[u8]) {
+        put(&mut self.out, script);
     }
 
     /// Shows a value as JSON.
     pub(crate) fn json<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Failure::Internal(error.to_string()))?;
-        put(&mut self.out, &format!("{}\n", printable_json(&text)));
+        put(
+            &mut self.out,
+            format!("{}\n", printable_json(&text)).as_bytes(),
+        );
         Ok(())
     }
 
     /// Says on standard error what went wrong, or what else should be known.
     pub(crate) fn complain(&mut self, text: &str) {
-        put(&mut self.complaints, &lines(&format!("sealpost: {text}")));
+        put(
+            &mut self.complaints,
+            lines(&format!("sealpost: {text}")).as_bytes(),
+        );
     }
 }
 
 /// Writes at once. A reader that has seen enough (`| head`) is no error.
-fn put(to: &mut dyn Write, text: &str) {
-    let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+fn put(to: &mut dyn Write, text: &[u8]) {
+    let written = to.write_all(text).and_then(|()| to.flush());
     if let Err(error) = written {
         tracing::debug!(%error, "the output is not taken");
     }

@@ -15,11 +15,14 @@ use super::{
 use crate::{
     clock::{Clock, LaboratoryClock, SystemClock},
     config::{
-        Config,
+        Config, Via,
         load::{DEFAULT_PATH, load},
     },
     daemon,
-    net::activation::Activated,
+    net::{
+        activation::Activated,
+        sendmail::{NO_NEW_PRIVILEGES, no_new_privileges},
+    },
     observe::log,
 };
 
@@ -54,6 +57,9 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     };
     for warning in loaded.warnings(clock.now().day()) {
         tracing::warn!("{warning}");
+    }
+    if loaded.config.deliver.via == Via::Sendmail && no_new_privileges() {
+        tracing::warn!("deliver.via is \"sendmail\": {NO_NEW_PRIVILEGES}");
     }
     look_at_postfix(&loaded.config)?;
     // Before the runtime, for that starts threads.

@@ -202,9 +202,8 @@ impl Client {
                 reply!(control.check(domain_of(&domain)?, depth_of(probe)).await)
             }
             Request::Deliveries { day, domain } => reply!({
-                control
-                    .deliveries(day_of(day)?, optional_domain(domain)?)
-                    .await
+                let domain = optional_domain(domain)?;
+                control.deliveries(day_of(day)?, domain).await
             }),
             Request::ReportPreview { day, domain } => reply!({
                 let domain = domain_of(&domain)?;
@@ -215,9 +214,8 @@ impl Client {
                 control.report_show(day_of(day)?, domain).await
             }),
             Request::ReportSend { day, domain } => reply!({
-                control
-                    .report_send(day_of(day)?, optional_domain(domain)?)
-                    .await
+                let domain = optional_domain(domain)?;
+                control.report_send(day_of(day)?, domain).await
             }),
             Request::Suppressions => reply!(control.suppressions().await),
             Request::Suppression { destination } => {

@@ -40,6 +40,15 @@ wire! {
         pub now: String,
         /// Its configuration file.
         pub config: Option<String>,
+        /// The file is another than the daemon has read; absent where that cannot be seen.
+        #[serde(default)]
+        pub config_changed: Option<bool>,
+        /// The sections of the file whose changes are taken up at the next start.
+        #[serde(default)]
+        pub config_waits_for_restart: Vec<String>,
+        /// Who validates DNSSEC.
+        #[serde(default)]
+        pub dnssec: Option<DnssecView>,
         /// What an operator should act on, in sentences, the worst first. Empty when all is well.
         pub alarms: Vec<String>,
         /// Today's sessions so far, as far as they are on the disk; absent when it cannot be read.
@@ -55,6 +64,17 @@ wire! {
         pub overrides: Vec<OverrideView>,
         /// Every counter since the start, in the order of the pipeline.
         pub counters: Vec<CounterView>,
+    }
+
+    /// Who validates DNSSEC.
+    struct DnssecView {
+        /// `resolver`, `own`, `nobody`, and then there is no DANE, `not-yet` (nobody has answered since the start,
+        /// and mail waits), or `off`.
+        pub validation: String,
+        /// Why nobody does.
+        pub reason: Option<String>,
+        /// What speaks against who does, all the same.
+        pub doubt: Option<String>,
     }
 
     /// The sum of a day.
@@ -324,6 +344,9 @@ wire! {
         pub sessions: u64,
         /// One element for each destination, and one for each domain without.
         pub reports: Vec<SendView>,
+        /// What the report of an MX host that was asked for by its name leaves out, in sentences.
+        #[serde(default)]
+        pub notes: Vec<String>,
     }
 
     /// What came of one report to one destination.

@@ -32,12 +32,13 @@ use crate::{
 pub mod alerts;
 mod doors;
 pub mod metrics;
-mod open_files;
+pub(crate) mod open_files;
 pub mod operator;
 pub mod parts;
 pub mod reports;
 mod resolvers;
 pub mod signing;
+mod watchdog;
 
 use doors::Doors;
 use metrics::MetricsError;
@@ -105,7 +106,8 @@ pub async fn run(
     let mut resolvers = PostfixResolvers::new(&loaded.config, Arc::clone(&parts.clock));
     let operator = Operator::new(&parts, loaded.clone(), started_at);
     let operator = operator.with_resolvers(Arc::clone(&resolvers.seen));
-    let sign_in = Arc::new(SignIn::new(&loaded.config.page.token_file).map_err(PageError::from)?);
+    let sign_in = SignIn::new(&loaded.config.page.token_file, Arc::clone(&parts.clock));
+    let sign_in = Arc::new(sign_in.map_err(PageError::from)?);
     let operator = Arc::new(operator.with_sign_in(Arc::clone(&sign_in)));
 
     // Before the first question: a domain with DANE must not be answered as one without.
@@ -113,6 +115,12 @@ pub async fn run(
     let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &sign_in, &stopping);
     let mut workers = begin(&parts, &operator, resolvers, &stopping);
     tell_systemd(&[NotifyState::Ready]);
+    let (all_run, running) = watch::channel(true);
+    if let Some(within) = sd_notify::watchdog_enabled() {
+        let tell = || tell_systemd(&[NotifyState::Watchdog]);
+        let telling = watchdog::keep_telling(within, Arc::clone(&parts.engine) as _, running, tell);
+        tokio::spawn(until(stopping.clone(), telling));
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         plugin_socket = %loaded.config.plugin_socket.path.display(),
@@ -139,6 +147,8 @@ pub async fn run(
         let alarm = format!("a part of the daemon has ended{why}: restart sealpost");
         tracing::error!("{alarm}");
         operator.alarm(alarm);
+        // Without a watchdog nobody listens.
+        let _told = all_run.send(false).is_ok();
     }
 
     tell_systemd(&[NotifyState::Stopping]);
@@ -205,10 +215,11 @@ fn reload(started: &Loaded, parts: &Parts, operator: &Operator, log: &LogControl
                 tracing::error!(%error, "log.level is not taken up");
             }
             tracing::info!(path = %path.display(), "the configuration is read again");
-            for section in needing_restart(&started.config, &next.config) {
+            let waiting = needing_restart(&started.config, &next.config);
+            for section in &waiting {
                 tracing::warn!("[{section}] has changed; that is taken up at the next start");
             }
-            operator.reload(next);
+            operator.reload(next, &waiting);
         }
         Err(error) => tracing::error!("the configuration is not taken up: {error}"),
     }

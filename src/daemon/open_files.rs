@@ -39,7 +39,8 @@ pub(super) fn raise_limit(config: &Config) {
     }
 }
 
-fn files_needed(config: &Config) -> u64 {
+/// How many files a daemon of this configuration may come to have open.
+pub(crate) fn files_needed(config: &Config) -> u64 {
     let needed = [
         config.plugin_socket.clients_max,
         config.socketmap.clients_max,

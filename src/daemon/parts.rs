@@ -16,6 +16,7 @@ use crate::{
         HostLimits,
         courier::{self, Courier, Reporting},
         destinations::Rules,
+        noting::NotingTransport,
         retry::Retry,
         schedule::Schedule,
         suppression::NextHop,
@@ -36,6 +37,7 @@ use crate::{
         policy_host::HttpsPolicyHost,
         report_host::ReportHost,
         report_post::HttpsReportHost,
+        sendmail::SendmailTransport,
         smtp::{
             BadRelay, MxTransport, PrivateAddresses, RelayTransport, Transport,
             probe::{Prober, ProberSettings, SmtpProber},
@@ -45,7 +47,7 @@ use crate::{
         webhook::{Webhook, WebhookUrl},
     },
     observe::Counters,
-    record::journal::Journal,
+    record::{journal::Journal, report_sessions::ReportSessions},
     report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
     store::{
         StoreError,
@@ -148,7 +150,7 @@ impl Parts {
         let dns = Arc::new(HickoryDns::new(&config.dns)?);
         let dns: Arc<dyn Dns> = Arc::new(CountedDns::new(dns, Arc::clone(&counters)));
         let policy_host = policy_host(config, &dns, &clock)?;
-        let transport = transport(config, &dns)?;
+        let (transport, report_sessions) = noted_transport(config, &dns, &clock)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
         let webhook = webhook(config, &dns, &clock, &roots)?;
@@ -176,6 +178,7 @@ impl Parts {
         );
         let engine = engine.with_looks(looks(config, &scout));
         let engine = engine.with_roots(Arc::clone(&roots));
+        let engine = engine.with_report_sessions(report_sessions);
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
         let reports = Arc::new(StoredReports::new(
             Arc::clone(&store.store),
@@ -416,6 +419,10 @@ fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, 
             &host_name,
             deliver.timeout_seconds,
         )?),
+        Via::Sendmail => Arc::new(SendmailTransport::new(
+            &deliver.sendmail,
+            deliver.timeout_seconds,
+        )),
         Via::Mx => Arc::new(MxTransport::new(
             Arc::clone(dns),
             deliver.smtp_port,
@@ -424,6 +431,25 @@ fn transport(config: &Config, dns: &Arc<dyn Dns>) -> Result<Arc<dyn Transport>, 
             deliver.timeout_seconds,
         )),
     })
+}
+
+/// The same way, and what notes the reports that go by it where an MTA takes them on: sessions of its own follow.
+fn noted_transport(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Transport>, Arc<ReportSessions>), BadRelay> {
+    let report_sessions = ReportSessions::within(config.deliver.report_session_seconds);
+    let report_sessions = Arc::new(report_sessions);
+    let mut transport = transport(config, dns)?;
+    if config.deliver.via != Via::Mx {
+        transport = Arc::new(NotingTransport {
+            to_relay: transport,
+            report_sessions: Arc::clone(&report_sessions),
+            clock: Arc::clone(clock),
+        });
+    }
+    Ok((transport, report_sessions))
 }
 
 fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settings {
@@ -445,7 +471,7 @@ fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settin
             submitter.envelope_from().to_owned()
         }),
         next_hop: match deliver.via {
-            Via::Relay => NextHop::Relay,
+            Via::Relay | Via::Sendmail => NextHop::Relay,
             Via::Mx => NextHop::Destination,
         },
         schedule: Schedule {

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    aggregate::{
-        self, DomainDay,
-        seen::{DAYS_BEFORE_MAX, FailureKind, LookBack, Seen},
-    },
+    aggregate::{self, DomainDay, seen::DAYS_BEFORE_MAX},
     clock::{BoxFuture, Timestamp, UtcDay},
     config::{ReportConfig, StoreConfig},
     deliver::{
@@ -19,6 +16,8 @@ use crate::{
     report::{DkimKey, MailError, Report, Submitter, owed},
     store::{Store, StoreError, TallyKey},
 };
+
+mod before;
 
 /// Who the reports are from.
 pub struct Publisher {
@@ -92,35 +91,8 @@ impl StoredReports {
         let Some(counted) = self.counted(day, domain, recipients)? else {
             return Ok(None);
         };
-        // OURS: an MX host's rows are its recipient domains' of each day; to read them all for two weeks
-        // would cost as much as two weeks' reports.
-        let seen = match counted.recipients {
-            0 => self.seen(day, domain)?,
-            _ => BTreeMap::new(),
-        };
+        let seen = self.seen(&counted, recipients)?;
         Ok(Some(DomainDay { seen, ..counted }))
-    }
-
-    /// Since when the sessions of a domain fail as they do on this day. Reads nothing where none fails.
-    fn seen(
-        &self,
-        day: UtcDay,
-        domain: &PolicyDomain,
-    ) -> Result<BTreeMap<FailureKind, Seen>, StoreError> {
-        let mut back = LookBack::from_day(&self.store.tallies(day, domain)?);
-        if back.is_done() {
-            return Ok(BTreeMap::new());
-        }
-        let mut before = day;
-        for _ in 0..self.days_before_max {
-            before = before.previous();
-            back.look_at(before, &self.store.tallies(before, domain)?);
-            if back.is_done() {
-                break;
-            }
-        }
-        let singly = self.store.failures(day, Some(domain))?;
-        Ok(back.seen(&singly, self.failures_kept_max))
     }
 
     fn counted(

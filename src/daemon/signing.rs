@@ -10,6 +10,7 @@ use crate::{
     policy::PolicyDomain,
     report::{
         DkimKey,
+        dmarc::{self, DmarcRecord},
         key_record::{KeyFault, Published, judge},
     },
 };
@@ -64,6 +65,22 @@ pub async fn look(dns: &dyn Dns, domain: &PolicyDomain, keys: &[DkimKey]) -> Vec
         all.push(KeySeen { record_name, seen });
     }
     all
+}
+
+/// The DMARC record that holds for mail from a domain, and where it stands; nothing where there is none.
+///
+/// # Errors
+/// When a lookup fails.
+pub async fn dmarc_record(
+    dns: &dyn Dns,
+    domain: &PolicyDomain,
+) -> Result<Option<(String, DmarcRecord)>, DnsError> {
+    for name in dmarc::names(domain) {
+        if let Some(record) = dmarc::read(&dns.txt(&name).await?.values) {
+            return Ok(Some((name, record)));
+        }
+    }
+    Ok(None)
 }
 
 /// Looks now and from then on, and tells the operator what is wrong.

@@ -14,6 +14,7 @@ pub mod destinations;
 mod errand;
 mod ledger;
 pub mod listing;
+pub mod noting;
 pub mod outbox;
 pub mod retry;
 mod rua_lookup;

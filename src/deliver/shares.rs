@@ -8,6 +8,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -55,20 +56,64 @@ pub struct Shares {
     /// The recipient domains whose mail went to the host under its TLSA records. Empty for a name that
     /// is the MX host of nobody else.
     pub recipients: Vec<PolicyDomain>,
-    /// Those of them that each destination is told of by their own reports.
-    told: BTreeMap<PolicyDomain, Vec<Destination>>,
+    /// Where their own reports tell of them.
+    told: BTreeMap<PolicyDomain, Vec<ToldTo>>,
 }
+
+/// A destination that a recipient domain's own report tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ToldTo {
+    destination: Destination,
+    /// Or it is to go there, by all that is known.
+    went: bool,
+}
+
+/// How many recipient domains are named in a sentence.
+const NAMED_MAX: usize = 5;
 
 impl Shares {
     /// Whose sessions the report to this destination tells.
     #[must_use]
     pub fn of(&self, destination: &Destination) -> Vec<PolicyDomain> {
-        let is_told = |recipient: &PolicyDomain| {
-            let told = self.told.get(recipient);
-            told.is_some_and(|told| told.iter().any(|one| is_same(one, destination)))
-        };
-        let untold = self.recipients.iter().filter(|one| !is_told(one));
-        untold.cloned().collect()
+        let is_untold = |one: &&PolicyDomain| self.told_to(one, destination).is_none();
+        self.recipients.iter().filter(is_untold).cloned().collect()
+    }
+
+    /// What the report to this destination leaves out and why, where it leaves out anything.
+    #[must_use]
+    pub fn left_out_in_words(&self, destination: &Destination) -> Option<String> {
+        let told = |one| Some((one, self.told_to(one, destination)?));
+        let left_out: Vec<_> = self.recipients.iter().filter_map(told).collect();
+        if left_out.is_empty() {
+            return None;
+        }
+        let mut text = format!(
+            "{destination} gets the own reports of {} of the {} recipient domains, and is not told the \
+             same again",
+            left_out.len(),
+            self.recipients.len()
+        );
+        let mut to_go = left_out.iter().filter(|(_, told)| !told.went);
+        let named: Vec<&str> = to_go
+            .by_ref()
+            .take(NAMED_MAX)
+            .map(|(domain, _)| domain.as_str())
+            .collect();
+        if !named.is_empty() {
+            let _ = write!(text, "; not gone yet: {}", named.join(", "));
+            match to_go.count() {
+                0 => {}
+                more => {
+                    let _ = write!(text, " and {more} more");
+                }
+            }
+        }
+        Some(text)
+    }
+
+    fn told_to(&self, recipient: &PolicyDomain, destination: &Destination) -> Option<&ToldTo> {
+        let mut told = self.told.get(recipient)?.iter();
+        told.find(|told| is_same(&told.destination, destination))
     }
 }
 
@@ -240,7 +285,7 @@ impl Courier {
         day: UtcDay,
         domains: &[PolicyDomain],
         leaves_out: LeavesOut,
-    ) -> Result<BTreeMap<PolicyDomain, Vec<Destination>>, ComposeError> {
+    ) -> Result<BTreeMap<PolicyDomain, Vec<ToldTo>>, ComposeError> {
         self.ledger.load(day).await?;
         let mut told = BTreeMap::new();
         let mut unknown = Vec::new();
@@ -254,7 +299,11 @@ impl Courier {
                 let will_go = leaves_out == LeavesOut::WhatWillGo;
                 let goes = |state: &DeliveryState| went(state) || (will_go && is_on_its_way(state));
                 let arrives = states.into_iter().filter(|(_, state)| goes(state));
-                told.insert(domain.clone(), arrives.map(|(to, _)| to).collect());
+                let told_to = arrives.map(|(destination, state)| ToldTo {
+                    destination,
+                    went: went(&state),
+                });
+                told.insert(domain.clone(), told_to.collect());
             } else if leaves_out == LeavesOut::WhatWillGo && self.may_yet_be_told(&errand) {
                 unknown.push(domain.clone());
             }
@@ -268,7 +317,11 @@ impl Courier {
             let (reports, asked) = (Arc::clone(&self.reports), domain.clone());
             let owes = tokio::task::spawn_blocking(move || reports.is_owed(&asked, day)).await;
             if owes.map_err(|trouble| ComposeError::Report(trouble.to_string()))?? {
-                told.insert(domain, chosen.destinations);
+                let told_to = chosen.destinations.into_iter().map(|destination| ToldTo {
+                    destination,
+                    went: false,
+                });
+                told.insert(domain, told_to.collect());
             }
         }
         Ok(told)
@@ -363,11 +416,15 @@ mod tests {
         let mail = |mailbox: &str| Destination::Mail(mailbox.to_owned());
         let domain = |name: &str| -> PolicyDomain { name.parse().unwrap() };
         let (a, b) = (domain("a.example"), domain("b.example"));
+        let told = |mailbox| ToldTo {
+            destination: mail(mailbox),
+            went: true,
+        };
         let shares = Shares {
             recipients: vec![a.clone(), b.clone()],
             told: BTreeMap::from([(
                 a.clone(),
-                vec![mail("x@a.example"), mail("TLS@host.example")],
+                vec![told("x@a.example"), told("TLS@host.example")],
             )]),
         };
         for (destination, expected) in [
@@ -379,6 +436,52 @@ mod tests {
             ),
         ] {
             assert_eq!(shares.of(&destination), expected, "{destination}");
+        }
+    }
+
+    #[test]
+    fn a2_what_is_left_out_is_said_and_which_of_it_has_not_gone_yet() {
+        let to = Destination::Mail("tls@host.example".to_owned());
+        let domain =
+            |number: usize| -> PolicyDomain { format!("{number}.example").parse().unwrap() };
+        let shares = |went: usize, to_go: usize| {
+            let told = |number| ToldTo {
+                destination: to.clone(),
+                went: number < went,
+            };
+            let told = (0..went + to_go).map(|number| (domain(number), vec![told(number)]));
+            Shares {
+                recipients: (0..9).map(domain).collect(),
+                told: told.collect(),
+            }
+        };
+        for (went, to_go, expected) in [
+            (0, 0, None),
+            (
+                2,
+                0,
+                Some("2 of the 9 recipient domains, and is not told the same again"),
+            ),
+            (
+                1,
+                1,
+                Some(
+                    "2 of the 9 recipient domains, and is not told the same again; not gone yet: 1.example",
+                ),
+            ),
+            (
+                1,
+                7,
+                Some(
+                    "8 of the 9 recipient domains, and is not told the same again; not gone yet: \
+                     1.example, 2.example, 3.example, 4.example, 5.example and 2 more",
+                ),
+            ),
+        ] {
+            let said = shares(went, to_go).left_out_in_words(&to);
+            let expected = expected
+                .map(|words| format!("mailto:tls@host.example gets the own reports of {words}"));
+            assert_eq!(said, expected);
         }
     }
 }

@@ -37,7 +37,7 @@ const REPORT_ID_CHARACTERS_MAX: usize = 400;
 /// Who hands over mail to the mailbox's host: whose answer a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextHop {
-    /// A relay of the operator's. Its answer may be about us as well as about the mailbox.
+    /// A relay or a program of the operator's. Its answer may be about us as well as about the mailbox.
     Relay,
     /// We: the answer is the destination's own.
     Destination,
@@ -476,6 +476,7 @@ mod tests {
             Some(554),
             "5.7.1 Relay access denied from relay [192.0.2.1] to RCPT",
         );
+        let program = no(None, "/usr/sbin/sendmail ended with 67 (EX_NOUSER): 5.1.1");
         let plain = no(Some(550), "no from relay [192.0.2.1] to MAIL");
         for (next_hop, destination, error, expected) in [
             (NextHop::Destination, &mail, &null_mx, true),
@@ -486,6 +487,7 @@ mod tests {
             (NextHop::Relay, &mail, &relay, false),
             (NextHop::Relay, &mail, &plain, false),
             (NextHop::Relay, &mail, &null_mx, false),
+            (NextHop::Relay, &mail, &program, false),
             (NextHop::Relay, &web, &no(Some(404), "Not Found"), true),
         ] {
             assert_eq!(

@@ -44,10 +44,10 @@ pub struct Options {
     /// Where the files are kept; it must be empty or missing [default: a new one for temporary files]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
-    /// The toy MTA [default: `sealpost-toy-mta` beside this program]
+    /// The toy MTA [default: `sealpost-toy-mta` beside this program, or the package's]
     #[arg(long, value_name = "FILE")]
     pub toy_mta: Option<PathBuf>,
-    /// The library it loads [default: `libsealpost.so` beside this program]
+    /// The library it loads [default: `libsealpost.so` beside this program, or the package's]
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
 }
@@ -200,7 +200,15 @@ struct Programs {
 impl Programs {
     fn find(options: &Options) -> Result<Self, DemoError> {
         let sealpost = std::env::current_exe()?;
-        let beside = |name: &str| sealpost.with_file_name(name);
+        // Where cargo builds them, or else where the package has them: /usr/lib/sealpost beside /usr/bin.
+        let beside = |name: &str| {
+            let built = sealpost.with_file_name(name);
+            let above = sealpost.parent().and_then(Path::parent);
+            let packaged = above.map(|above| above.join("lib/sealpost").join(name));
+            packaged
+                .filter(|packaged| !built.exists() && packaged.exists())
+                .unwrap_or(built)
+        };
         let present = |path: PathBuf| {
             if path.is_file() {
                 Ok(path)

@@ -51,16 +51,16 @@ pub enum Checks {
     Nobody,
 }
 
-/// Tells the hook of a session.
+/// Tells the hook of a session, which carried mail: those of our reports are known by their envelope sender.
 pub fn tell(hook: &dyn AsyncHook, session: &LogSession, checks: Checks) {
     match told(session, checks) {
-        Some(told) => hook.told(&told, 1),
+        Some(told) => hook.told_of_mail(&told, 1),
         None => {
             let mut told = Session::new(&session.domain, outcome(&session.how));
             told.mx = session.mx.as_deref();
             told.receiving_ip = session.receiving_ip;
             told.at_unix_seconds = Some(session.at.0);
-            hook.session(&told);
+            hook.session_of_mail(&told);
         }
     }
 }

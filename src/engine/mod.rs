@@ -25,7 +25,7 @@ use crate::{
         words::{Demand, Way},
     },
     policy::{PolicyDomain, Standing},
-    record::{journal::Journal, told::Told},
+    record::{journal::Journal, report_sessions::ReportSessions, told::Told},
 };
 
 pub mod answers;
@@ -38,6 +38,7 @@ pub mod settle;
 mod doubts;
 mod last_answers;
 mod memory;
+mod of_reports;
 mod question;
 mod ready;
 mod session;
@@ -51,6 +52,7 @@ use answers::Answers;
 use dane::{DaneSource, Fresh, NoDaneSource};
 use doubts::Doubts;
 use last_answers::LastAnswers;
+use of_reports::Carried;
 use settle::Looks;
 use silent::Pending;
 use waiting::Waiting;
@@ -127,6 +129,7 @@ pub struct Engine {
     answers: Answers,
     doubts: Doubts,
     looks: Looks,
+    report_sessions: Arc<ReportSessions>,
     last_answers: LastAnswers,
     waiting: Waiting,
     pending: Pending,
@@ -154,6 +157,7 @@ impl Engine {
             answers: Answers::default(),
             doubts: Doubts::default(),
             looks: Looks::default(),
+            report_sessions: Arc::default(),
             last_answers: LastAnswers::default(),
             waiting: Waiting::default(),
             pending: Pending::default(),
@@ -164,6 +168,15 @@ impl Engine {
     #[must_use]
     pub fn with_looks(self, looks: Looks) -> Self {
         Self { looks, ..self }
+    }
+
+    /// The same, with the reports whose sessions are not to be counted. Without this every session is.
+    #[must_use]
+    pub fn with_report_sessions(self, report_sessions: Arc<ReportSessions>) -> Self {
+        Self {
+            report_sessions,
+            ..self
+        }
     }
 
     /// The same, with a source of what DANE says. Without this there is no DANE.
@@ -267,11 +280,19 @@ impl AsyncHook for Engine {
     }
 
     fn told(&self, told: &Told, sessions: u32) {
-        self.take_told(told, sessions);
+        self.take_told(told, sessions, Carried::Unknown);
+    }
+
+    fn told_of_mail(&self, told: &Told, sessions: u32) {
+        self.take_told(told, sessions, Carried::Mail);
     }
 
     fn session(&self, session: &Session<'_>) {
-        self.take_session(session);
+        self.take_session(session, Carried::Unknown);
+    }
+
+    fn session_of_mail(&self, session: &Session<'_>) {
+        self.take_session(session, Carried::Mail);
     }
 }
 

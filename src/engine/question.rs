@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use sealpost_plugin_api::{Level, Query, Requirement};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Engine, answers::Given, dane::Fresh};
+use super::{Engine, answers::Given, dane::Fresh, of_reports::Carried};
 use crate::{
     config::{OverrideMode, WhenUnknown},
     hook::{
@@ -215,8 +215,12 @@ impl Engine {
     fn count_refusal(&self, domain: &PolicyDomain, refused: Refusal, reason: &str) {
         self.counters.mx_refused.count();
         tracing::info!(%domain, mx = refused.failure.mx, reason, "MX refused");
+        let now = self.clock.now();
+        if self.of_reports(domain, now, 1, Carried::Unknown) > 0 {
+            return;
+        }
         self.journal.push(SessionRecord {
-            at: self.clock.now(),
+            at: now,
             domain: domain.clone(),
             policy: refused.policy,
             source: Source::Policy,

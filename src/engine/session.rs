@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_plugin_api::Session;
 
-use super::{Engine, answers::Given, unnamed::Unnamed};
+use super::{Engine, answers::Given, of_reports::Carried, unnamed::Unnamed};
 use crate::{
     config::OverrideMode,
     hook::{decide, hold},
@@ -21,7 +21,7 @@ pub(super) const TOLD_SECONDS_MAX: i64 = 3_600;
 
 impl Engine {
     /// Counts a session under each policy that applied to it.
-    pub(super) fn take_session(&self, session: &Session<'_>) {
+    pub(super) fn take_session(&self, session: &Session<'_>, carried: Carried) {
         // RFC 8461 s3.4: mail to an address literal belongs to no policy domain and no report.
         let Ok(domain) = session.domain.parse::<PolicyDomain>() else {
             self.counters.sessions.count();
@@ -32,7 +32,7 @@ impl Engine {
         let standing = &given.standing;
         let known = self.known(standing);
         let dane = match self.unnamed(session, &given) {
-            Unnamed::OfTlsa(told) => return self.take_told(&told, 1),
+            Unnamed::OfTlsa(told) => return self.take_told(&told, 1, carried),
             Unnamed::HeldTo(dane) => dane.map(|dane| &**dane),
         };
         self.counters.sessions.count();
@@ -46,8 +46,11 @@ impl Engine {
             },
             self.clock.now(),
         );
-        if records.is_empty() {
+        let Some(first) = records.first() else {
             self.counters.sessions_not_counted.count();
+            return;
+        };
+        if self.of_reports(&first.domain, first.at, 1, carried) > 0 {
             return;
         }
         if certainty == Certainty::Unchecked {

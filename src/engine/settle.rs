@@ -12,6 +12,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{
     Engine,
     findings::{Findings, Look, NoFindings},
+    of_reports::Carried,
     silent::Group,
     told::Found,
     waiting::{Part, Waits},
@@ -228,9 +229,13 @@ impl Engine {
             excluded_met: group.excluded_met,
             told_at: self.last_answers.told_at(domain),
         };
-        let Some(inferred) = infer(&attempts, &findings) else {
+        let Some(mut inferred) = infer(&attempts, &findings) else {
             return;
         };
+        inferred.sessions -= self.of_reports(domain, group.at, inferred.sessions, Carried::Unknown);
+        if inferred.sessions == 0 {
+            return;
+        }
         let first = inferred.failures.first();
         tracing::info!(
             %domain,

@@ -363,3 +363,46 @@ async fn b8_a19_address_literals_and_what_is_no_name() {
     assert_eq!(bench.counters.sessions_not_counted.value(), 1);
     assert!(bench.records.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn d6_f12_as_many_sessions_as_reports_were_handed_over_are_left_out_however_they_went() {
+    let domain: PolicyDomain = "example.org".parse().unwrap();
+    let not_offered = Outcome::Facts(Facts::new(StartTls::NotOffered));
+    let bench = engine(
+        Some(standing(Mode::Enforce, "mx1.example.org")),
+        Overrides::default(),
+        false,
+    );
+    let report_sessions = Arc::new(ReportSessions::within(60));
+    let engine = bench
+        .engine
+        .with_report_sessions(Arc::clone(&report_sessions));
+    let counted = || std::iter::from_fn(|| bench.records.try_recv().ok()).count();
+    let refused = Query::new("example.org").with_mx("mx.elsewhere.example");
+    for outcome in [Outcome::Success, not_offered] {
+        let session = Session::new("example.org", outcome).with_mx("mx1.example.org");
+        let now = engine.clock.now();
+        report_sessions.handed_over(&domain, now);
+        // Nothing that would be counted, and what is told by a door that knows better.
+        let nothing = Facts::new(StartTls::Unknown);
+        engine.session(&Session::new("example.org", Outcome::Facts(nothing)));
+        engine.session_of_mail(&session);
+        assert_eq!(counted(), 1, "{outcome:?}");
+        engine.session(&session);
+        assert_eq!(counted(), 0, "{outcome:?}");
+        engine.session(&session);
+        assert_eq!(counted(), 1, "{outcome:?}");
+        // It was longer ago.
+        let mut earlier = session;
+        earlier.at_unix_seconds = Some(now.0 - 1);
+        report_sessions.handed_over(&domain, now);
+        engine.session(&earlier);
+        assert_eq!(counted(), 1, "{outcome:?}");
+        // An MX host that is refused is a failed session too.
+        engine.policy(refused).await;
+        assert_eq!(counted(), 0, "{outcome:?}");
+        engine.policy(refused).await;
+        assert_eq!(counted(), 1, "{outcome:?}");
+    }
+    assert_eq!(bench.counters.sessions_of_reports.value(), 4);
+}

@@ -9,6 +9,7 @@ use super::{
     beside::Beside,
     findings::Look,
     last_answers::Remembered,
+    of_reports::Carried,
     settle::Silence,
     silent::Step,
     waiting::{NoRoom, Part, Waits},
@@ -103,7 +104,7 @@ impl Engine {
     }
 
     /// An MTA tells of so many equal sessions.
-    pub(super) fn take_told(&self, told: &Told, sessions: u32) {
+    pub(super) fn take_told(&self, told: &Told, sessions: u32, carried: Carried) {
         let now = self.clock.now();
         let Remembered { last, before, .. } = self.last_answers.told(&told.domain, now);
         if is_passed_over_for_dane(told) && !self.demands_dane(told, last.as_deref()) {
@@ -129,6 +130,10 @@ impl Engine {
         self.pending.told(&told.domain, sessions, |answered| {
             met_excluded || was_with_passed_over(told, answered)
         });
+        let sessions = sessions - self.of_reports(&told.domain, now, sessions, carried);
+        if sessions == 0 {
+            return;
+        }
         let waits = |part| Waits {
             at: now,
             told: told.clone(),

@@ -56,6 +56,17 @@ pub trait AsyncHook: Send + Sync {
     /// Returns at once.
     fn told(&self, told: &Told, sessions: u32);
 
+    /// As [`session`](Self::session), of a door that knows what each session carried and leaves out those of our
+    /// own reports itself.
+    fn session_of_mail(&self, session: &Session<'_>) {
+        self.session(session);
+    }
+
+    /// As [`told`](Self::told), of such a door.
+    fn told_of_mail(&self, told: &Told, sessions: u32) {
+        self.told(told, sessions);
+    }
+
     /// Would much that is told now be lost, because what was told before is not counted yet? A door
     /// that can wait with what it has should.
     fn is_pressed(&self) -> bool {

@@ -10,7 +10,7 @@ use rustix::process::Gid;
 /// Why a group is not known. Both are for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(super) enum GroupError {
+pub(crate) enum GroupError {
     /// No group of this name, and it is no number.
     #[error("there is no group {0} in /etc/group")]
     Unknown(String),
@@ -23,7 +23,7 @@ pub(super) enum GroupError {
 ///
 /// # Errors
 /// When there is no such group.
-pub(super) fn id_of(group: &str) -> Result<Gid, GroupError> {
+pub(crate) fn id_of(group: &str) -> Result<Gid, GroupError> {
     id_within(Path::new("/etc/group"), group)
 }
 

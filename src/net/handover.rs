@@ -28,6 +28,8 @@ pub enum Channel {
     Tls,
     /// In the clear.
     Clear,
+    /// Not at all yet: a program of this machine has it.
+    Program,
 }
 
 impl Channel {
@@ -38,6 +40,7 @@ impl Channel {
             Self::Verified => "verified-tls",
             Self::Tls => "tls",
             Self::Clear => "clear",
+            Self::Program => "program",
         }
     }
 }

@@ -57,7 +57,8 @@ pub enum ResolverError {
     Setup(String),
 }
 
-pub(super) const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// The list of the system's resolvers.
+pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Where the system's list gives no port.
 pub(super) const DNS_PORT: u16 = 53;
@@ -265,7 +266,7 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
 ///
 /// # Errors
 /// When there is none.
-pub(super) fn servers(config: &DnsConfig) -> Result<Vec<SocketAddr>, ResolverError> {
+pub fn servers(config: &DnsConfig) -> Result<Vec<SocketAddr>, ResolverError> {
     let servers = if config.servers.is_empty() {
         let text = fs::read_to_string(RESOLV_CONF).map_err(|error| ResolverError::ResolvConf {
             path: RESOLV_CONF,

@@ -1,5 +1,5 @@
-//! The only outgoing sockets: DNS, HTTPS and SMTP, each behind a trait where a stage waits for it;
-//! and how the sockets that others come to are had: from systemd, or bound by ourselves.
+//! The only ways out: the sockets of DNS, HTTPS and SMTP, and the `sendmail` program, each behind a trait where
+//! a stage waits for it; and how the sockets that others come to are had: from systemd, or bound by ourselves.
 //! Everything that arrives here is hostile: bounded in size, count and time.
 
 pub mod activation;
@@ -9,7 +9,7 @@ pub mod counted_dns;
 pub mod datagram_socket;
 pub mod dns;
 pub mod dnssec;
-mod group;
+pub(crate) mod group;
 pub mod handover;
 pub mod hickory;
 mod http_answer;
@@ -19,6 +19,7 @@ pub mod https;
 pub mod policy_host;
 pub mod report_host;
 pub mod report_post;
+pub mod sendmail;
 pub mod smtp;
 mod socket_file;
 pub mod tcp_socket;

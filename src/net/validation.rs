@@ -190,6 +190,12 @@ impl Validation {
         self.seen().outcome.clone()
     }
 
+    /// What speaks against the way that is gone all the same, where its last look did. In words.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        self.seen().doubt.as_ref().map(ToString::to_string)
+    }
+
     /// Who validates at this moment.
     #[must_use]
     pub fn by(&self) -> Option<By> {

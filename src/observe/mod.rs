@@ -66,7 +66,7 @@ counters! {
     /// Policy questions answered without knowing the policy: as `policy.when_unknown` says, or with defer to
     /// what is no domain.
     policy_queries_unanswerable,
-    /// MX hosts refused by a policy; each is also recorded as a failed session.
+    /// MX hosts refused by a policy; each is also a failed session.
     mx_refused,
     /// Policy documents fetched and found valid.
     policy_fetches,
@@ -81,6 +81,8 @@ counters! {
     sessions,
     /// Sessions told by MTAs that are not counted: no TLS sessions (RFC 8460 s4.3.4), or of no policy domain.
     sessions_not_counted,
+    /// Sessions left out because each may have carried one of our reports (`deliver.report_session_seconds`).
+    sessions_of_reports,
     /// Records, of sessions or of our own findings, dropped because the queue to the recorder was
     /// full or the recorder had ended.
     sessions_dropped,

@@ -214,6 +214,7 @@ pub(super) async fn act(site: SiteOf, visit: VisitOf, form: OwnForm) -> Answer {
     let (of_deed, w) = (Arc::clone(&site), f.w);
     let done = tokio::spawn(async move { done(&of_deed, deed, w).await }).await;
     let done = done.map_err(|error| Refusal::trouble(error.to_string()))?;
+    site.listings.forget();
     let (title, text, detail, sent) = match done {
         Ok((text, detail, sent)) => (f.w.done, text, detail, sent),
         // A refusal is an answer: it says what is in the way.

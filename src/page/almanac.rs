@@ -5,12 +5,13 @@
 //! than for a page.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::source::Source;
 use crate::{
@@ -26,6 +27,9 @@ use crate::{
 /// How many days are shown, today included.
 pub(super) const DAYS: u32 = 30;
 
+/// How many days still change: today and yesterday.
+const OPEN_DAYS: usize = 2;
+
 /// What is older than this is read again when somebody looks.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -33,7 +37,7 @@ const FRESH: Duration = Duration::from_secs(2);
 const REST: u32 = 20;
 
 /// How long a page waits for what is read anew, and for the first of it.
-const WAIT: Duration = Duration::from_millis(40);
+const WAIT: Duration = Duration::from_millis(25);
 const FIRST_WAIT: Duration = Duration::from_secs(3);
 
 /// How long what was read so far is worked into what is shown, while the rest is read.
@@ -80,6 +84,35 @@ impl Mode {
     }
 }
 
+/// What domains can be sorted by. Equal ones are in the order of their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// Those with the most failures first.
+    Failures,
+    /// Those with the most sessions first.
+    Sessions,
+    /// Those that most mail went to in the clear first.
+    Clear,
+    /// By name.
+    Name,
+}
+
+impl Order {
+    fn places(self, domains: &[DomainLine]) -> Vec<u32> {
+        let mut places: Vec<_> = (0..).zip(domains).collect();
+        places.sort_by_cached_key(|(_, line)| {
+            let sums = &line.sums;
+            Reverse(match self {
+                Self::Failures => (sums.failures, sums.sessions()),
+                Self::Sessions => (sums.sessions(), 0),
+                Self::Clear => (protected(sums).clear, 0),
+                Self::Name => (0, 0),
+            })
+        });
+        places.into_iter().map(|(place, _)| place).collect()
+    }
+}
+
 /// What is shown until the next reading.
 #[derive(Debug)]
 pub(super) struct Edition {
@@ -91,6 +124,8 @@ pub(super) struct Edition {
     pub(super) total: DomainSums,
     /// By name.
     pub(super) domains: Vec<DomainLine>,
+    /// Their places in each order but that of their names.
+    orders: BTreeMap<Order, Vec<u32>>,
     /// The one with the most sessions first.
     pub(super) causes: Vec<(Cause, CauseSums)>,
     /// How many domains have failures.
@@ -152,7 +187,8 @@ impl Almanac {
         match (self.held(), failed) {
             (_, Some(refusal)) => Err(refusal),
             (Some(edition), None) => Ok(edition),
-            (None, None) => Err(Refusal::trouble("the store is still being read; try again")),
+            // Not even today was read yet: an empty page says so.
+            (None, None) => Ok(Arc::new(Edition::unread(self.source.now().day()))),
         }
     }
 
@@ -183,8 +219,12 @@ impl Almanac {
             *closed = self.closed_days(yesterday, first_of(today)).await?;
         }
         let mut open = BTreeMap::new();
-        for day in [yesterday, today] {
+        let is_first = self.held().is_none();
+        for day in [today, yesterday] {
             open.insert(day, self.source.day_sums(day).await?);
+            if is_first {
+                self.show(&closed, &open, &[], today);
+            }
         }
         let policies = self.source.policies().await?.policies;
         self.show(&closed, &open, &policies, today);
@@ -276,7 +316,7 @@ impl Edition {
         });
         causes = of_causes.causes;
         let mut causes: Vec<_> = causes.into_iter().collect();
-        causes.sort_by(|(_, one), (_, other)| other.sessions.cmp(&one.sessions));
+        causes.sort_by_key(|(_, sums)| Reverse(sums.sessions));
         let mut modes: BTreeMap<&str, Mode> = policies
             .iter()
             .map(|policy| (policy.domain.as_str(), Mode::of(policy)))
@@ -317,19 +357,43 @@ impl Edition {
                 .filter(|(_, sessions)| sessions.sessions > 0)
                 .collect(),
             total,
+            orders: [Order::Failures, Order::Sessions, Order::Clear]
+                .into_iter()
+                .map(|order| (order, order.places(&domains)))
+                .collect(),
             with_failures: domains.iter().filter(|line| line.sums.failures > 0).count(),
             domains,
             causes,
             read: (
                 closed.of - closed.left.len() + open.len(),
-                closed.of + open.len(),
+                closed.of + OPEN_DAYS,
             ),
         }
+    }
+
+    /// What is shown before anything was read.
+    fn unread(today: UtcDay) -> Self {
+        Self::of(&Closed::default(), &BTreeMap::new(), &[], today)
     }
 
     /// What protected all sessions together.
     pub(super) fn protected(&self) -> ProtectedSessions {
         protected(&self.total)
+    }
+
+    /// The domains in this order, the first `from` of them left out.
+    pub(super) fn ordered(
+        &self,
+        order: Order,
+        from: usize,
+    ) -> Box<dyn Iterator<Item = &DomainLine> + '_> {
+        match self.orders.get(&order) {
+            Some(places) => {
+                let places = places.iter().skip(from);
+                Box::new(places.filter_map(|place| self.domains.get(usize::try_from(*place).ok()?)))
+            }
+            None => Box::new(self.domains.iter().skip(from)),
+        }
     }
 
     /// The domain of this name.

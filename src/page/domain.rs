@@ -1,6 +1,6 @@
 //! `/domains/NAME`: what is known of one domain, what fails there and what to do.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use askama::Template;
 use axum::extract::Path;
@@ -329,7 +329,7 @@ fn history(days: &[DayOfDomain], words: &'static Words) -> Vec<HistoryLine> {
             }
         }
     }
-    found.sort_by(|one, other| (other.2, other.1).cmp(&(one.2, one.1)));
+    found.sort_by_key(|(_, first, last, ..)| Reverse((*last, *first)));
     let lines = found.into_iter();
     lines
         .map(|(policy, first, last, successes, failures)| HistoryLine {

@@ -1,16 +1,14 @@
 //! `/domains`: every domain that mail went to, or of which a policy is kept; with a search.
 
-use std::cmp::Reverse;
-
 use askama::Template;
 use axum::extract::Query;
 use serde::Deserialize;
 
 use super::{
-    almanac::{DomainLine, Edition},
+    almanac::{DomainLine, Edition, Order},
     answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
     chart::{Part, strip},
-    list::{Choice, Paging, needle, page_of},
+    list::{Choice, LINES, Paging, needle, page_of},
     overview::reading,
     shape::{encoded, grouped, percent},
     words::fill,
@@ -55,14 +53,17 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf, Query(asked): Query<Asked
     let f = Frame::of(&site, &visit, Place::Domains).await;
     let w = f.w;
     let edition = site.almanac.edition().await?;
-    let sort = match asked.sort.as_str() {
-        known @ ("sessions" | "name" | "clear") => known,
-        _ => "failures",
+    let (sort, order) = match asked.sort.as_str() {
+        "sessions" => ("sessions", Order::Sessions),
+        "name" => ("name", Order::Name),
+        "clear" => ("clear", Order::Clear),
+        _ => ("failures", Order::Failures),
     };
     let typed = asked.q.trim().to_owned();
-    let found = found(&edition, &needle(&typed), sort);
     let address = format!("/domains?q={}&sort={sort}&page=", encoded(&typed));
-    let paging = Paging::of(found.len(), page_of(&asked.page), w.found, &address);
+    let (paging, lines) = page_of_list(&edition, &needle(&typed), order, |lines| {
+        Paging::of(lines, page_of(&asked.page), w.found, &address)
+    });
     let unknown = typed
         .parse::<PolicyDomain>()
         .ok()
@@ -83,30 +84,30 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf, Query(asked): Query<Asked
             Choice::of("clear", w.by_clear, sort),
             Choice::of("name", w.by_name, sort),
         ],
-        lines: paging
-            .cut(found.into_iter())
-            .map(|line| shown(line, &f))
-            .collect(),
+        lines: lines.into_iter().map(|line| shown(line, &f)).collect(),
         paging,
         unknown,
         f: &f,
     })
 }
 
-/// The domains whose name has this in it, sorted.
-fn found<'a>(edition: &'a Edition, needle: &str, sort: &str) -> Vec<&'a DomainLine> {
-    let lines = edition.domains.iter();
-    let mut found: Vec<_> = lines.filter(|line| line.name.contains(needle)).collect();
-    // They are in the order of their names, and equal ones stay so.
-    match sort {
-        "name" => {}
-        "sessions" => found.sort_by_key(|line| Reverse(line.sums.sessions())),
-        "clear" => {
-            found.sort_by_key(|line| Reverse(ProtectedSessions::from(&line.sums.protected).clear))
-        }
-        _ => found.sort_by_key(|line| (Reverse(line.sums.failures), Reverse(line.sums.sessions()))),
+/// One page of the domains whose name has this in it.
+fn page_of_list<'a>(
+    edition: &'a Edition,
+    needle: &str,
+    order: Order,
+    paging: impl Fn(usize) -> Paging,
+) -> (Paging, Vec<&'a DomainLine>) {
+    if needle.is_empty() {
+        let paging = paging(edition.domains.len());
+        let lines = edition.ordered(order, paging.start);
+        return (paging, lines.take(LINES).collect());
     }
-    found
+    let lines = edition.ordered(order, 0);
+    let found: Vec<_> = lines.filter(|line| line.name.contains(needle)).collect();
+    let paging = paging(found.len());
+    let lines = paging.cut(found.into_iter()).collect();
+    (paging, lines)
 }
 
 fn shown(line: &DomainLine, f: &Frame) -> Line {

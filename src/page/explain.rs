@@ -25,9 +25,9 @@ struct Page<'a> {
 
 struct EntryView {
     codes: String,
-    happened: &'static str,
-    meaning: &'static str,
-    remedy: &'static str,
+    happened: String,
+    meaning: String,
+    remedy: String,
 }
 
 pub(super) async fn list(site: SiteOf, visit: VisitOf) -> Answer {
@@ -76,8 +76,8 @@ fn view(entry: &Entry) -> EntryView {
                 .to_owned(),
             false => entry.reason_codes.join(", "),
         },
-        happened: entry.happened,
-        meaning: entry.meaning,
-        remedy: entry.remedy,
+        happened: entry.happened.clone().into_owned(),
+        meaning: entry.meaning.clone().into_owned(),
+        remedy: entry.remedy.clone().into_owned(),
     }
 }

@@ -16,7 +16,8 @@ pub(super) struct Paging {
     pub(super) previous: Option<String>,
     pub(super) next: Option<String>,
     pub(super) is_empty: bool,
-    start: usize,
+    /// Where the first of those that are shown stands.
+    pub(super) start: usize,
 }
 
 impl Paging {

@@ -26,6 +26,7 @@ mod domains;
 mod explain;
 mod health;
 mod list;
+mod listings;
 mod overrides;
 mod overview;
 mod policies;
@@ -44,11 +45,13 @@ pub use sign_in::SignIn;
 pub use source::Source;
 
 use almanac::Almanac;
+use listings::Listings;
 
 /// What every page has at hand.
 struct Site {
     source: Arc<dyn Source>,
     almanac: Arc<Almanac>,
+    listings: Arc<Listings>,
     sign_in: Arc<SignIn>,
     config: PageConfig,
 }
@@ -57,6 +60,7 @@ struct Site {
 pub fn router(source: Arc<dyn Source>, sign_in: Arc<SignIn>, config: &PageConfig) -> Router {
     let site = Arc::new(Site {
         almanac: Arc::new(Almanac::new(Arc::clone(&source))),
+        listings: Arc::new(Listings::new(Arc::clone(&source))),
         source,
         sign_in,
         config: config.clone(),

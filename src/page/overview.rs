@@ -1,5 +1,7 @@
 //! `/`: how the last thirty days went, and what needs the operator now.
 
+use std::cmp::Reverse;
+
 use askama::Template;
 
 use super::{
@@ -13,6 +15,7 @@ use super::{
 };
 use crate::{
     aggregate::sums::{Cause, CauseSums},
+    clock::UtcDay,
     ctl::wire::{DeliveryStateView, ProtectedSessions},
 };
 
@@ -71,7 +74,7 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
     let w = f.w;
     let edition = site.almanac.edition().await?;
     let health = site.source.health().await?;
-    let yesterday = edition.today.previous().to_string();
+    let yesterday = edition.today.previous();
     let total = &edition.total;
     let protected = edition.protected();
     html(&Overview {
@@ -98,9 +101,9 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
             .map(|cause| cause_line(cause, f.language))
             .collect(),
         worst: worst(&edition),
-        reports_of: fill(w.reports_of, &[&yesterday]),
+        reports_of: fill(w.reports_of, &[&yesterday.to_string()]),
         reports_path: format!("/reports?day={yesterday}"),
-        reports: reports(&site, &yesterday, w).await?,
+        reports: reports(&site, yesterday, w).await?,
         f: &f,
     })
 }
@@ -134,7 +137,7 @@ fn worst(edition: &Edition) -> Vec<WorstLine> {
         .iter()
         .filter(|line| line.sums.failures > 0)
         .collect();
-    worst.sort_by(|one, other| other.sums.failures.cmp(&one.sums.failures));
+    worst.sort_by_key(|line| Reverse(line.sums.failures));
     let lines = worst.iter().take(SHOWN);
     lines
         .map(|line| WorstLine {
@@ -153,10 +156,10 @@ fn worst(edition: &Edition) -> Vec<WorstLine> {
 /// How yesterday's reports stand.
 async fn reports(
     site: &Site,
-    day: &str,
+    day: UtcDay,
     words: &'static Words,
 ) -> Result<Vec<ReportsLine>, super::answer::Oops> {
-    let deliveries = site.source.deliveries(day.parse().ok(), None).await?;
+    let deliveries = site.listings.of(day).await?;
     let count = |states: &[DeliveryStateView]| {
         let of_state = deliveries
             .deliveries

@@ -104,7 +104,7 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf, Query(asked): Query<Asked
         day => day_of(day)?,
     };
     let held = site.source.days().await?;
-    let deliveries = site.source.deliveries(Some(day), None).await?;
+    let deliveries = site.listings.of(day).await?;
     let typed = asked.q.trim().to_owned();
     let needle = needle(&typed);
     let mut rows: Vec<Row<'_>> = deliveries.deliveries.iter().map(Row::Begun).collect();

@@ -8,8 +8,7 @@ use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ring::{
@@ -17,11 +16,13 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 
+use crate::clock::{Clock, Timestamp};
+
 /// How long one stays signed in.
-const SESSION: Duration = Duration::from_secs(12 * 3_600);
+const SESSION_SECONDS: i64 = 12 * 3_600;
 
 /// How long a link is good for.
-const LINK: Duration = Duration::from_secs(5 * 60);
+const LINK_SECONDS: i64 = 5 * 60;
 
 /// How many are signed in at once, and how many links are about; beyond that the oldest goes.
 const HELD_MAX: usize = 64;
@@ -40,13 +41,14 @@ pub struct SignIn {
     random: SystemRandom,
     key: hmac::Key,
     token_file: PathBuf,
+    clock: Arc<dyn Clock>,
     held: Mutex<Held>,
 }
 
 #[derive(Default)]
 struct Held {
-    sessions: HashMap<Digest, Instant>,
-    links: HashMap<Digest, Instant>,
+    sessions: HashMap<Digest, Timestamp>,
+    links: HashMap<Digest, Timestamp>,
 }
 
 /// The system gives no random numbers. Nobody can act but the machine's administrator.
@@ -59,13 +61,14 @@ impl SignIn {
     ///
     /// # Errors
     /// When the system gives no random numbers.
-    pub fn new(token_file: &Path) -> Result<Self, NoRandomNumbers> {
+    pub fn new(token_file: &Path, clock: Arc<dyn Clock>) -> Result<Self, NoRandomNumbers> {
         let random = SystemRandom::new();
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).map_err(|_| NoRandomNumbers)?;
         Ok(Self {
             random,
             key,
             token_file: token_file.to_owned(),
+            clock,
             held: Mutex::default(),
         })
     }
@@ -76,11 +79,7 @@ impl SignIn {
     /// When the system gives no random numbers.
     pub fn link(&self) -> Result<String, NoRandomNumbers> {
         let word = self.word()?;
-        keep(
-            &mut self.held().links,
-            digest_of(&word),
-            Instant::now() + LINK,
-        );
+        self.keep(|held| &mut held.links, &word, LINK_SECONDS);
         Ok(word)
     }
 
@@ -91,23 +90,19 @@ impl SignIn {
     pub(super) fn take(&self, word: &str) -> Result<Option<String>, NoRandomNumbers> {
         let word = word.trim();
         let link = self.held().links.remove(&digest_of(word));
-        let by_link = link.is_some_and(|until| Instant::now() < until);
+        let by_link = link.is_some_and(|until| self.clock.now() < until);
         if !by_link && !self.is_token(word) {
             return Ok(None);
         }
         let session = self.word()?;
-        keep(
-            &mut self.held().sessions,
-            digest_of(&session),
-            Instant::now() + SESSION,
-        );
+        self.keep(|held| &mut held.sessions, &session, SESSION_SECONDS);
         Ok(Some(session))
     }
 
     /// Whether a session of this name is signed in.
     pub(super) fn knows(&self, session: &str) -> bool {
         let until = self.held().sessions.get(&digest_of(session)).copied();
-        until.is_some_and(|until| Instant::now() < until)
+        until.is_some_and(|until| self.clock.now() < until)
     }
 
     /// Ends a session.
@@ -168,22 +163,29 @@ impl SignIn {
         digest_of(&self.form_word(cookie)) == digest_of(word)
     }
 
+    /// Keeps one more, and lets go of what is over or too much.
+    fn keep(
+        &self,
+        of: impl Fn(&mut Held) -> &mut HashMap<Digest, Timestamp>,
+        word: &str,
+        seconds: i64,
+    ) {
+        let now = self.clock.now();
+        let mut held = self.held();
+        let held = of(&mut held);
+        held.retain(|_, until| now < *until);
+        if held.len() >= HELD_MAX {
+            let oldest = held.iter().min_by_key(|(_, until)| **until);
+            if let Some(oldest) = oldest.map(|(name, _)| *name) {
+                held.remove(&oldest);
+            }
+        }
+        held.insert(digest_of(word), now.plus_seconds(seconds));
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Keeps one more, and lets go of what is over or too much.
-fn keep(held: &mut HashMap<Digest, Instant>, new: Digest, until: Instant) {
-    let now = Instant::now();
-    held.retain(|_, until| now < *until);
-    if held.len() >= HELD_MAX {
-        let oldest = held.iter().min_by_key(|(_, until)| **until);
-        if let Some(oldest) = oldest.map(|(name, _)| *name) {
-            held.remove(&oldest);
-        }
-    }
-    held.insert(new, until);
 }
 
 fn digest_of(word: &str) -> Digest {
@@ -205,16 +207,33 @@ fn hexadecimal(octets: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::StoppedClock;
+
+    fn sign_in(token_file: &Path) -> (SignIn, Arc<StoppedClock>) {
+        let clock = Arc::new(StoppedClock::at(Timestamp(1_000_000)));
+        let sign_in = SignIn::new(token_file, Arc::clone(&clock) as _).unwrap();
+        (sign_in, clock)
+    }
 
     #[test]
     fn a_link_is_good_once_and_a_session_until_it_is_ended() {
-        let sign_in = SignIn::new(Path::new("")).unwrap();
+        let (sign_in, clock) = sign_in(Path::new(""));
         let link = sign_in.link().unwrap();
         assert_eq!(sign_in.take("no such link").unwrap(), None);
         let session = sign_in.take(&link).unwrap().unwrap();
         assert_eq!(sign_in.take(&link).unwrap(), None);
         assert!(sign_in.knows(&session) && !sign_in.knows(&link));
         sign_in.end(&session);
+        assert!(!sign_in.knows(&session));
+        // Both end by themselves.
+        let (late, link) = (sign_in.link().unwrap(), sign_in.link().unwrap());
+        clock.advance_seconds(LINK_SECONDS - 1);
+        let session = sign_in.take(&link).unwrap().unwrap();
+        clock.advance_seconds(1);
+        assert_eq!(sign_in.take(&late).unwrap(), None);
+        clock.advance_seconds(SESSION_SECONDS - 2);
+        assert!(sign_in.knows(&session));
+        clock.advance_seconds(1);
         assert!(!sign_in.knows(&session));
         // Without a file no word is one, the empty one least of all.
         assert_eq!(sign_in.take("").unwrap(), None);
@@ -224,7 +243,7 @@ mod tests {
     fn the_word_of_the_file_is_read_anew_and_a_short_one_is_none() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
-        let sign_in = SignIn::new(&file).unwrap();
+        let (sign_in, _clock) = sign_in(&file);
         assert_eq!(sign_in.take("0123456789abcdef0123").unwrap(), None);
         std::fs::write(&file, "short\n").unwrap();
         assert_eq!(sign_in.take("short").unwrap(), None);
@@ -237,10 +256,7 @@ mod tests {
 
     #[test]
     fn a_form_is_bound_to_the_cookie_and_to_this_daemon() {
-        let (one, other) = (
-            SignIn::new(Path::new("")).unwrap(),
-            SignIn::new(Path::new("")).unwrap(),
-        );
+        let ((one, _), (other, _)) = (sign_in(Path::new("")), sign_in(Path::new("")));
         let word = one.form_word("cookie");
         assert!(one.is_form_word("cookie", &word));
         assert!(!one.is_form_word("another", &word));
@@ -250,9 +266,10 @@ mod tests {
 
     #[test]
     fn sessions_do_not_fill_the_memory() {
-        let sign_in = SignIn::new(Path::new("")).unwrap();
+        let (sign_in, clock) = sign_in(Path::new(""));
         let first = sign_in.link().unwrap();
         for _ in 0..HELD_MAX {
+            clock.advance_seconds(1);
             sign_in.link().unwrap();
         }
         assert_eq!(sign_in.held().links.len(), HELD_MAX);

@@ -76,80 +76,17 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let way = request.extensions().get::<Way>().copied();
-    let headers = request.headers();
-    let language = language_of(headers);
-    let words = language.words();
-    let host = text(headers, &header::HOST).unwrap_or_default();
-    if !is_our_name(host, &site.config.names) {
-        let why = fill(words.refused_host, &[host]);
-        return finish(refused_page(
-            language,
-            StatusCode::MISDIRECTED_REQUEST,
-            &why,
-        ));
-    }
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && !comes_from_us(headers, host, &site.config.names) {
-        return finish(refused_page(
-            language,
-            StatusCode::FORBIDDEN,
-            words.refused_origin,
-        ));
-    }
-    let path = request.uri().path();
-    let is_open = matches!(path, "/style.css" | "/mark.svg" | "/sign-in" | "/language");
-    let cookie = cookie(headers, COOKIE).filter(|cookie| is_plain(cookie));
-    let signed_in = cookie
-        .as_deref()
-        .is_some_and(|cookie| site.sign_in.knows(cookie));
-    let who = match standing(&site.config, way, headers) {
-        Standing::Vouched(who) => who,
-        Standing::MustSignIn if signed_in || is_open => None,
-        Standing::MustSignIn => {
-            let here = request
-                .uri()
-                .path_and_query()
-                .map_or("/", |here| here.as_str());
-            let to = format!("/sign-in?next={}", encoded(here));
-            return finish(Redirect::to(&to).into_response());
-        }
-        Standing::Unnamed => {
-            return finish(refused_page(
-                language,
-                StatusCode::FORBIDDEN,
-                words.refused_user,
-            ));
-        }
+    let (visit, is_new) = match let_in(&site, &request) {
+        Ok(let_in) => let_in,
+        Err(refused) => return finish(*refused),
     };
-    let (cookie, is_new) = match cookie {
-        Some(cookie) => (cookie, false),
-        None => match site.sign_in.word() {
-            Ok(word) => (word, true),
-            Err(error) => {
-                tracing::error!(%error, "page");
-                return finish(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-            }
-        },
-    };
-    let visit = Arc::new(Visit {
-        language,
-        who,
-        signed_in,
-        form_word: site.sign_in.form_word(&cookie),
-        here: request
-            .uri()
-            .path_and_query()
-            .map_or("/", |here| here.as_str())
-            .to_owned(),
-        cookie,
-    });
+    let visit = Arc::new(visit);
     request.extensions_mut().insert(Arc::clone(&visit));
     let answered = tokio::time::timeout(TIME_MAX, next.run(request)).await;
-    let mut response = match answered {
-        Ok(response) => response,
-        Err(_) => refused_page(language, StatusCode::SERVICE_UNAVAILABLE, words.too_slow),
-    };
+    let mut response = answered.unwrap_or_else(|_| {
+        let why = visit.words().too_slow;
+        refused_page(visit.language, StatusCode::SERVICE_UNAVAILABLE, why)
+    });
     if let Some(oops) = response.extensions_mut().remove::<Oops>() {
         response = oops_page(&site, &visit, &oops).await;
     }
@@ -157,6 +94,62 @@ pub(super) async fn guard(
         set_cookie(&mut response, &session_cookie(&visit.cookie));
     }
     finish(response)
+}
+
+/// Who comes, and whether their cookie is a new one; or what they are answered who may not.
+fn let_in(site: &Site, request: &Request) -> Result<(Visit, bool), Box<Response>> {
+    let headers = request.headers();
+    let language = language_of(headers);
+    let words = language.words();
+    let refused = |status, why: &str| Err(Box::new(refused_page(language, status, why)));
+    let host = text(headers, &header::HOST).unwrap_or_default();
+    if !is_our_name(host, &site.config.names) {
+        let why = fill(words.refused_host, &[host]);
+        return refused(StatusCode::MISDIRECTED_REQUEST, &why);
+    }
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if changes && !comes_from_us(headers, host, &site.config.names) {
+        return refused(StatusCode::FORBIDDEN, words.refused_origin);
+    }
+    let here = request.uri().path_and_query();
+    let here = here.map_or("/", |here| here.as_str());
+    let cookie = cookie(headers, COOKIE).filter(|cookie| is_plain(cookie));
+    let signed_in = cookie
+        .as_deref()
+        .is_some_and(|cookie| site.sign_in.knows(cookie));
+    let way = request.extensions().get::<Way>().copied();
+    let who = match standing(&site.config, way, headers) {
+        Standing::Vouched(who) => who,
+        Standing::MustSignIn if signed_in || is_open(request.uri().path()) => None,
+        Standing::MustSignIn => {
+            let to = format!("/sign-in?next={}", encoded(here));
+            return Err(Box::new(Redirect::to(&to).into_response()));
+        }
+        Standing::Unnamed => return refused(StatusCode::FORBIDDEN, words.refused_user),
+    };
+    let (cookie, is_new) = match cookie {
+        Some(cookie) => (cookie, false),
+        None => match site.sign_in.word() {
+            Ok(word) => (word, true),
+            Err(error) => {
+                return refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
+            }
+        },
+    };
+    let visit = Visit {
+        language,
+        who,
+        signed_in,
+        form_word: site.sign_in.form_word(&cookie),
+        here: here.to_owned(),
+        cookie,
+    };
+    Ok((visit, is_new))
+}
+
+/// What one need not sign in for: it tells nothing of the daemon.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/style.css" | "/mark.svg" | "/sign-in" | "/language")
 }
 
 /// What every answer says of itself.

@@ -22,6 +22,7 @@ pub mod journal;
 pub mod look;
 pub mod protection;
 pub mod reconcile;
+pub mod report_sessions;
 pub mod told;
 mod under_dane;
 pub mod untrusted;

@@ -5,14 +5,14 @@
 //! sessions, since when, what that means and what to do. What it shows of a host is what strangers said:
 //! those words are printable ASCII here, and cut.
 
-use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
 use sealpost_plugin_api::ResultType;
 
 use super::{
     ReportId, Submitter, clean,
     explain::{
-        DOMAIN, Explanation, explain, mark,
+        DOMAIN, Explanation, Voice, explain, mark,
         pages::{HAPPENED, MEANING, REMEDY},
         policies::Circumstance,
     },
@@ -76,7 +76,7 @@ pub struct KindAccount {
     /// The reason code.
     pub reason: Option<String>,
     /// Who saw it, if not the mail server that delivers.
-    pub mark: Option<&'static str>,
+    pub mark: Option<Cow<'static, str>>,
     /// Since when, as far as that is known.
     pub since: Option<String>,
     /// The hosts that showed it, with the number of sessions, most first.
@@ -160,6 +160,15 @@ fn summary(day: &DomainDay) -> Vec<String> {
     }];
     if day.recipients > 0 {
         summary.push(of_host(day.recipients));
+        let is_known = |seen: &Seen| seen.since != Since::Unknown;
+        if day.seen.values().any(is_known) {
+            // Others that had mail with it on an earlier day, and none on this, are not looked at.
+            summary.push(
+                "Whether a failure is new is told by the sessions of these recipient domains on the \
+                 days before."
+                    .to_owned(),
+            );
+        }
     }
     if day.policies.len() > 1 && !may_overlap(day) {
         summary.push(
@@ -204,7 +213,7 @@ fn kind_account(
         happened,
         meaning,
         remedy,
-    } = explain(kind.result, kind.reason);
+    } = explain(kind.result, kind.reason, Voice::We);
     let domain = totals.policy.policy_domain.as_str();
     let seen = day.seen.get(&FailureKind {
         result: kind.result,
@@ -214,7 +223,7 @@ fn kind_account(
         result: kind.result.name(),
         times: times(kind, totals, circumstance),
         reason: kind.reason.map(|reason| clean::for_text(reason, 200)),
-        mark: kind.reason.and_then(mark),
+        mark: kind.reason.and_then(|reason| mark(reason, Voice::We)),
         since: seen.and_then(since),
         further_hosts: kind.hosts.len().saturating_sub(HOSTS_MAX),
         hosts: kind

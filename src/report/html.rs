@@ -105,7 +105,7 @@ impl Page {
                 escaped(reason)
             );
         }
-        if let Some(mark) = kind.mark {
+        if let Some(mark) = &kind.mark {
             self.element("p", mark);
         }
         if let Some(since) = &kind.since {

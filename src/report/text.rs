@@ -70,7 +70,7 @@ impl Page {
         if let Some(reason) = &kind.reason {
             self.paragraph(4, &format!("Reason code: {reason}"));
         }
-        if let Some(mark) = kind.mark {
+        if let Some(mark) = &kind.mark {
             self.paragraph(4, &format!("({mark})"));
         }
         if let Some(since) = &kind.since {

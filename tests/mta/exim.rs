@@ -19,6 +19,9 @@ use super::{
 /// The user that Debian's builds run as. It need not exist outside.
 const EXIM_ID: u32 = 61_006;
 
+/// The user that a daemon of its own runs as.
+pub(crate) const SEALPOST_ID: u32 = 61_007;
+
 /// Debian's builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Build {
@@ -119,8 +122,12 @@ impl Exim {
         let etc = self.directory.join("etc");
         fs::create_dir_all(etc.join("exim4")).unwrap();
         fs::create_dir_all(etc.join("ssl/certs")).unwrap();
-        let user = format!("root:x:0:0::/:/bin/sh\nDebian-exim:x:{EXIM_ID}:{EXIM_ID}::/:/bin/sh\n");
-        let group = format!("root:x:0:\nmail:x:8:\nDebian-exim:x:{EXIM_ID}:\n");
+        let user = format!(
+            "root:x:0:0::/:/bin/sh\nDebian-exim:x:{EXIM_ID}:{EXIM_ID}::/:/bin/sh\n\
+             sealpost:x:{SEALPOST_ID}:{SEALPOST_ID}::/nonexistent:/usr/sbin/nologin\n"
+        );
+        let group =
+            format!("root:x:0:\nmail:x:8:\nDebian-exim:x:{EXIM_ID}:\nsealpost:x:{SEALPOST_ID}:\n");
         let services = "smtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\n";
         for (name, text) in [
             ("passwd", user.as_str()),

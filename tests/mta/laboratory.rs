@@ -4,9 +4,12 @@ use std::{
     cell::RefCell,
     fs,
     io::{BufRead as _, BufReader, ErrorKind, Write as _},
-    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        net::{UnixDatagram, UnixStream},
+    },
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Output, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -19,6 +22,9 @@ use super::{
     namespace::{INSIDE, Namespace},
     wait_until,
 };
+
+/// Where an operator has put the program.
+pub(crate) const INSTALLED: &str = "/usr/local/bin/sealpost";
 
 /// The address of the mail host that has no other one.
 const IPV6_OF_MX: &str = "fd00:25::1";
@@ -89,6 +95,13 @@ impl Laboratory {
 
     /// The same where the mail and the reports are another domain's.
     pub(crate) fn start_daemon_of(&self, domain: &str, doors: &str) -> Daemon<'_> {
+        self.configure(domain, "via = \"relay\"\nrelay = \"127.0.0.1:25\"", doors);
+        self.begin_day();
+        self.go_on_with_daemon(self.host.command(env!("CARGO_BIN_EXE_sealpost")))
+    }
+
+    /// Writes the daemon's configuration: these lines of `[deliver]`, and these sections for its doors.
+    pub(crate) fn configure(&self, domain: &str, deliver: &str, doors: &str) {
         let selectors = ["rsa", "ed25519"].map(|selector| {
             format!("[[dkim]]\nselector = \"{selector}\"\nkey = \"internet/{selector}.pem\"\n")
         });
@@ -97,26 +110,90 @@ impl Laboratory {
              host_name = \"mail.{domain}\"\n\
              [policy]\nextra_roots = [\"internet/ca.pem\"]\nallow_private_addresses = true\n\
              [store]\npath = \"store\"\nfree_space_min_mib = 0\n\
-             [deliver]\nvia = \"relay\"\nrelay = \"127.0.0.1:25\"\n\
+             [deliver]\n{deliver}\n\
              [control_socket]\npath = \"control.sock\"\n{doors}{}",
             selectors.concat()
         );
         fs::write(self.path("sealpost.toml"), config).unwrap();
-        let day = SystemClock.now().day();
-        self.set_clock(day, SECONDS_PER_DAY / 2);
+    }
+
+    /// Adds the envelope sender of the reports to what is configured.
+    pub(crate) fn set_envelope_sender(&self, mailbox: &str) {
+        let path = self.path("sealpost.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        let sender = format!("[sender]\nenvelope_from = \"{mailbox}\"\n");
+        fs::write(path, config.replacen("[sender]\n", &sender, 1)).unwrap();
+    }
+
+    /// Lets it be noon for the daemon.
+    pub(crate) fn begin_day(&self) {
+        self.set_clock(SystemClock.now().day(), SECONDS_PER_DAY / 2);
+    }
+
+    /// Starts the daemon as it is configured, at whatever moment its clock shows, by this command of the
+    /// program.
+    pub(crate) fn go_on_with_daemon(&self, program: Command) -> Daemon<'_> {
         Daemon {
-            child: self.spawn_daemon(),
+            child: self.spawn_daemon(program),
             laboratory: self,
-            day,
+            day: SystemClock.now().day(),
         }
     }
 
-    fn spawn_daemon(&self) -> Child {
+    /// Makes this user the owner of the host's directory, and puts the program at [`INSTALLED`], where all
+    /// can run it, with a configuration by which it finds the daemon.
+    pub(crate) fn lend_to(&self, user: u32) {
+        chown(self.directory.path(), Some(user), Some(user)).unwrap();
+        for key in ["rsa.pem", "ed25519.pem"] {
+            let key = self.path("internet").join(key);
+            chown(key, Some(user), Some(user)).unwrap();
+        }
+        let directory = Path::new(INSTALLED).parent().unwrap().to_str().unwrap();
+        self.host.run("mount", &["-t", "tmpfs", "tmpfs", directory]);
+        self.host.run("touch", &[INSTALLED]);
+        let built = env!("CARGO_BIN_EXE_sealpost");
+        self.host.run("mount", &["--bind", built, INSTALLED]);
+        fs::create_dir_all(self.path("etc/sealpost")).unwrap();
+        let config = format!("[control_socket]\npath = \"{INSIDE}/control.sock\"\n");
+        fs::write(self.path("etc/sealpost/sealpost.toml"), config).unwrap();
+    }
+
+    /// The program as it is run by the user whom the host's directory was lent to.
+    pub(crate) fn program_of(&self, user: u32) -> Command {
+        let mut command = self.host.command("setpriv");
+        let id = user.to_string();
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups", INSTALLED]);
+        command
+    }
+
+    /// Tells the daemon of a good session with the domain, as an MTA does through the plugin socket.
+    pub(crate) fn tell_session(&self, domain: &str) {
+        let case = self.cases().into_iter().find(|case| case.domain == domain);
+        let mx = case.and_then(|case| case.mx).unwrap();
+        let answer = self.say(&format!("MX\t{domain}\t{mx}"));
+        let policy = answer
+            .split('\t')
+            .find_map(|field| field.strip_prefix("policy="));
+        let policy = policy.unwrap_or_else(|| panic!("{answer}"));
+        let told = self.say(&format!(
+            "SESSION\t{domain}\tpolicy={policy}\tmx={mx}\toutcome=success"
+        ));
+        assert_eq!(told, "OK");
+    }
+
+    fn say(&self, line: &str) -> String {
+        let socket = UnixStream::connect(self.path("plugin.sock")).unwrap();
+        let mut socket = BufReader::new(socket);
+        writeln!(socket.get_mut(), "{line}").unwrap();
+        let mut answer = String::new();
+        socket.read_line(&mut answer).unwrap();
+        answer.trim_end().to_owned()
+    }
+
+    fn spawn_daemon(&self, mut program: Command) -> Child {
         let ready = Ready::bind(self.path("notify"));
         let log = fs::File::create(self.path("daemon.log")).unwrap();
-        let child = self
-            .host
-            .command(env!("CARGO_BIN_EXE_sealpost"))
+        let child = program
             .args(["serve", "--config"])
             .arg(format!("{INSIDE}/sealpost.toml"))
             .arg("--laboratory-clock")
@@ -136,12 +213,17 @@ impl Laboratory {
 
     /// Sets the daemon's clock to so many seconds into this day.
     fn set_clock(&self, day: UtcDay, seconds: i64) {
-        let wanted = day.first_second().plus_seconds(seconds);
-        let offset = wanted.seconds_since(SystemClock.now());
-        let new = self.path("clock.new");
-        fs::write(&new, offset.to_string()).unwrap();
-        fs::rename(new, self.path("clock")).unwrap();
+        set_clock(&self.path("clock"), day, seconds);
     }
+}
+
+/// Sets the clock of the daemon that reads this file to so many seconds into this day.
+pub(crate) fn set_clock(file: &Path, day: UtcDay, seconds: i64) {
+    let wanted = day.first_second().plus_seconds(seconds);
+    let offset = wanted.seconds_since(SystemClock.now());
+    let new = file.with_extension("new");
+    fs::write(&new, offset.to_string()).unwrap();
+    fs::rename(new, file).unwrap();
 }
 
 /// Where a daemon says that it is ready.
@@ -154,6 +236,8 @@ impl Ready {
     /// Makes its `NOTIFY_SOCKET`.
     pub(crate) fn bind(path: PathBuf) -> Self {
         let socket = UnixDatagram::bind(&path).unwrap();
+        // The daemon may be another user's.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
@@ -323,8 +407,23 @@ impl Daemon<'_> {
 
     /// Ends the daemon's day and has its reports sent.
     pub(crate) fn end_day(&self) -> Output {
+        self.let_day_end();
+        self.send_reports(None)
+    }
+
+    /// Lets the daemon's day be over.
+    pub(crate) fn let_day_end(&self) {
         self.laboratory.set_clock(self.day.next(), 60);
-        self.command(&["report", "send", "--day", &self.day.to_string(), "--json"])
+    }
+
+    /// Has the reports of the day sent that is over, or that of one domain.
+    pub(crate) fn send_reports(&self, domain: Option<&str>) -> Output {
+        let day = self.day.to_string();
+        let mut arguments = vec!["report", "send", "--day", &day, "--json"];
+        if let Some(domain) = domain {
+            arguments.extend(["--domain", domain]);
+        }
+        self.command(&arguments)
     }
 
     /// Ends the daemon's day as [`end_day`](Self::end_day) does, and lets it be noon of the next. Says

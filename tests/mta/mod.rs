@@ -4,12 +4,15 @@
 //! This needs root, the tools that make namespaces, and the MTA, which `cargo xtask tools` fetches.
 //! Where one of them is missing the tests say so and pass; under `CI=true` they fail.
 
+pub(crate) mod booted;
 pub(crate) mod exim;
 pub(crate) mod laboratory;
 pub(crate) mod namespace;
 pub(crate) mod postfix;
 pub(crate) mod protected;
 pub(crate) mod stand_in;
+pub(crate) mod stand_in_program;
+pub(crate) mod terminal;
 pub(crate) mod truth;
 pub(crate) mod world;
 

@@ -65,6 +65,11 @@ impl Namespace {
         command
     }
 
+    /// The file by which another program can enter the network.
+    pub(crate) fn network(&self) -> String {
+        format!("/proc/{}/ns/net", self.holder.id())
+    }
+
     fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
         command

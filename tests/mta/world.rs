@@ -7,6 +7,10 @@ use super::{
     laboratory::{Daemon, Domains, Laboratory},
 };
 
+/// The door that Exim uses, and no other.
+pub(crate) const PLUGIN_SOCKET: &str = "[plugin_socket]\npath = \"plugin.sock\"\nmode = \"0666\"\n\
+    [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n";
+
 /// All of it. It ends when this is dropped.
 pub(crate) struct World {
     /// The MTA.
@@ -51,9 +55,16 @@ impl World {
 
     /// Starts the real daemon with these sections more.
     pub(crate) fn start_daemon_with(&self, sections: &str) -> Daemon<'_> {
-        let doors = "[plugin_socket]\npath = \"plugin.sock\"\nmode = \"0666\"\n\
-                     [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n";
-        self.laboratory.start_daemon(&format!("{doors}{sections}"))
+        self.laboratory
+            .start_daemon(&format!("{PLUGIN_SOCKET}{sections}"))
+    }
+
+    /// Writes the daemon's configuration: its reports leave by these lines of `[deliver]`, and what comes back
+    /// goes to this mailbox.
+    pub(crate) fn configure_daemon(&self, deliver: &str, envelope_from: &str) {
+        self.laboratory
+            .configure("sender.test", deliver, PLUGIN_SOCKET);
+        self.laboratory.set_envelope_sender(envelope_from);
     }
 
     /// Sends one message to `someone@DOMAIN`.

@@ -23,6 +23,9 @@ mod checks;
 mod datagrams;
 mod days;
 mod dkim;
+mod doctor;
+mod documents;
+mod earlier_stores;
 mod host;
 mod https;
 mod kills;
@@ -33,9 +36,11 @@ mod metrics;
 mod mx_hosts;
 mod page;
 mod postfix_log;
+mod report_sessions;
 mod restarts;
 mod scripted;
 mod security;
+mod sendmail;
 mod socketmap;
 mod sockets;
 mod suppression;
@@ -306,7 +311,7 @@ fn the_report_commands_show_what_the_daemon_answers() {
         (
             &["report", "send", "--domain", "example.org"],
             0,
-            &["mailto:tlsrpt@example.org  sent"],
+            &["mailto:tlsrpt@example.org  sent", "\nNote: "],
         ),
         (&["report", "send", "--day", "2026-11-24"], 1, &["failed"]),
         (

@@ -4,6 +4,7 @@ mod crash;
 mod hosts;
 mod https;
 mod limits;
+mod sendmail;
 mod smtp;
 mod suppression;
 mod world;

@@ -1,5 +1,6 @@
 //! One file for each part of the program, each against real sockets of the test kit.
 
+mod bounces;
 mod capi;
 mod consumers;
 mod daemon;
@@ -12,6 +13,8 @@ mod demo;
 mod exim;
 mod exim_dane;
 mod in_process;
+mod package;
+mod pages;
 mod plugin_socket;
 mod policy;
 mod postfix;
@@ -21,6 +24,7 @@ mod report;
 mod report_post;
 mod report_show;
 mod secure_dns;
+mod sendmail;
 mod socketmap;
 mod store;
 mod systemd;

@@ -21,9 +21,9 @@ use sealpost::{
         AppliedPolicy, Fingerprint, PolicyDomain, PolicyType,
         dane::{TlsaRecord, TlsaSet},
     },
-    record::{Failure, Source, protection::Protection},
+    record::{Failure, protection::Protection},
     report::{DkimKey, Report, Submitter, owed, sign::sign},
-    store::{Batch, Counted, FailureRecord, MemoryStore, Store as _, TallyKey},
+    store::{Batch, Counted, MemoryStore, Store as _, TallyKey},
 };
 use sealpost_kit::dkim;
 use sealpost_plugin_api::ResultType;
@@ -33,6 +33,7 @@ use super::consumers;
 use everything::everything;
 
 mod everything;
+mod since;
 
 pub(super) const DAY: UtcDay = UtcDay(19_858);
 
@@ -408,82 +409,6 @@ fn a11_f1_the_mail_with_html_and_an_international_mailbox_is_7_bit_with_short_li
             "{kind}"
         );
     }
-}
-
-/// Sessions of a domain on a day: how many failed with a certificate that had expired, in which hour.
-fn day_of_failures(store: &MemoryStore, day: UtcDay, hours: &[i64]) {
-    let mut rows = Rows::of("since.example");
-    let policy = rows.sts("testing", &["mx.since.example"]);
-    rows.add(&policy, Counted::Successes, 5);
-    let mut batch = Batch::default();
-    let expired = at_mx(
-        ResultType::CertificateExpired,
-        "mx.since.example",
-        "192.0.2.3",
-        "",
-    );
-    for hour in hours {
-        rows.failed(&policy, expired.clone(), 1);
-        batch.failures.push(FailureRecord {
-            at: day.first_second().plus_seconds(hour * 3_600),
-            domain: rows.domain.clone(),
-            policy: policy.fingerprint(),
-            source: Source::Mta,
-            failure: expired.clone(),
-        });
-    }
-    for (key, count) in rows.rows {
-        *batch.totals.entry(TallyKey { day, ..key }).or_insert(0) += count;
-    }
-    batch.policies = rows.policies;
-    store.commit(&batch).unwrap();
-}
-
-#[test]
-fn a_reader_is_told_since_when_it_fails_and_the_same_at_every_attempt() {
-    let store = Arc::new(MemoryStore::default());
-    let ago = |days| UtcDay(DAY.0 - days);
-    // None on the third day before, and no mail on the first.
-    for (day, hours) in [
-        (ago(4), &[9][..]),
-        (ago(3), &[]),
-        (ago(2), &[8, 22]),
-        (DAY, &[7, 12, 19]),
-    ] {
-        day_of_failures(&store, day, hours);
-    }
-    let told = |keep_days| {
-        let publisher = Publisher {
-            submitter: Some(submitter("Bridge Mail Ltd")),
-            keys: Vec::new(),
-            config: ReportConfig::default(),
-        };
-        let keeps = StoreConfig {
-            keep_days,
-            ..StoreConfig::default()
-        };
-        let reports = StoredReports::new(Arc::clone(&store) as _, publisher, &keeps);
-        let domain = "since.example".parse().unwrap();
-        let day = reports.day_with(DAY, &domain, &[]).unwrap().unwrap();
-        reports.report(&day).unwrap()
-    };
-    let report = told(30);
-    let text = report.text.split_whitespace().collect::<Vec<_>>().join(" ");
-    for words in [
-        "certificate-expired, 3 of 8 TLS sessions",
-        "Seen: first at 07:00 and last at 19:00 UTC; also on the last day with sessions before it, since \
-         2024-05-13.",
-    ] {
-        assert!(text.contains(words), "{words}:\n{text}");
-    }
-    assert_eq!(report, told(30));
-    // With a short store a day before may be gone at the next attempt; it is not looked at.
-    store.forget(ago(4)).unwrap();
-    assert_eq!(told(5), {
-        store.forget(ago(2)).unwrap();
-        told(5)
-    });
-    assert!(!told(5).text.contains("also on"));
 }
 
 #[test]

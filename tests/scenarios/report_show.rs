@@ -30,6 +30,8 @@ use serde_json::{Value, json};
 
 use super::report::{compose, golden, keys, mails, submitter};
 
+mod archives;
+
 /// What a reader should make of the report of a day.
 fn meant(day: &DomainDay, submitter: &Submitter, id: &str) -> ReceivedReport {
     let cleaned = |lines: &[String]| -> Vec<String> {
@@ -565,7 +567,7 @@ fn a_mailbox_a_maildir_and_a_folder_give_each_report_once() {
         "{text}"
     );
     assert!(
-        text.contains("\nNot read\n  kept/inbox, mail 3, attachment sender.example!"),
+        text.contains("\nNot read\n  kept/inbox, mail 3, part sender.example!"),
         "{text}"
     );
 }
@@ -597,7 +599,7 @@ fn what_cannot_be_read_is_said_for_each_file_and_the_rest_goes_on() {
         "  missing.json: No such file or directory (os error 2)",
         "  lunch.eml: the mail holds no TLS report",
         "  bomb.json.gz: it is longer than 20 MiB, which no report is",
-        "  a.zip: it is a ZIP archive, and reports are packed with gzip (RFC 8460 s5.2); unpack it first",
+        "  a.zip: it is damaged: its ZIP: Missing end of central directory",
         "  empty: there is no file in it",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
@@ -636,6 +638,26 @@ fn what_cannot_be_read_is_said_for_each_file_and_the_rest_goes_on() {
     }
 }
 
+/// Whoever reads it has agreed to nothing, and we have not either.
+#[test]
+fn what_a_failure_means_is_said_of_the_reports_sender_and_not_of_us() {
+    let desk = Desk::new();
+    let report = fs::read_to_string(golden("idn.json")).unwrap();
+    let mut report: Value = serde_json::from_str(&report).unwrap();
+    report["policies"] = json!([{
+        "policy": {"policy-type": "tlsa", "policy-domain": "mx.example.org"},
+        "summary": {"total-successful-session-count": 0, "total-failure-session-count": 1},
+        "failure-details": [{"result-type": "dane-required", "failed-session-count": 1}],
+    }]);
+    desk.put("theirs.json", report.to_string());
+    for arguments in [&["theirs.json"][..], &["theirs.json", "theirs.json"]] {
+        let (text, code) = desk.text(arguments);
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("or tell the sender that DANE"), "{text}");
+        assert!(!text.contains(" us "), "{text}");
+    }
+}
+
 /// Some kilobytes that unpack to more than a report may have.
 fn bomb() -> Vec<u8> {
     sealpost::report::gzip::gzip(&vec![b' '; 21 << 20])
@@ -657,7 +679,7 @@ fn standard_input_is_a_file_too() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("\nIn      standard input, attachment sender.example!"),
+        text.contains("\nIn      standard input, part sender.example!"),
         "{text}"
     );
     assert!(

@@ -1,4 +1,4 @@
-//! The unit files of docs/examples: what systemd passes is what the daemon looks for when its
+//! The unit files of packaging/systemd: what systemd passes is what the daemon looks for when its
 //! configuration says nothing else.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
@@ -12,8 +12,8 @@ const UNITS: [&str; 3] = [
 ];
 
 fn unit(name: &str) -> String {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
-    fs::read_to_string(examples.join(name)).unwrap()
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd");
+    fs::read_to_string(units.join(name)).unwrap()
 }
 
 /// The values of a directive, in the order of the file.
@@ -82,7 +82,7 @@ fn systemd_understands_the_units() {
     verify.args(["verify", "--man=no"]);
     for name in UNITS {
         let program = env!("CARGO_BIN_EXE_sealpost");
-        let text = unit(name).replace("/usr/local/bin/sealpost", program);
+        let text = unit(name).replace("/usr/bin/sealpost", program);
         let path = directory.path().join(name);
         fs::write(&path, text).unwrap();
         verify.arg(path);
@@ -96,4 +96,36 @@ fn systemd_understands_the_units() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// What `systemd-analyze security` says of the unit as a whole, from 0 (safe) to 10.
+#[test]
+fn a_daemon_taken_over_could_do_little() {
+    let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/sealpost.service");
+    let mut analyze = Command::new("systemd-analyze");
+    // It ends with 1 where the exposure is higher, in tenths.
+    let output = analyze
+        .args(["security", "--offline=true", "--no-pager", "--threshold=20"])
+        .arg(service)
+        .output();
+    let Ok(output) = output else {
+        crate::skipped::skipped("there is no systemd-analyze to judge the unit");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("Overall exposure level"), "{output:?}");
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn a_host_that_was_not_set_up_starts_nothing_and_a_daemon_that_hangs_is_started_anew() {
+    for name in UNITS {
+        let conditions = unit(name);
+        let conditions = values(&conditions, "ConditionPathExists");
+        assert_eq!(conditions, ["/etc/sealpost/sealpost.toml"], "{name}");
+    }
+    let service = unit("sealpost.service");
+    assert_eq!(values(&service, "Type"), ["notify"]);
+    assert_eq!(values(&service, "Restart"), ["always"]);
+    assert_eq!(values(&service, "WatchdogSec").len(), 1);
 }

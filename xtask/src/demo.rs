@@ -11,6 +11,18 @@ use std::{
 const PACKAGES: [&str; 3] = ["sealpost", "sealpost-capi", "sealpost-toy-mta"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
+    build()?;
+    let program = super::target_directory()?.join("release").join("sealpost");
+    // Only comes back when it cannot.
+    let error = Command::new(&program).arg("demo").args(arguments).exec();
+    Err(format!("{}: {error}", program.display()))
+}
+
+/// Builds them in release mode.
+///
+/// # Errors
+/// When something does not build.
+pub(crate) fn build() -> Result<(), String> {
     let cargo = env!("CARGO");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
     let mut build = Command::new(cargo);
@@ -26,8 +38,5 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode, String> {
     if !status.success() {
         return Err(format!("cargo build: {status}"));
     }
-    let program = super::target_directory()?.join("release").join("sealpost");
-    // Only comes back when it cannot.
-    let error = Command::new(&program).arg("demo").args(arguments).exec();
-    Err(format!("{}: {error}", program.display()))
+    Ok(())
 }

@@ -6,12 +6,16 @@ use std::{
     process::ExitCode,
 };
 
+mod cargo_deb;
 mod consumers;
 mod demo;
 mod exim;
 mod name_servers;
+mod package;
 mod postfix;
 mod prometheus;
+mod roots;
+mod sources;
 mod test;
 mod tidy;
 mod tools;
@@ -43,6 +47,11 @@ const CHORES: &[Chore] = &[
         run: name_servers::run,
     },
     Chore {
+        name: "package",
+        text: "build everything in release mode and make the Debian package of it, in TARGET/package",
+        run: package::run_chore,
+    },
+    Chore {
         name: "postfix",
         text: "fetch Debian's Postfix 3.10 and 3.7 for the tests, into the target directory",
         run: postfix::run,
@@ -53,8 +62,13 @@ const CHORES: &[Chore] = &[
         run: prometheus::run,
     },
     Chore {
+        name: "roots",
+        text: "make clean roots of Debian 12 and 13 for the tests of the package, into the target directory",
+        run: roots::run,
+    },
+    Chore {
         name: "tools",
-        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, promtool, a Python venv",
+        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, promtool, clean Debians, a Python venv",
         run: tools::run_chore,
     },
     Chore {

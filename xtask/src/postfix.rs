@@ -13,11 +13,10 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use crate::tools::{no_arguments, output_of, remove, told, tools_directory};
-
-mod sources;
-
-use sources::Source;
+use crate::{
+    sources::{self, Source},
+    tools::{no_arguments, output_of, remove, told, tools_directory},
+};
 
 /// One Postfix of Debian's.
 struct Release {

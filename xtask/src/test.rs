@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    tidy,
+    package, tidy,
     tools::{self, cargo, run},
 };
 
@@ -49,10 +49,15 @@ const PARTS: &[Part] = &[
                 .env("RUSTDOCFLAGS", "-D warnings"))
         },
     },
-    // The tests run programs and the library that cargo does not build for a test by itself.
+    // The tests run programs and the library that cargo does not build for a test by itself, and install
+    // the package.
     Part {
         name: "build",
         run: || run(cargo().args(["build", "--workspace", "--quiet"])),
+    },
+    Part {
+        name: "package: built, packed, and as Debian wants it",
+        run: package::check,
     },
     Part {
         name: "tests",

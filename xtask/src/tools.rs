@@ -18,6 +18,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     // What reads the units.
     ("systemd-analyze", "systemd"),
+    // What the package depends on, whether it is as Debian wants packages, and where it is tried.
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("xz", "xz-utils"),
+    ("lintian", "lintian"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("systemd-nspawn", "systemd-container"),
     // The network namespace that real MTAs run in.
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
@@ -63,6 +69,7 @@ pub(crate) fn install(root: &Path) -> Result<(), String> {
     crate::postfix::prepare(&directory)?;
     crate::name_servers::prepare(&directory)?;
     crate::prometheus::prepare(&directory)?;
+    crate::roots::prepare(&directory)?;
     crate::consumers::install(root)
 }
 

@@ -446,3 +446,54 @@ fn g11_a_key_that_everybody_can_read_is_warned_of() {
         assert_eq!(warnings.iter().any(said), warned, "{mode:o}: {warnings:?}");
     }
 }
+
+#[test]
+fn the_way_out_is_one_that_there_is() {
+    check_below_sender(
+        "[deliver]\nvia = \"smtp\"\nsendmail = \"\"\n",
+        &[
+            "sealpost.toml:5:7: deliver.via: \"smtp\" is not one of \"relay\", \"sendmail\", \"mx\"",
+            "sealpost.toml:6:12: deliver.sendmail: the path is empty",
+        ],
+    );
+}
+
+#[test]
+fn a_sendmail_that_cannot_be_run_is_warned_of_where_it_is_the_way_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sealpost.toml");
+    let program = directory.path().join("sendmail");
+    let warned = |lines: &str| {
+        std::fs::write(&path, format!("{SENDER}{lines}")).unwrap();
+        let trouble = load(&path).unwrap().way_out_trouble();
+        let warnings = load(&path).unwrap().warnings("2026-11-24".parse().unwrap());
+        assert_eq!(
+            trouble.is_some(),
+            warnings.iter().any(|one| Some(one) == trouble.as_ref())
+        );
+        trouble.unwrap_or_default()
+    };
+    // A path is relative to the file.
+    let ours = "[deliver]\nvia = \"sendmail\"\nsendmail = \"sendmail\"\n";
+    let missing = warned(ours);
+    assert!(
+        missing.starts_with("no report can be sent: deliver.sendmail: "),
+        "{missing}"
+    );
+    assert!(missing.ends_with("there is no such file"), "{missing}");
+    std::fs::write(&program, "").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(warned(ours).ends_with("is not executable"));
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(warned(ours), "");
+    let of_another = ours.replace(
+        "\"sendmail\"\nsendmail = \"sendmail\"",
+        "\"relay\"\nsendmail = \"none\"",
+    );
+    assert_eq!(warned(&of_another), "");
+    assert_eq!(
+        warned(&format!("{of_another}[report]\nenabled = false\n").replace("relay", "sendmail")),
+        ""
+    );
+}

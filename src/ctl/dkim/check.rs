@@ -16,11 +16,10 @@ use crate::{
     config::load::load,
     daemon::{
         parts::publisher,
-        signing::{KeySeen, Seen, look},
+        signing::{KeySeen, Seen, dmarc_record, look},
     },
     net::{dns::Dns, hickory::HickoryDns},
     policy::PolicyDomain,
-    report::dmarc,
 };
 
 #[derive(Debug, Args)]
@@ -144,20 +143,13 @@ async fn dmarc_of(dns: &dyn Dns, domain: &PolicyDomain) -> CheckedDmarc {
         reason: None,
         aligned: true,
     };
-    for name in dmarc::names(domain) {
-        match dns.txt(&name).await {
-            Ok(answer) => {
-                if let Some(record) = dmarc::read(&answer.values) {
-                    found.policy = Some(record.policy.name());
-                    found.record_name = Some(name);
-                    break;
-                }
-            }
-            Err(error) => {
-                found.reason = Some(error.to_string());
-                break;
-            }
+    match dmarc_record(dns, domain).await {
+        Ok(Some((name, record))) => {
+            found.policy = Some(record.policy.name());
+            found.record_name = Some(name);
         }
+        Ok(None) => {}
+        Err(error) => found.reason = Some(error.to_string()),
     }
     found
 }

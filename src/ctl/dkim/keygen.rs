@@ -2,9 +2,9 @@
 
 use std::{
     fmt::Write as _,
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{ErrorKind, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -181,14 +181,32 @@ fn pem_block(der: &[u8]) -> String {
     pem
 }
 
-/// Writes a key that only its owner may read, and never over another.
+/// The bit of a directory by which its files belong to its own group, whoever makes them.
+const SET_GROUP: u32 = 0o2000;
+
+/// Who may read a key in this directory: its owner, and nobody else. OURS: where the directory gives its files to
+/// a group of its own, as the Debian package's does to the daemon's, that group too; there root makes the key
+/// and the daemon reads it.
+fn mode_in(directory: &Path) -> u32 {
+    let of_a_group = fs::metadata(directory)
+        .is_ok_and(|directory| directory.permissions().mode() & SET_GROUP != 0);
+    if of_a_group { 0o640 } else { 0o600 }
+}
+
+/// Writes a key that no stranger may read, and never over another.
 fn write(file: &Path, pem: &str) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| Failure::Setup(format!("{}: {error}", file.display()));
     let opened = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(file);
+        .open(file)
+        .and_then(|opened| {
+            // Past the umask, which may forbid more.
+            let mode = mode_in(file.parent().unwrap_or(Path::new("")));
+            opened.set_permissions(fs::Permissions::from_mode(mode))?;
+            Ok(opened)
+        });
     let mut opened = match opened {
         Ok(opened) => opened,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(in_the_way(file)),
@@ -226,8 +244,9 @@ fn as_text(made: &Made) -> String {
         );
     }
     text.push_str(
-        "\nThe daemon's user must be able to read the key files: chown them to it. When the records are \
-         published,\n`sealpost dkim check` says whether receivers can verify.\n",
+        "\nThe daemon's user must be able to read the key files: chown them to it, unless they are in a directory \
+         that\nis set up for it, as /etc/sealpost of the Debian package is. When the records are published,\n\
+         `sealpost dkim check` says whether receivers can verify.\n",
     );
     text
 }
@@ -268,6 +287,20 @@ mod tests {
             assert!(strings.iter().all(|string| string.len() <= 255), "{length}");
             assert_eq!(strings.concat(), record);
             assert!(written.starts_with("s._domainkey.example.org. IN TXT "));
+        }
+    }
+
+    #[test]
+    fn f8_a_key_is_its_owners_and_of_the_group_that_its_directory_is_for() {
+        for (of_directory, of_key) in [(0o755, 0o600), (0o700, 0o600), (0o2755, 0o640)] {
+            let directory = tempfile::tempdir().unwrap();
+            let mode = fs::Permissions::from_mode(of_directory);
+            fs::set_permissions(directory.path(), mode).unwrap();
+            let file = directory.path().join("tlsrpt.pem");
+            write(&file, "a key").unwrap();
+            let made = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(made & 0o777, of_key, "{of_directory:o}");
+            assert!(write(&file, "another").is_err());
         }
     }
 

@@ -18,8 +18,8 @@ use crate::{clock::UtcDay, policy::PolicyDomain};
 ///
 /// With a DOMAIN: asks the daemon for the deliveries of that domain's report, and for the report.
 ///
-/// With FILES: reads reports of any sender, as JSON or as mails, packed or not, from files, mailboxes
-/// (mbox), Maildirs, directories and standard input (-). Shows what they say, what the failures mean,
+/// With FILES: reads reports of any sender, as JSON or as mails, packed or not, from files, ZIP archives,
+/// mailboxes (mbox), Maildirs, directories and standard input (-). Shows what they say, what the failures mean,
 /// who signed the mails, and what a report does not do as RFC 8460 asks. Several are summed up. The
 /// daemon is not needed. The keys of signatures are asked of the DNS, by the resolvers of the
 /// configuration or else of /etc/resolv.conf, unless --offline.
@@ -133,7 +133,7 @@ fn asked(what: &[OsString], exists: impl Fn(&Path) -> bool) -> Result<Asked, Fai
 
 /// `report.json` would be a domain too, and nobody means it.
 fn can_only_be_a_file(text: &str) -> bool {
-    const ENDINGS: [&str; 6] = [".json", ".gz", ".eml", ".mbox", ".mbx", ".txt"];
+    const ENDINGS: [&str; 7] = [".json", ".gz", ".zip", ".eml", ".mbox", ".mbx", ".txt"];
     text.contains(['/', '!']) || ENDINGS.iter().any(|ending| text.ends_with(ending))
 }
 
@@ -151,7 +151,13 @@ mod tests {
         let files = |names: &[&str]| Ok(Asked::Files(names.iter().map(PathBuf::from).collect()));
         assert_eq!(ask(&["inbox", "a.example"]), files(&["inbox", "a.example"]));
         assert_eq!(ask(&["-"]), files(&["-"]));
-        for missing in ["report.json", "dir/inbox2", "a!b!1!2.json.gz", "x.eml"] {
+        for missing in [
+            "report.json",
+            "dir/inbox2",
+            "a!b!1!2.json.gz",
+            "x.eml",
+            "reports.zip",
+        ] {
             assert_eq!(ask(&[missing]), files(&[missing]));
         }
         let domain = ask(&["B.Example."]);

@@ -16,6 +16,7 @@ use super::{
 
 mod asked;
 mod before;
+mod installed;
 mod machine;
 mod plan;
 mod postconf;
@@ -23,7 +24,9 @@ mod postfix;
 
 pub(super) use asked::without_signed_answers;
 use before::{Before, Undoable};
+pub(super) use installed::{Installed, Lack, NotSeen};
 use machine::Machine;
+pub(super) use plan::About;
 use plan::{Change, Place, Plan, plan};
 use postconf::{Postconf, PostconfError, one_blank};
 

@@ -61,6 +61,23 @@ pub(super) struct Trap {
     pub(super) stops: bool,
     /// What, and what to do.
     pub(super) text: String,
+    /// What it is about.
+    #[serde(skip)]
+    pub(super) about: About,
+}
+
+/// What something that an operator should know is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::ctl) enum About {
+    /// A service of `master.cf` has settings of its own.
+    Service,
+    /// How many datagrams the kernel keeps.
+    DatagramQueue,
+    /// All mail goes through one host.
+    SmartHost,
+    /// Anything else.
+    #[default]
+    Other,
 }
 
 /// Why nothing can be planned. The operator must act.
@@ -149,9 +166,14 @@ impl Planner<'_> {
     }
 
     fn trap(&mut self, text: impl Into<String>) {
+        self.trap_about(About::Other, text);
+    }
+
+    fn trap_about(&mut self, about: About, text: impl Into<String>) {
         self.traps.push(Trap {
             stops: false,
             text: text.into(),
+            about,
         });
     }
 
@@ -159,6 +181,7 @@ impl Planner<'_> {
         self.traps.push(Trap {
             stops: true,
             text: text.into(),
+            about: About::Other,
         });
     }
 

@@ -43,12 +43,15 @@ pub(super) enum PostconfError {
 /// What is read of `main.cf`.
 const PARAMETERS: &[&str] = &[
     "compatibility_level",
+    "daemon_directory",
     "ignore_mx_lookup_error",
+    "mail_owner",
     "mail_version",
     "maillog_file",
     "queue_directory",
     "relayhost",
     "sender_dependent_default_transport_maps",
+    "shlib_directory",
     "smtp_dns_resolver_options",
     "smtp_dns_support_level",
     "smtp_enforce_tls",

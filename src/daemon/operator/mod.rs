@@ -11,12 +11,12 @@ use crate::{
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
-        check::{Look, Means, check, validation},
+        check::{self, Look, Means, check, validation},
         control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
         protocol::{Refusal, RefusalKind},
         wire::{
             AlertWay, AlertsTested, AlertsView, BounceTaken, CheckResult, CounterView, DayTotals,
-            Deliveries, Metrics, OverrideView, PageLink, Policies, PolicyView, Purged,
+            Deliveries, DnssecView, Metrics, OverrideView, PageLink, Policies, PolicyView, Purged,
             RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
             StoreState, StoreStatus, SuppressionView, Suppressions,
         },
@@ -27,7 +27,12 @@ use crate::{
         dane::DaneResolver,
         keeper::{Keeper, Unknown},
     },
-    net::{dns::Dns, https::PolicyHost, smtp::probe::Prober, validation::Validation},
+    net::{
+        dns::Dns,
+        https::PolicyHost,
+        smtp::probe::Prober,
+        validation::{Outcome, Validation},
+    },
     observe::Counters,
     page::SignIn,
     policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
@@ -38,10 +43,12 @@ use crate::{
 mod alerts;
 mod metrics;
 mod page;
+mod read_file;
 mod reports;
 mod security;
 mod suppression;
 
+use read_file::ReadFile;
 use reports::{delivery_views, undelivered_view};
 
 /// Answers the control socket from the parts of the daemon.
@@ -69,6 +76,7 @@ pub struct Operator {
     /// As the socketmap goes by it.
     telling: TellingDane,
     loaded: ArcSwap<Loaded>,
+    file: Mutex<ReadFile>,
     raised: Mutex<Vec<String>>,
     signing: Mutex<Vec<String>>,
     /// What lets one sign in to the page; absent where nobody can.
@@ -110,6 +118,7 @@ impl Operator {
             started_at,
             store_path: loaded.config.store.path.display().to_string(),
             telling: TellingDane::new(loaded.config.socketmap.dane_only, Arc::default()),
+            file: Mutex::new(ReadFile::of(loaded.path.as_deref())),
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
             signing: Mutex::default(),
@@ -136,9 +145,16 @@ impl Operator {
         }
     }
 
-    /// Takes up a configuration that was read again.
-    pub fn reload(&self, loaded: Loaded) {
+    /// Takes up a configuration that was read again; what has changed in these sections waits for the next start.
+    pub fn reload(&self, loaded: Loaded, waits_for_restart: &[&str]) {
+        let mut file = ReadFile::of(loaded.path.as_deref());
+        file.waits_for_restart = waits_for_restart.iter().map(ToString::to_string).collect();
+        *self.file() = file;
         self.loaded.store(Arc::new(loaded));
+    }
+
+    fn file(&self) -> MutexGuard<'_, ReadFile> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows this alarm from now on.
@@ -233,6 +249,7 @@ impl Operator {
     fn alarms(&self, store: &StoreStatus, unreadable: Option<&str>) -> Vec<String> {
         let mut alarms = self.raised().clone();
         alarms.extend_from_slice(&self.signing.lock().unwrap_or_else(PoisonError::into_inner));
+        alarms.extend(self.loaded.load().way_out_trouble());
         let why = || match &store.reason {
             Some(reason) => reason.as_str(),
             None => "see the log of the daemon's start",
@@ -287,24 +304,31 @@ impl Operator {
             today: today.ok(),
             policies_kept: kept.ok().map(|kept| kept.len() as u64),
             suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
-            ..self.status_without_totals(unreadable)
+            ..self.status_without_totals(unreadable.as_deref())
         })
     }
 
     /// How the daemon is, without what costs a pass over the store; `unreadable` is why it was not read just
     /// now, if it was not.
-    fn status_without_totals(&self, unreadable: Option<String>) -> Status {
+    fn status_without_totals(&self, unreadable: Option<&str>) -> Status {
         let now = self.clock.now();
         let loaded = self.loaded.load_full();
-        let store = self.store_status(unreadable.clone());
+        let store = self.store_status(unreadable.map(str::to_owned));
         let counters = self.counters.list().into_iter();
+        let (config_changed, config_waits_for_restart) = {
+            let file = self.file();
+            (file.has_changed(), file.waits_for_restart.clone())
+        };
         Status {
             program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             started_at: self.started_at.to_string(),
             now: now.to_string(),
             config: loaded.path.as_ref().map(|path| path.display().to_string()),
-            alarms: self.alarms(&store, unreadable.as_deref()),
+            config_changed,
+            config_waits_for_restart,
+            dnssec: Some(dnssec_view(&self.validation)),
+            alarms: self.alarms(&store, unreadable),
             today: None,
             policies_kept: None,
             suppressed: None,
@@ -443,6 +467,20 @@ impl Operator {
             trouble: self.trouble(&domain),
         };
         Ok(check(&domain, &means).await)
+    }
+}
+
+fn dnssec_view(validation: &Validation) -> DnssecView {
+    let (word, reason) = match (check::validation(validation), validation.outcome()) {
+        (Ok(by), _) => (by.to_string(), None),
+        (Err(_), Some(Outcome::Off)) => ("off".to_owned(), None),
+        (Err(why), Some(Outcome::Nobody(_))) => ("nobody".to_owned(), Some(why)),
+        (Err(why), _) => ("not-yet".to_owned(), Some(why)),
+    };
+    DnssecView {
+        validation: word,
+        reason,
+        doubt: validation.doubt(),
     }
 }
 

@@ -104,16 +104,8 @@ impl Operator {
         let destinations = record.map_or(&[][..], |record| &record.destinations);
         let mut told = BTreeSet::new();
         for destination in destinations {
-            let share = shares.of(destination);
-            let left_out = shares.recipients.len() - share.len();
-            if left_out > 0 {
-                notes.push(format!(
-                    "{destination} gets the own reports of {left_out} of the {} recipient domains, \
-                     and is not told the same again",
-                    shares.recipients.len()
-                ));
-            }
-            told.extend(share);
+            notes.extend(shares.left_out_in_words(destination));
+            told.extend(shares.of(destination));
         }
         // Where nobody is told of any, what there would be to tell is still worth seeing.
         Ok(if told.is_empty() {
@@ -123,6 +115,30 @@ impl Operator {
         })
     }
 
+    /// What a report that is sent by itself leaves out, to each destination that it was not sent to before, if it
+    /// is that of an MX host: it counts on the own reports of its recipient domains.
+    async fn left_out(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+        before: &[Listed],
+    ) -> Replied<Vec<String>> {
+        let Ok(RuaDiscovery::Found(record)) = self.keeper.rua(domain).await else {
+            // Then it is sent nowhere, and that is said.
+            return Ok(Vec::new());
+        };
+        let leaves_out = LeavesOut::WhatWillGo;
+        let shares = self.courier.shares(day, domain, Some(&record), leaves_out);
+        let shares = shares
+            .await
+            .map_err(|error| Refusal::trouble(error.to_string()))?;
+        let is_to_be_sent = |to: &&Destination| !was_sent(before, domain, to);
+        let destinations = record.destinations.iter().filter(is_to_be_sent);
+        Ok(destinations
+            .filter_map(|to| shares.left_out_in_words(to))
+            .collect())
+    }
+
     pub(super) async fn send(
         &self,
         day: UtcDay,
@@ -130,6 +146,11 @@ impl Operator {
     ) -> Replied<ReportsSent> {
         self.sync().await;
         let before = self.listed(day, domain.as_ref()).await?;
+        let notes = match &domain {
+            Some(domain) => self.left_out(day, domain, &before).await?,
+            // Where all are sent MX hosts follow, when the others' reports have gone.
+            None => Vec::new(),
+        };
         let after = self
             .courier
             .send_day(day, domain.as_ref())
@@ -144,6 +165,7 @@ impl Operator {
             })?;
         let totals = self.totals(day).await?;
         Ok(ReportsSent {
+            notes,
             day: day.to_string(),
             sessions: totals.successes + totals.failures,
             reports: after
@@ -205,6 +227,14 @@ pub(super) fn undelivered_view(
     })
 }
 
+/// Whether a domain's report has gone to a destination, by how the reports stood.
+fn was_sent(before: &[Listed], domain: &PolicyDomain, destination: &Destination) -> bool {
+    let of_domain = before.iter().filter(|one| one.domain == *domain);
+    of_domain
+        .flat_map(|one| &one.deliveries)
+        .any(|(to, state)| to == destination && matches!(state.step, Step::Sent(_)))
+}
+
 /// What came of a domain's report: a line for each destination, or one that says why there is none.
 fn send_views(after: &Listed, before: &[Listed]) -> Vec<SendView> {
     let domain = after.domain.to_string();
@@ -225,15 +255,11 @@ fn send_views(after: &Listed, before: &[Listed]) -> Vec<SendView> {
             reason,
         }];
     }
-    let sent_before = |destination: &Destination| {
-        let of_domain = before.iter().filter(|one| one.domain == after.domain);
-        of_domain
-            .flat_map(|one| &one.deliveries)
-            .any(|(to, state)| to == destination && matches!(state.step, Step::Sent(_)))
-    };
     let view = |(destination, state): &(Destination, DeliveryState)| {
         let (outcome, reason) = match &state.step {
-            Step::Sent(_) if sent_before(destination) => (SendOutcome::AlreadySent, None),
+            Step::Sent(_) if was_sent(before, &after.domain, destination) => {
+                (SendOutcome::AlreadySent, None)
+            }
             Step::Sent(_) => (SendOutcome::Sent, None),
             Step::GivenUp { reason, .. } => (SendOutcome::GivenUp, Some(reason.clone())),
             Step::RetryAt { reason, .. } => (SendOutcome::Failed, Some(reason.clone())),

@@ -26,6 +26,7 @@ use crate::{
     record::{
         finding::DomainFindings,
         journal::{Journal, JournalReader},
+        report_sessions::ReportSessions,
     },
 };
 
@@ -85,6 +86,7 @@ struct Bench {
     policies: Arc<Policies>,
     findings: Arc<Found>,
     counters: Arc<Counters>,
+    report_sessions: Arc<ReportSessions>,
     records: JournalReader,
 }
 
@@ -111,8 +113,11 @@ fn bench(standing: Option<Standing>, silence: Silence) -> Bench {
         },
     );
     let looks = Looks::new(Arc::clone(&findings) as _, &probe, silence);
+    let report_sessions = Arc::new(ReportSessions::within(60));
+    let engine = engine.with_report_sessions(Arc::clone(&report_sessions));
     Bench {
         engine: Arc::new(engine.with_looks(looks)),
+        report_sessions,
         clock,
         policies,
         findings,
@@ -160,6 +165,14 @@ impl Bench {
 
     fn tell(&self, policy: &str, ending: &str) {
         self.engine.told(&Told::for_test(policy, ending), 1);
+    }
+
+    /// A relay took so many reports for mailboxes of the domain.
+    fn hand_over(&self, reports: u32) {
+        let domain = "example.org".parse().unwrap();
+        for _ in 0..reports {
+            self.report_sessions.handed_over(&domain, self.clock.now());
+        }
     }
 
     fn find(&self, hosts: &[&str]) {
@@ -704,4 +717,47 @@ async fn c5_what_protected_a_session_under_records_of_no_use_waits_for_the_polic
     assert_eq!(protections(&bench), []);
     bench.engine.settle_all();
     assert_eq!(protections(&bench), expected);
+}
+
+#[tokio::test]
+async fn d6_f12_of_what_is_told_one_session_for_each_report_is_left_out_and_no_attempt_stays_silent()
+ {
+    let bench = bench(plain(), Silence::Inferred);
+    bench.find(&["10 mx1.example.org clear"]);
+    let told = Told::for_test("none", "success");
+    bench.ask().await;
+    bench.hand_over(2);
+    bench.engine.told(&told, 5);
+    bench.engine.told_of_mail(&told, 1);
+    let three_and_one = ["+0 3", "+0 1"].map(|head| format!("{head} no-policy-found mta: success"));
+    assert_eq!(bench.counted(), three_and_one);
+    // What is told answers for the attempt, also where it carried a report.
+    bench.ask().await;
+    bench.hand_over(1);
+    bench.tell("none", "success");
+    bench.advance(SILENT);
+    assert!(bench.counted().is_empty());
+    assert_eq!(bench.counters.sessions.value(), 7);
+    assert_eq!(bench.counters.sessions_of_reports.value(), 3);
+}
+
+#[tokio::test]
+async fn d6_f12_of_what_is_inferred_one_session_for_each_report_before_it_is_left_out() {
+    let bench = bench(plain(), Silence::Inferred);
+    bench.find(&["10 mx1.example.org clear"]);
+    bench.hand_over(1);
+    bench.ask().await;
+    bench.advance(SILENT);
+    assert!(bench.counted().is_empty());
+    bench.hand_over(2);
+    for _ in 0..3 {
+        bench.ask().await;
+    }
+    // Not before it.
+    bench.advance(30);
+    bench.hand_over(1);
+    bench.advance(SILENT);
+    assert_eq!(bench.counted(), [format!("+{SILENT} 1 {CLEAR}")]);
+    assert_eq!(bench.counters.sessions_of_reports.value(), 3);
+    assert_eq!(bench.counters.sessions_inferred.value(), 1);
 }

@@ -3,7 +3,7 @@
 use std::{future::poll_fn, task::Poll};
 
 /// What comes of all of them, in their order.
-pub(in crate::net) async fn at_once<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+pub(crate) async fn at_once<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     poll_fn(|context| {
         let mut all_are_here = true;

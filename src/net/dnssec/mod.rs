@@ -24,8 +24,8 @@ use std::{
 
 use hickory_proto::rr::{Name, RData, RecordType};
 
-pub(super) use self::at_once::at_once;
-pub use self::own::{Anchors, BadAnchors};
+pub(crate) use self::at_once::at_once;
+pub use self::own::{Anchors, BadAnchors, EXPIRED, NOT_YET_VALID};
 use self::{believed::Believed, exchange::Exchange, own::Validator};
 use super::{
     dns::{DnsError, Lookup, Mx, SecureDns},

@@ -10,15 +10,18 @@
 use super::handover::{Accepted, Channel, SendError, Waiting, shown};
 use crate::clock::BoxFuture;
 
+pub mod greeting;
 pub mod probe;
 
 mod bounded;
 mod conversation;
+mod mailboxes;
 mod mx;
 mod relay;
 mod session;
 
 pub use super::address_guard::PrivateAddresses;
+pub(in crate::net) use mailboxes::Mailboxes;
 pub use mx::MxTransport;
 pub use relay::{BadRelay, RelayTransport};
 

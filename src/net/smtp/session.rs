@@ -12,19 +12,18 @@ use std::{
     time::Duration,
 };
 
-use lettre::{
-    Address,
-    transport::smtp::{
-        Error,
-        client::{AsyncSmtpConnection, CertificateStore, TlsParameters},
-        commands::{Data, Mail, Rcpt},
-        extension::{ClientId, Extension, MailParameter},
-        response::Response,
-    },
+use lettre::transport::smtp::{
+    Error,
+    client::{AsyncSmtpConnection, CertificateStore, TlsParameters},
+    commands::{Data, Mail, Rcpt},
+    extension::{ClientId, Extension, MailParameter},
+    response::Response,
 };
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Accepted, Channel, Envelope, SendError, Waiting, bounded::BoundedStream, shown};
+use super::{
+    Accepted, Channel, Envelope, Mailboxes, SendError, Waiting, bounded::BoundedStream, shown,
+};
 
 /// The longest wait for a TCP connection: a dead address must not use up the time of the others.
 const CONNECT_SECONDS_MAX: u64 = 30;
@@ -67,38 +66,6 @@ pub(super) enum Refusal {
     Final(SendError),
 }
 
-/// An envelope that can be put into commands without changing their meaning.
-struct Mailboxes {
-    from: Address,
-    to: Address,
-}
-
-impl Mailboxes {
-    /// Checks both mailboxes. They come from a configuration and from the DNS.
-    fn of(envelope: &Envelope) -> Result<Self, SendError> {
-        let parse = |mailbox: &str| {
-            // RFC 5321 s4.5.3.1: a path has at most 256 octets with its brackets.
-            let one_line = mailbox.len() <= 254 && !mailbox.chars().any(char::is_control);
-            mailbox
-                .parse::<Address>()
-                .ok()
-                .filter(|_| one_line)
-                .ok_or_else(|| {
-                    SendError::permanent(format!("\"{}\" is not a mailbox", shown(mailbox)))
-                })
-        };
-        Ok(Self {
-            from: parse(&envelope.from)?,
-            to: parse(&envelope.to)?,
-        })
-    }
-
-    fn is_ascii(&self) -> bool {
-        let octets: [&str; 2] = [self.from.as_ref(), self.to.as_ref()];
-        octets.iter().all(|mailbox| mailbox.is_ascii())
-    }
-}
-
 /// One attempt to bring one message to its mailbox, over as many sessions as that takes.
 pub(super) struct Attempt<'a> {
     hello: &'a ClientId,
@@ -129,7 +96,7 @@ impl<'a> Attempt<'a> {
 
     /// The domain of the mailbox it is for.
     pub(super) fn domain(&self) -> &str {
-        self.mailboxes.to.domain()
+        self.mailboxes.domain()
     }
 
     /// From now on it waits for this.
@@ -287,10 +254,10 @@ async fn begin(
     let refused =
         |command: &'static str| move |error: Error| refusal(peer, command, &error, privacy);
     attempt.waits_for(format!("the answer of {peer} to MAIL"));
-    let mail = Mail::new(Some(mailboxes.from.clone()), parameters);
+    let mail = Mail::new(Some(mailboxes.sender()), parameters);
     connection.command(mail).await.map_err(refused("MAIL"))?;
     attempt.waits_for(format!("the answer of {peer} to RCPT"));
-    let rcpt = Rcpt::new(mailboxes.to.clone(), Vec::new());
+    let rcpt = Rcpt::new(mailboxes.recipient(), Vec::new());
     connection.command(rcpt).await.map_err(refused("RCPT"))?;
     attempt.waits_for(format!("the answer of {peer} to DATA"));
     connection.command(Data).await.map_err(refused("DATA"))?;

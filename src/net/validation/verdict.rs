@@ -1,5 +1,7 @@
 //! What looks at the ways to validate come to.
 
+use std::fmt;
+
 use super::By;
 use crate::net::dnssec::Works;
 
@@ -57,6 +59,20 @@ pub(super) fn judge(held: Option<By>, may_wait: bool, looks: &[(By, Works)]) -> 
     match silent.next() {
         Some((by, _)) if held.is_none() && may_wait => Verdict::Wait(*by),
         _ => Verdict::Nobody,
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forged(why) => write!(
+                formatter,
+                "what the resolvers say of the root does not hold: {why}"
+            ),
+            Self::Silent(why) => {
+                write!(formatter, "the resolvers do not answer for the root: {why}")
+            }
+        }
     }
 }
 

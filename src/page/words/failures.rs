@@ -4,10 +4,12 @@
 //! type. In Japanese the page has a row for each result type; what the table says more closely of a
 //! reason code stands below it in English.
 
+use std::borrow::Cow;
+
 use sealpost_plugin_api::ResultType;
 
 use super::Language;
-use crate::report::explain::{DOMAIN, Explanation, explain, mark};
+use crate::report::explain::{DOMAIN, Explanation, Voice, explain, mark};
 
 /// What a failure means, ready to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub(crate) struct PlainWords {
     /// What to do.
     pub(crate) remedy: String,
     /// Where it was seen, if the mail server did not tell; in English.
-    pub(crate) seen: Option<&'static str>,
+    pub(crate) seen: Option<Cow<'static, str>>,
     /// The closer words in English, where the others are not.
     pub(crate) closer: Option<[String; 3]>,
 }
@@ -31,12 +33,13 @@ pub(crate) fn plain_words(
     reason: Option<&str>,
     domain: Option<&str>,
 ) -> PlainWords {
-    let named = |sentence: &str| match domain {
+    let named = |sentence: Cow<'static, str>| match domain {
         Some(domain) => sentence.replace(DOMAIN, domain),
-        None => sentence.to_owned(),
+        None => sentence.into_owned(),
     };
-    let english = explain(result, reason);
-    let seen = reason.and_then(mark);
+    // Who reads it is who sends the mail.
+    let english = explain(result, reason, Voice::We);
+    let seen = reason.and_then(|reason| mark(reason, Voice::We));
     let in_words = |words: Explanation| [words.happened, words.meaning, words.remedy].map(named);
     let (own, closer) = match language {
         Language::English => (english, None),
@@ -120,9 +123,9 @@ const fn japanese(result: ResultType) -> Explanation {
 
 const fn said(happened: &'static str, meaning: &'static str, remedy: &'static str) -> Explanation {
     Explanation {
-        happened,
-        meaning,
-        remedy,
+        happened: Cow::Borrowed(happened),
+        meaning: Cow::Borrowed(meaning),
+        remedy: Cow::Borrowed(remedy),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
         ResultType::StarttlsNotSupported,
         &["starttls-not-offered", ANY],
         "The mail server did not offer STARTTLS, so that mail could only have been sent in the clear.",
-        "TLS is off on port 25 of this server; or something between us and the server takes STARTTLS \
+        "TLS is off on port 25 of this server; or something on the way to the server takes STARTTLS \
          out, which a firewall with SMTP inspection does, and an attacker.",
         "Switch on TLS on port 25 of this server. If it is on, look from outside your network whether \
          the answer to EHLO lists STARTTLS, and ask whoever runs the firewall.",
@@ -171,7 +171,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ResultType::ValidationFailure,
         &["no-common-cipher*"],
-        "The server and we share no cipher.",
+        "The server and {we|the sender} share no cipher.",
         "Its list of ciphers was narrowed too far, or the kind of its key fits none of them.",
         "Go back to the default list of ciphers of your mail server's TLS library.",
     ),

@@ -6,6 +6,8 @@
 //! they are about: the mail host (`mail_host`), its TLSA records (`tlsa_records`), the domain's
 //! MTA-STS policy (`sts_policy`).
 
+use std::borrow::Cow;
+
 use sealpost_plugin_api::ResultType;
 
 use crate::record::Source;
@@ -15,17 +17,20 @@ pub mod pages;
 pub mod policies;
 mod sts_policy;
 mod tlsa_records;
+mod voice;
+
+pub use voice::Voice;
 
 /// What a failure means and what to do about it. Plain ASCII sentences, for the recipient domain's
 /// postmaster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// What happened, as far as it was seen.
-    pub happened: &'static str,
+    pub happened: Cow<'static, str>,
     /// What that most likely means.
-    pub meaning: &'static str,
+    pub meaning: Cow<'static, str>,
     /// What to do.
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
 }
 
 /// Stands in the sentences for the policy domain; whoever shows them may put the domain in its place.
@@ -36,28 +41,28 @@ const ANY: &str = "*";
 
 /// Explains a result type, more closely when its reason code is one that is known here.
 #[must_use]
-pub fn explain(result: ResultType, reason: Option<&str>) -> Explanation {
+pub fn explain(result: ResultType, reason: Option<&str>, voice: Voice) -> Explanation {
     let code = plain_code(reason.unwrap_or_default());
-    rows()
-        .find(|row| row.result.is_none_or(|of| of == result) && row.covers(&code))
-        .map_or(UNKNOWN, |row| row.explanation)
+    let row = rows().find(|row| row.result.is_none_or(|of| of == result) && row.covers(&code));
+    row.map_or(UNKNOWN, |row| row.sentences).said_by(voice)
 }
 
 /// What the mark before a reason code says of where the failure was seen; `None` where the mail server
 /// that delivers saw it, and tells so without a mark.
 #[must_use]
-pub fn mark(reason: &str) -> Option<&'static str> {
+pub fn mark(reason: &str, voice: Voice) -> Option<Cow<'static, str>> {
     MARKS
         .iter()
         .find(|(source, _)| reason.starts_with(&source.mark("")))
-        .map(|(_, sentence)| *sentence)
+        .map(|(_, sentence)| voice.says(sentence))
 }
 
 /// What a failure was seen by, if not by the mail server that delivers.
 const MARKS: &[(Source, &str)] = &[
     (
         Source::Probe,
-        "Seen when we looked at the host ourselves; the mail server that delivers told no more.",
+        "Seen when {we looked at the host ourselves|the sender looked at the host itself}; the mail server \
+         that delivers told no more.",
     ),
     (
         Source::Policy,
@@ -72,7 +77,25 @@ struct Row {
     result: Option<ResultType>,
     /// The reason codes it is about; one that ends in `*` stands for all that begin so.
     codes: &'static [&'static str],
-    explanation: Explanation,
+    sentences: Sentences,
+}
+
+/// What the table says, before anybody says it ([`Voice`]).
+#[derive(Clone, Copy, Debug)]
+struct Sentences {
+    happened: &'static str,
+    meaning: &'static str,
+    remedy: &'static str,
+}
+
+impl Sentences {
+    fn said_by(self, voice: Voice) -> Explanation {
+        Explanation {
+            happened: voice.says(self.happened),
+            meaning: voice.says(self.meaning),
+            remedy: voice.says(self.remedy),
+        }
+    }
 }
 
 impl Row {
@@ -105,7 +128,7 @@ const fn row(
     Row {
         result: Some(result),
         codes,
-        explanation: Explanation {
+        sentences: Sentences {
             happened,
             meaning,
             remedy,
@@ -135,7 +158,7 @@ const SUMS: &[Row] = &[
     Row {
         result: None,
         codes: &["further-details-summed-up"],
-        explanation: Explanation {
+        sentences: Sentences {
             happened: "These are further failures of this type, too many to be listed one by one.",
             meaning: "Their number is exact; which hosts and reasons they had is left out. Those \
                       listed with this type are the most frequent.",
@@ -145,9 +168,9 @@ const SUMS: &[Row] = &[
     Row {
         result: None,
         codes: &["too-many-details"],
-        explanation: Explanation {
-            happened: "The sessions of the day failed in more ways than we keep apart; of these only \
-                       the type is known.",
+        sentences: Sentences {
+            happened: "The sessions of the day failed in more ways than {we keep|the sender keeps} apart; \
+                       of these only the type is known.",
             meaning: "A mail server gives another name for itself each time it is met, or stands \
                       behind very many addresses.",
             remedy: "Mend what is listed first. See that the server greets with one and the same name.",
@@ -155,7 +178,7 @@ const SUMS: &[Row] = &[
     },
 ];
 
-const UNKNOWN: Explanation = Explanation {
+const UNKNOWN: Sentences = Sentences {
     happened: "The session failed in a way that this release has no words for.",
     meaning: "The result type is newer than the program that made this report.",
     remedy: "Look the result type up in the IANA registry of STARTTLS validation result types.",

@@ -1,12 +1,15 @@
 //! The table for people: what `sealpost explain` prints, and `docs/failures.md`.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use sealpost_plugin_api::ResultType;
 use serde::Serialize;
 
-use super::{Explanation, MARKS, Row, UNKNOWN, plain_code, policies::Circumstance, rows};
+use super::{Explanation, MARKS, Row, UNKNOWN, Voice, plain_code, policies::Circumstance, rows};
 use crate::config::{explain::wrapped, near::nearest};
+
+/// Whoever looks a name up may have it from anybody's report.
+const VOICE: Voice = Voice::Reader;
 
 /// An entry of the table as data, for `sealpost explain --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,12 +24,12 @@ pub struct Entry {
     /// said where no reason code tells more.
     pub reason_codes: Vec<&'static str>,
     /// What happened; of a policy what it does to mail.
-    pub happened: &'static str,
+    pub happened: Cow<'static, str>,
     /// What that most likely means.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub meaning: &'static str,
+    pub meaning: Cow<'static, str>,
     /// What to do; of a policy where nothing failed.
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
 }
 
 /// Nothing in the table has this name.
@@ -49,7 +52,7 @@ impl Entry {
             happened,
             meaning,
             remedy,
-        } = row.explanation;
+        } = row.sentences.said_by(VOICE);
         Self {
             result_type: row.result.map(ResultType::name),
             policy: None,
@@ -66,9 +69,9 @@ impl Entry {
             result_type: None,
             policy: Some(circumstance.name()),
             reason_codes: Vec::new(),
-            happened: words.effect,
-            meaning: "",
-            remedy: words.all_well,
+            happened: words.effect.into(),
+            meaning: "".into(),
+            remedy: words.all_well.into(),
         }
     }
 
@@ -170,7 +173,7 @@ pub fn list() -> String {
     );
     text.push_str("\nMarks before a reason code\n");
     for (source, sentence) in MARKS {
-        let _ = writeln!(text, "  {:<8} {sentence}", source.mark(""));
+        let _ = writeln!(text, "  {:<8} {}", source.mark(""), VOICE.says(sentence));
     }
     text.push_str(
         "\n`sealpost explain NAME` says what one of them means and what to do, for example of \
@@ -193,7 +196,7 @@ pub fn one(name: &str) -> Result<String, NoSuchFailure> {
     let entries = described(Some(name))?;
     let sections: Vec<String> = entries.iter().map(in_words).collect();
     let mut text = sections.join("\n");
-    if let Some(mark) = super::mark(name) {
+    if let Some(mark) = super::mark(name, VOICE) {
         let _ = writeln!(text, "\n{mark}");
     }
     if text.contains(super::DOMAIN) {
@@ -201,6 +204,11 @@ pub fn one(name: &str) -> Result<String, NoSuchFailure> {
             text,
             "\n{} stands for the policy domain, and with TLSA records for the MX host.",
             super::DOMAIN
+        );
+    }
+    if text.to_ascii_lowercase().contains("the sender") {
+        text.push_str(
+            "\nThe sender is whoever delivered the mail and reports it: in `sealpost sessions`, this host.\n",
         );
     }
     Ok(text)
@@ -219,13 +227,13 @@ fn in_words(entry: &Entry) -> String {
 }
 
 /// The sentences of an entry, each with what it answers.
-fn labelled(entry: &Entry) -> impl Iterator<Item = (&'static str, &'static str)> {
+fn labelled(entry: &Entry) -> impl Iterator<Item = (&'static str, &str)> {
     let labels = if entry.policy.is_some() {
         [WHEN_IT_FAILS, MEANING, WHEN_ALL_IS_WELL]
     } else {
         [HAPPENED, MEANING, REMEDY]
     };
-    let sentences = [entry.happened, entry.meaning, entry.remedy];
+    let sentences = [&*entry.happened, &*entry.meaning, &*entry.remedy];
     let pairs = labels.into_iter().zip(sentences);
     pairs.filter(|(_, sentences)| !sentences.is_empty())
 }
@@ -266,7 +274,7 @@ pub fn markdown() -> String {
          What the mail server that delivers told comes without a mark.\n\n",
     );
     for (source, sentence) in MARKS {
-        let _ = writeln!(text, "- `{}`: {sentence}", source.mark(""));
+        let _ = writeln!(text, "- `{}`: {}", source.mark(""), VOICE.says(sentence));
     }
     text.push_str(
         "\n## Policies\n\n\

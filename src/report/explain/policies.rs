@@ -126,7 +126,7 @@ impl Circumstance {
                 title: "No policy was found",
                 effect: "Without MTA-STS or DANE, mail is delivered even where TLS fails, readable on \
                          its way.",
-                all_well: "TLS was used, and an attacker between us could have switched it off unseen. \
+                all_well: "TLS was used, and an attacker on the way could have switched it off unseen. \
                            An MTA-STS policy (RFC 8461) or TLSA records (RFC 7672) prevent that.",
             },
         }

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
@@ -7,12 +8,17 @@ use std::{
 use super::*;
 use crate::config::explain::tests::check_made;
 
+/// What a report of our own says.
+fn ours(result: ResultType, reason: Option<&str>) -> Explanation {
+    explain(result, reason, Voice::We)
+}
+
 #[test]
 fn every_result_type_is_explained_with_and_without_a_known_reason() {
     for result in ResultType::ALL {
-        let general = explain(result, None);
-        assert_ne!(general, UNKNOWN, "{result}");
-        assert_eq!(explain(result, Some("never heard of")), general, "{result}");
+        let general = ours(result, None);
+        assert_ne!(general, UNKNOWN.said_by(Voice::We), "{result}");
+        assert_eq!(ours(result, Some("never heard of")), general, "{result}");
         let last = rows().filter(|row| row.result == Some(result)).last();
         assert!(last.is_some_and(Row::is_general), "{result}");
     }
@@ -24,7 +30,10 @@ fn every_row_can_be_reached_by_each_of_its_reasons() {
         for code in row.named_codes() {
             let reason = code.replace('*', "");
             let result = row.result.unwrap_or(ResultType::CertificateExpired);
-            assert_eq!(explain(result, Some(&reason)), row.explanation, "{code}");
+            for voice in [Voice::We, Voice::Reader] {
+                let expected = row.sentences.said_by(voice);
+                assert_eq!(explain(result, Some(&reason), voice), expected, "{code}");
+            }
         }
     }
 }
@@ -175,7 +184,7 @@ fn a_known_reason_is_explained_more_closely() {
             "too many",
         ),
     ] {
-        let happened = explain(result, Some(reason)).happened;
+        let happened = ours(result, Some(reason)).happened;
         assert!(happened.contains(word), "{reason}: {happened}");
     }
 }
@@ -218,38 +227,77 @@ fn d11_each_way_to_fail_by_tlsa_records_is_explained_with_its_cause() {
             "no TLSA record",
         ),
     ] {
-        let explanation = explain(result, Some(reason));
+        let explanation = ours(result, Some(reason));
         assert!(
             explanation.meaning.contains(word),
             "{reason}: {explanation:?}"
         );
-        assert_ne!(explanation, explain(result, None), "{reason}");
+        assert_ne!(explanation, ours(result, None), "{reason}");
     }
 }
 
-#[test]
-fn sentences_are_ascii_and_do_not_begin_a_line_with_from() {
+/// Every sentence of the table, as it is said.
+fn said_by(voice: Voice) -> Vec<String> {
     let of_rows = rows().flat_map(|row| {
         let Explanation {
             happened,
             meaning,
             remedy,
-        } = row.explanation;
-        [happened, meaning, remedy]
+        } = row.sentences.said_by(voice);
+        [happened, meaning, remedy].map(Cow::into_owned)
     });
     let of_policies = policies::Circumstance::ALL.into_iter().flat_map(|it| {
         let words = it.words();
-        [words.effect, words.all_well]
+        [words.effect, words.all_well].map(str::to_owned)
     });
-    let marks = MARKS.iter().map(|(_, sentence)| *sentence);
-    for text in of_rows.chain(of_policies).chain(marks) {
+    let marks = MARKS
+        .iter()
+        .map(|(_, sentence)| voice.says(sentence).into_owned());
+    of_rows.chain(of_policies).chain(marks).collect()
+}
+
+#[test]
+fn sentences_are_ascii_and_do_not_begin_a_line_with_from() {
+    for text in [Voice::We, Voice::Reader].into_iter().flat_map(said_by) {
         assert!(
             text.is_empty() || (text.is_ascii() && text.ends_with('.')),
             "{text}"
         );
         assert!(!text.contains("From ") && !text.contains("  "), "{text}");
         assert!(!text.contains("TODO") && !text.starts_with(' '), "{text}");
+        assert!(!text.contains(['{', '|', '}']), "{text}");
     }
+}
+
+/// A reader of somebody else's report must not take "we" for whoever reads it with us.
+#[test]
+fn our_reports_say_we_and_of_others_the_sender_is_spoken_of() {
+    let has = |text: &str, word: &str| {
+        let mut words = text.split(|it: char| !it.is_ascii_alphabetic());
+        words.any(|it| it.eq_ignore_ascii_case(word))
+    };
+    let (ours, readers) = (said_by(Voice::We), said_by(Voice::Reader));
+    for text in &readers {
+        let ours = ["we", "us", "our", "ours", "ourselves"];
+        assert!(!ours.iter().any(|word| has(text, word)), "{text}");
+    }
+    for text in &ours {
+        assert!(!has(text, "sender"), "{text}");
+    }
+    // What is said otherwise is the same but for that.
+    let pairs = ours.iter().zip(&readers);
+    let differing: Vec<_> = pairs.filter(|(ours, readers)| ours != readers).collect();
+    assert_eq!(differing.len(), 7, "{differing:?}");
+    let required = |voice| explain(ResultType::DaneRequired, None, voice).happened;
+    assert_eq!(
+        (required(Voice::We), required(Voice::Reader)),
+        (
+            "We have agreed to deliver to this domain with DANE only, and found no usable TLSA records.".into(),
+            "The sender has agreed to deliver to this domain with DANE only, and found no usable TLSA \
+             records."
+                .into()
+        )
+    );
 }
 
 #[test]
@@ -295,8 +343,10 @@ fn a_name_finds_what_is_said_of_it_and_a_slip_is_understood() {
     assert!(
         pages::one("probe:starttls-refused")
             .unwrap()
-            .contains("looked at the host ourselves")
+            .contains("the sender looked at the host itself")
     );
+    let who = |name| pages::one(name).unwrap().contains("The sender is whoever");
+    assert_eq!(["dane-required", "testing"].map(who), [true, false]);
     let all = pages::described(None).unwrap();
     assert!(all.len() > rows().count());
     let slip = pages::one("sts-mx-mismach").unwrap_err().to_string();

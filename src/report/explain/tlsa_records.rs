@@ -74,19 +74,21 @@ pub(super) const ROWS: &[Row] = &[
     row(
         ResultType::DaneRequired,
         &["no-usable-tlsa-records"],
-        "We have agreed to deliver to this domain with DANE only, and this MX host cannot be had with \
-         it.",
+        "{We have|The sender has} agreed to deliver to this domain with DANE only, and this MX host cannot \
+         be had with it.",
         "It has no TLSA record that can be used, or DNSSEC does not vouch for its name: a DS record at \
          one of the parents is gone, or the host is new and has no record yet.",
         "Sign the zone of the domain and that of the MX host, and publish a TLSA record (\"3 1 1\") at \
-         _25._tcp. and the host's name. Or tell us that DANE is no longer meant to be demanded.",
+         _25._tcp. and the host's name. Or tell {us|the sender} that DANE is no longer meant to be \
+         demanded.",
     ),
     row(
         ResultType::DaneRequired,
         &[ANY],
-        "We have agreed to deliver to this domain with DANE only, and found no usable TLSA records.",
+        "{We have|The sender has} agreed to deliver to this domain with DANE only, and found no usable TLSA \
+         records.",
         "DANE was given up, or the zone is no longer signed.",
-        "Publish TLSA records in a signed zone for every MX host, or tell us that DANE is no longer \
-         meant to be demanded.",
+        "Publish TLSA records in a signed zone for every MX host, or tell {us|the sender} that DANE is no \
+         longer meant to be demanded.",
     ),
 ];

@@ -103,7 +103,9 @@ fn report_part(part: &MessagePart<'_>, bytes: &[u8]) -> Option<ReportPart> {
     let media_type = media_type(part);
     let name = part.attachment_name().map(str::to_owned);
     let lower = name.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let has_ending = [".json", ".json.gz"].iter().any(|end| lower.ends_with(end));
+    let has_ending = [".json", ".json.gz", ".zip"]
+        .iter()
+        .any(|end| lower.ends_with(end));
     // RFC 8460 s5.1: only report names have these marks.
     let is_declared = media_type.starts_with("application/tlsrpt")
         || (has_ending && lower.matches('!').count() >= 3);

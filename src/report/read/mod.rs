@@ -27,6 +27,7 @@ mod open;
 mod time;
 mod tree;
 mod unpack;
+mod zip;
 
 pub use authentic::{Authenticity, KeyRecord};
 pub use finding::{Finding, Rule};
@@ -160,19 +161,23 @@ pub enum ReadError {
     /// It unpacks to more than a report may have, or has more parts.
     #[error("it is longer than {0}, which no report is")]
     TooLong(String),
+    /// It is an archive of very many files.
+    #[error("it is a ZIP archive of more than {0} files; those after them are not read")]
+    TooMany(usize),
     /// It is packed, and damaged.
     #[error("it is damaged: {0}")]
     Damaged(String),
-    /// It is packed in a way that RFC 8460 does not know.
-    #[error(
-        "it is a ZIP archive, and reports are packed with gzip (RFC 8460 s5.2); unpack it first"
-    )]
-    Zip,
+    /// It is packed in a way that RFC 8460 does not know, nor do we.
+    #[error("it is in a ZIP archive and cannot be unpacked here: {0}")]
+    Zip(&'static str),
+    /// It is an archive, and none of its files is a report.
+    #[error("the ZIP archive holds no TLS report")]
+    NoReportInZip,
     /// It is a mail, and none of its parts is a report.
     #[error("the mail holds no TLS report")]
     NoReport,
     /// It is nothing that reports come as.
-    #[error("it is neither JSON nor gzip nor a mail")]
+    #[error("it is neither JSON nor gzip nor ZIP nor a mail")]
     Unknown,
 }
 
@@ -180,7 +185,10 @@ impl ReadError {
     /// May it be something else that lies in the same mailbox or directory, and no report at all?
     #[must_use]
     pub const fn is_something_else(&self) -> bool {
-        matches!(self, Self::NotAReport(_) | Self::NoReport | Self::Unknown)
+        matches!(
+            self,
+            Self::NotAReport(_) | Self::NoReport | Self::NoReportInZip | Self::Unknown
+        )
     }
 }
 

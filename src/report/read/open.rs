@@ -8,6 +8,7 @@ use super::{
     finding::Findings,
     json, mail,
     unpack::{Content, gunzip, in_words},
+    zip::unzip,
 };
 use crate::{
     clock::Timestamp,
@@ -24,7 +25,7 @@ pub struct Received {
     pub report: ReceivedReport,
     /// What it does not do as RFC 8460 asks.
     pub findings: Vec<Finding>,
-    /// The name of the attachment it came in.
+    /// The name of the attachment it came in, or of the file in an archive.
     pub attachment: Option<String>,
     /// What the signatures of its mail are worth. A file has none.
     pub authenticity: Option<Authenticity>,
@@ -33,7 +34,7 @@ pub struct Received {
 /// A part of a file that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// The name of the attachment; absent where the whole could not be read.
+    /// The name of the attachment, or of the file in an archive; absent where the whole could not be read.
     pub attachment: Option<String>,
     /// Why.
     pub error: ReadError,
@@ -61,7 +62,32 @@ struct Enclosed {
     attachment: Option<String>,
 }
 
-/// Reads every report in a file: JSON or a mail, packed or not. `name` is the name of the file, where it has
+/// What a file is called.
+#[derive(Clone, Copy, Debug)]
+struct FileName<'a> {
+    /// Its name, where it has one.
+    name: Option<&'a str>,
+    /// The same where it lies in an archive, so that its name is news.
+    attachment: Option<&'a str>,
+}
+
+impl<'a> FileName<'a> {
+    const fn of_file(name: Option<&'a str>) -> Self {
+        Self {
+            name,
+            attachment: None,
+        }
+    }
+
+    const fn in_archive(name: &'a str) -> Self {
+        Self {
+            name: Some(name),
+            attachment: Some(name),
+        }
+    }
+}
+
+/// Reads every report in a file: JSON or a mail, packed or not, or an archive of such files. `name` is the name of the file, where it has
 /// one that may say something of the report in it.
 #[must_use]
 pub fn open(name: Option<&str>, bytes: &[u8]) -> Opened {
@@ -77,6 +103,37 @@ pub fn open(name: Option<&str>, bytes: &[u8]) -> Opened {
 
 impl Opened {
     fn take(&mut self, name: Option<&str>, bytes: &[u8]) -> Result<(), ReadError> {
+        match Content::of(bytes) {
+            Content::Zip => self.take_archive(bytes),
+            _ => self.take_file(FileName::of_file(name), bytes),
+        }
+    }
+
+    /// Every report in an archive. One archive in another is not opened.
+    fn take_archive(&mut self, archive: &[u8]) -> Result<(), ReadError> {
+        let before = (self.letters.len(), self.unread.len());
+        let ended = unzip(archive, |file| {
+            let taken = file
+                .bytes
+                .and_then(|bytes| self.take_file(FileName::in_archive(&file.name), &bytes));
+            match taken {
+                Ok(()) => {}
+                // Any file may lie beside a report.
+                Err(error) if error.is_something_else() => {}
+                Err(error) => self.unread.push(Unread {
+                    attachment: Some(file.name),
+                    error,
+                }),
+            }
+        });
+        ended?;
+        if before == (self.letters.len(), self.unread.len()) {
+            return Err(ReadError::NoReportInZip);
+        }
+        Ok(())
+    }
+
+    fn take_file(&mut self, name: FileName<'_>, bytes: &[u8]) -> Result<(), ReadError> {
         let content = Content::of(bytes);
         let unpacked;
         let inner = if content == Content::Gzip {
@@ -98,14 +155,13 @@ impl Opened {
                 }
                 Ok(())
             }
-            Content::Zip => Err(ReadError::Zip),
-            Content::Gzip | Content::Other => Err(ReadError::Unknown),
+            Content::Zip | Content::Gzip | Content::Other => Err(ReadError::Unknown),
         }
     }
 
     fn take_report(
         &mut self,
-        name: Option<&str>,
+        name: FileName<'_>,
         content: Content,
         bytes: &[u8],
     ) -> Result<(), ReadError> {
@@ -113,7 +169,7 @@ impl Opened {
         let report = report(bytes, &mut findings)?;
         // Whoever keeps reports may have called the file anything. Only a name with these marks is one
         // of RFC 8460 s5.1.
-        if let Some(name) = name.filter(|name| name.contains('!')) {
+        if let Some(name) = name.name.filter(|name| name.contains('!')) {
             conform::file_name(name, content, &report, &mut findings);
         }
         self.letters.push(Letter {
@@ -121,7 +177,7 @@ impl Opened {
             reports: vec![Enclosed {
                 report,
                 findings,
-                attachment: None,
+                attachment: name.attachment.map(str::to_owned),
             }],
         });
         Ok(())
@@ -132,16 +188,18 @@ impl Opened {
         for mail in mail::open(bytes)? {
             let mut reports = Vec::new();
             for part in mail.parts {
-                match enclosed(&part, &mail.facts) {
-                    Ok(enclosed) => reports.push(enclosed),
-                    // Any file may be attached to a mail.
-                    Err(_) if !part.is_declared => continue,
-                    Err(error) => self.unread.push(Unread {
-                        attachment: part.name,
-                        error,
-                    }),
+                for enclosed in enclosed(&part, &mail.facts) {
+                    match enclosed {
+                        Ok(enclosed) => reports.push(enclosed),
+                        // Any file may be attached to a mail.
+                        Err(_) if !part.is_declared => continue,
+                        Err(error) => self.unread.push(Unread {
+                            attachment: part.name.clone(),
+                            error,
+                        }),
+                    }
+                    found = true;
                 }
-                found = true;
             }
             if !reports.is_empty() {
                 let raw = with_line_ends(&mail.raw);
@@ -199,20 +257,45 @@ fn report(bytes: &[u8], findings: &mut Findings) -> Result<ReceivedReport, ReadE
     json::read_noting(bytes, findings)
 }
 
-/// The report in a part of a mail.
-fn enclosed(part: &mail::ReportPart, facts: &MailFacts) -> Result<Enclosed, ReadError> {
-    let content = Content::of(&part.bytes);
-    let mut findings = Findings::default();
-    let report = match content {
-        Content::Gzip => {
-            let unpacked = gunzip(&part.bytes, REPORT_BYTES_MAX)?;
-            report(&unpacked, &mut findings)?
+/// The report in a part of a mail; in a ZIP archive there may be several.
+fn enclosed(part: &mail::ReportPart, facts: &MailFacts) -> Vec<Result<Enclosed, ReadError>> {
+    if Content::of(&part.bytes) != Content::Zip {
+        return vec![enclosed_in(part, facts, &part.bytes)];
+    }
+    let mut found = Vec::new();
+    let ended = unzip(&part.bytes, |file| {
+        let enclosed = file.bytes.and_then(|bytes| match Content::of(&bytes) {
+            Content::Json | Content::Gzip => enclosed_in(part, facts, &bytes),
+            _ => Err(ReadError::Unknown),
+        });
+        // Any file may lie beside a report.
+        if !enclosed.as_ref().is_err_and(ReadError::is_something_else) {
+            found.push(enclosed);
         }
-        Content::Zip => return Err(ReadError::Zip),
+    });
+    match ended {
+        Err(error) => found.push(Err(error)),
+        Ok(()) if found.is_empty() => found.push(Err(ReadError::NoReportInZip)),
+        Ok(()) => {}
+    }
+    found
+}
+
+/// The report in these bytes: those of a part of a mail, or of a file in an archive there.
+fn enclosed_in(
+    part: &mail::ReportPart,
+    facts: &MailFacts,
+    bytes: &[u8],
+) -> Result<Enclosed, ReadError> {
+    let mut findings = Findings::default();
+    let report = match Content::of(bytes) {
+        Content::Gzip => report(&gunzip(bytes, REPORT_BYTES_MAX)?, &mut findings)?,
+        Content::Zip => return Err(ReadError::Unknown),
         Content::Json | Content::Mbox | Content::Mail | Content::Other => {
-            report(&part.bytes, &mut findings)?
+            report(bytes, &mut findings)?
         }
     };
+    let content = Content::of(&part.bytes);
     conform::media_type(&part.media_type, content, &mut findings);
     if let Some(name) = &part.name {
         conform::file_name(name, content, &report, &mut findings);

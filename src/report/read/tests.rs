@@ -1,5 +1,6 @@
 use sealpost_kit::mutations;
 
+use super::zip::tests::zip;
 use super::*;
 use crate::report::gzip::gzip;
 
@@ -276,8 +277,8 @@ fn what_is_no_report_is_said_to_be_none() {
             "it is JSON and not a TLS report: it has no \"policies\"",
         ),
         ("{\"policies\": [", "it is no JSON: EOF while parsing"),
-        ("<html>", "it is neither JSON nor gzip nor a mail"),
-        ("PK\u{3}\u{4}...", "it is a ZIP archive"),
+        ("<html>", "it is neither JSON nor gzip nor ZIP nor a mail"),
+        ("PK\u{3}\u{4}...", "it is damaged: its ZIP: "),
         (
             "Subject: x\r\n\r\nHello.\r\n",
             "the mail holds no TLS report",
@@ -479,6 +480,24 @@ fn a_report_is_found_wherever_it_lies() {
         ours.replace("\r\n", "\n")
     );
     let packed_mbox = gzip(mbox.as_bytes());
+    let archive = zip(&[
+        ("READ ME.txt", b"Reports of Wednesday"),
+        ("reports/", b""),
+        ("reports/plain.json", PLAIN.as_bytes()),
+        ("reports/ours.eml", ours.as_bytes()),
+        ("other.zip", &zip(&[("plain.json", PLAIN.as_bytes())])),
+    ]);
+    let zipped = format!(
+        "From: a@sender.example\nContent-Type: multipart/mixed; boundary=B\n\n--B\n\
+         Content-Type: application/zip; name=\"r.zip\"\nContent-Transfer-Encoding: base64\n\n\
+         {}\n--B\nContent-Type: application/zip; name=\"photos.zip\"\nContent-Transfer-Encoding: \
+         base64\n\n{}\n--B--\n",
+        base64_of(&zip(&[
+            ("r.json.gz", &gzip(PLAIN.as_bytes())),
+            ("notes.txt", b"of no interest"),
+        ])),
+        base64_of(&zip(&[("a.jpeg", b"\xff\xd8\xff")]))
+    );
     for (bytes, ids, unread) in [
         (ours.as_bytes(), &["2024-05-15.success"][..], 0),
         (generic.as_bytes(), &["1@sender"], 0),
@@ -490,6 +509,8 @@ fn a_report_is_found_wherever_it_lies() {
             1,
         ),
         (gzip(ours.as_bytes()).as_slice(), &["2024-05-15.success"], 0),
+        (&archive, &["1@sender", "2024-05-15.success"], 0),
+        (zipped.as_bytes(), &["1@sender"], 0),
     ] {
         let opened = open(None, bytes);
         assert_eq!(opened.unread.len(), unread, "{ids:?}");
@@ -503,8 +524,12 @@ fn a_report_is_found_wherever_it_lies() {
             assert!(received.report.id.as_deref().unwrap().starts_with(id));
             // Forwarded, kept with LF or packed: the signature holds.
             let signed = received.authenticity.as_ref().map(Authenticity::name);
-            let expected = if *id == "1@sender" { "none" } else { "pass" };
-            assert_eq!(signed, Some(expected), "{received:?}");
+            let expected = match *id {
+                "1@sender" if bytes == archive => None,
+                "1@sender" => Some("none"),
+                _ => Some("pass"),
+            };
+            assert_eq!(signed, expected, "{received:?}");
         }
     }
 }
@@ -651,4 +676,68 @@ fn rules_have_names_of_their_own_and_findings_are_bounded() {
         "{}",
         findings[49].text
     );
+}
+
+#[test]
+fn a_report_in_a_zip_archive_is_read_and_its_packing_is_a_finding() {
+    let name = "sender.example!a.example!1715731200!1715817599.json";
+    let zipped = zip(&[(name, PLAIN.as_bytes())]);
+    // Of a file that somebody kept nothing is said; the name is compared.
+    let found = |bytes: &[u8]| {
+        let opened = open(Some("kept.zip"), bytes);
+        assert_eq!(opened.unread, []);
+        let received = opened.finish(&KeyRecords::new(), Timestamp(0));
+        assert_eq!(received.len(), 1);
+        assert_eq!(received[0].report, plain());
+        rules(&received[0].findings)
+    };
+    assert_eq!(found(&zipped), [""; 0]);
+    let other = name.replace("a.example", "other.example");
+    let other = zip(&[(&other, PLAIN.as_bytes())]);
+    assert_eq!(found(&other), ["file-name file name"]);
+
+    // In a mail RFC 8460 asks for another packing.
+    let mail = mail("application/tlsrpt+json", "application/zip");
+    let mail = mail.replace(name, &format!("{name}.zip"));
+    let encoded = format!("\n{}", base64_of(&zipped));
+    let mail = mail.replace(
+        &format!("\n\n{PLAIN}"),
+        &format!("\nContent-Transfer-Encoding: base64\n{encoded}"),
+    );
+    assert_eq!(
+        found(mail.as_bytes()),
+        [
+            "media-type Content-Type of the report",
+            "file-name file name",
+            "signed DKIM-Signature"
+        ]
+    );
+}
+
+#[test]
+fn an_archive_without_a_report_is_none_and_a_damaged_report_in_one_is_said() {
+    let unread = |files: &[(&str, &[u8])]| {
+        let unread = open(None, &zip(files)).unread;
+        let words = |each: Unread| {
+            let name = each.attachment.unwrap_or_default();
+            (
+                format!("{name}: {}", each.error),
+                each.error.is_something_else(),
+            )
+        };
+        unread.into_iter().map(words).collect::<Vec<_>>()
+    };
+    let none = (": the ZIP archive holds no TLS report".to_owned(), true);
+    assert_eq!(unread(&[]), std::slice::from_ref(&none));
+    assert_eq!(unread(&[("a.txt", b"a text"), ("b.json", b"{}")]), [none]);
+    let found = unread(&[
+        ("a.json", b"{\"policies\": ["),
+        ("b.json", PLAIN.as_bytes()),
+    ]);
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].0.starts_with("a.json: it is no JSON: "),
+        "{found:?}"
+    );
+    assert!(!found[0].1);
 }

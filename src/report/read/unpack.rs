@@ -31,7 +31,8 @@ impl Content {
         if bytes.starts_with(&[0x1f, 0x8b]) {
             return Self::Gzip;
         }
-        if bytes.starts_with(b"PK\x03\x04") {
+        // One without files has no more than its end.
+        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
             return Self::Zip;
         }
         if bytes.starts_with(b"From ") {
@@ -127,6 +128,7 @@ mod tests {
             (b"\xef\xbb\xbf{}", Content::Json),
             (b"\x1f\x8b\x08", Content::Gzip),
             (b"PK\x03\x04", Content::Zip),
+            (b"PK\x05\x06", Content::Zip),
             (
                 b"From a@example.org Tue Nov 24 00:00:00 2026\nTo: b",
                 Content::Mbox,

@@ -62,6 +62,8 @@ pub enum MxBehaviour {
     ClosesAtHandshake,
     /// It answers every RCPT with this code.
     RefusesRecipients(u16),
+    /// It answers every RCPT as a host does that has no such mailbox (RFC 3463: 5.1.1).
+    KnowsNoRecipient,
     /// It answers the end of every message with this code.
     RefusesMessages(u16),
     /// It takes the message and closes the connection without saying so.

@@ -209,6 +209,9 @@ impl Conversation {
         if let MxBehaviour::RefusesRecipients(code) = self.behaviour {
             return Step::Reply(format!("{code} This recipient is refused\r\n"));
         }
+        if self.behaviour == MxBehaviour::KnowsNoRecipient {
+            return reply("550 5.1.1 No such mailbox here");
+        }
         self.recipients.push(path.to_owned());
         reply("250 2.1.5 Recipient known")
     }

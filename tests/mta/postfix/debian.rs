@@ -6,14 +6,24 @@
 //! loopback alone, as it does where the operator chooses "Satellite system", since the mail hosts have
 //! port 25 of the other addresses; and it logs to a file of its own, since there is no syslog.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::Path,
+    process::Command,
+};
 
 use super::{
-    super::{laboratory::Laboratory, namespace::INSIDE},
+    super::{
+        laboratory::{INSTALLED, Laboratory},
+        namespace::INSIDE,
+    },
     PostfixHost, Version,
-    files::install,
+    files::{POSTDROP_GROUP, install},
     root,
 };
+
+const SYSTEMD_PAGE: &str = include_str!("../../../docs/install/systemd.md");
 
 /// What a root shell of Debian looks through for programs.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -94,6 +104,40 @@ impl PostfixHost {
     }
 }
 
+impl PostfixHost {
+    /// Makes the user `sealpost` as the page for systemd has it, and lends it the host's directory, which is
+    /// [`INSIDE`] also in the root. Gives its id.
+    pub(crate) fn make_user(&self) -> u32 {
+        let mut lines = SYSTEMD_PAGE.lines();
+        let useradd = lines.find_map(|line| line.strip_prefix("    # useradd "));
+        let arguments: Vec<&str> = useradd.unwrap().split(' ').collect();
+        let output = self.typed("useradd").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let passwd = fs::read_to_string(self.path("etc/passwd")).unwrap();
+        let line = passwd.lines().find(|line| line.starts_with("sealpost:"));
+        let id = line.and_then(|line| line.split(':').nth(2)).unwrap();
+        let id = id.parse().unwrap();
+        self.lend_to(id);
+        let inside_root = format!("{INSIDE}/root{INSIDE}");
+        self.host.run("mount", &["--bind", INSIDE, &inside_root]);
+        id
+    }
+
+    /// The daemon's program in the root, as this user runs it. It ends with its process.
+    pub(crate) fn program_in_root_of(&self, user: u32, wrapper: &[&str]) -> Command {
+        let chroot = ["chroot"];
+        let mut words = wrapper.iter().chain(&chroot);
+        let mut command = self.host.command(words.next().unwrap());
+        command
+            .args(words)
+            .arg(format!("--userspec={user}:{user}"))
+            .args(["--groups=", &format!("{INSIDE}/root"), INSTALLED])
+            .env_clear()
+            .env("PATH", PATH);
+        command
+    }
+}
+
 /// Makes the root and its `etc` those of a Debian whose packages are all configured.
 fn make_whole(fetched: &Path, directory: &Path) {
     let (root, etc) = (directory.join("root"), directory.join("etc"));
@@ -103,7 +147,14 @@ fn make_whole(fetched: &Path, directory: &Path) {
         .status()
         .unwrap();
     assert!(copied.success());
+    // The package's script gives these to their group; how it is fetched leaves that out.
+    for program in ["postdrop", "postqueue"] {
+        let program = root.join("usr/sbin").join(program);
+        chown(&program, None, Some(POSTDROP_GROUP)).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o2755)).unwrap();
+    }
     for folder in [
+        root.join(INSIDE.trim_start_matches('/')),
         root.join("run"),
         root.join("usr/local/bin"),
         etc.join("sysctl.d"),

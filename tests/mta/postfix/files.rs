@@ -14,7 +14,7 @@ const POSTFIX_USER: u32 = 100;
 const POSTFIX_GROUP: u32 = 101;
 
 /// The group that may put mail into the queue.
-const POSTDROP_GROUP: u32 = 102;
+pub(super) const POSTDROP_GROUP: u32 = 102;
 
 /// Makes the folders of a host with this root. Its Postfix has the services of Debian, and no settings.
 pub(super) fn install(root: &Path, directory: &Path) {

@@ -353,13 +353,18 @@ impl Host {
 
     /// Runs a command of an operator.
     pub(super) fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(PROGRAM)
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The same, not run yet.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
             .args(arguments)
             .arg("--config")
             .arg(self.file("sealpost.toml"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// What a command shows, which must end well.

@@ -11,6 +11,9 @@ use super::host::{Before, Host};
 
 const MX_HOST: &str = "mx.correct.test";
 
+/// What the MX host publishes: one mailbox gets reports of a recipient domain too.
+const TWO_MAILBOXES: &str = "mailto:TLSRPT@reports.test,mailto:hosts@reports.test";
+
 /// A host that had sessions yesterday with two domains whose mail goes to one MX host with TLSA records:
 /// one of them has its reports sent where the MX host's go.
 fn host() -> Host {
@@ -47,16 +50,13 @@ fn counted(report: &Value) -> &Value {
 #[test]
 fn a2_an_mx_host_has_a_report_that_an_operator_sees_and_that_leaves_once() {
     let host = host();
-    publish(
-        &host,
-        "mailto:TLSRPT@reports.test,mailto:hosts@reports.test",
-    );
+    publish(&host, TWO_MAILBOXES);
     let daemon = host.start();
     let day = host.day.previous().to_string();
     let preview = host.json(&["report", "preview", MX_HOST, "--day", &day]);
     assert_eq!(preview["sessions"], 43);
     let note = "mailto:TLSRPT@reports.test gets the own reports of 1 of the 2 recipient domains, and is \
-                not told the same again";
+                not told the same again; not gone yet: correct.test";
     assert_eq!(preview["notes"], json!([note]));
 
     let sent = host.json(&["report", "send", "--day", &day]);
@@ -133,5 +133,31 @@ fn a2_an_mx_host_that_asks_for_nothing_is_shown_where_it_is_named() {
     let preview = host.json(&["report", "preview", MX_HOST, "--day", &day]);
     assert_eq!(*counted(&preview["report"]), 43);
     assert_eq!(preview["notes"], json!(["the domain asks for no reports"]));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a2_sent_by_itself_an_mx_hosts_report_says_what_it_leaves_to_reports_that_have_not_gone() {
+    let host = host();
+    publish(&host, TWO_MAILBOXES);
+    let daemon = host.start();
+    let day = host.day.previous().to_string();
+    let send = |domain| host.shown(&["report", "send", "--day", &day, "--domain", domain]);
+    let note = "\nNote: mailto:TLSRPT@reports.test gets the own reports of 1 of the 2 recipient domains, and is \
+                not told the same again";
+    let sent = send(MX_HOST);
+    let not_gone = format!("{note}; not gone yet: correct.test\n");
+    assert!(sent.ends_with(&not_gone), "{sent}");
+    assert_eq!(sent.matches("Note:").count(), 1, "{sent}");
+    // What was sent before leaves out nothing now, and a recipient domain's has nothing to leave out.
+    for domain in [MX_HOST, "correct.test"] {
+        let sent = send(domain);
+        assert!(!sent.contains("Note:"), "{sent}");
+    }
+    let preview = host.json(&["report", "preview", MX_HOST, "--day", &day]);
+    assert_eq!(
+        preview["notes"],
+        json!([note.trim_start_matches("\nNote: ")])
+    );
     assert!(daemon.stop().success());
 }

@@ -108,6 +108,9 @@ impl Control for Scripted {
             started_at: text("2026-11-24T00:00:00Z"),
             now: text("2026-11-24T12:00:00Z"),
             config: Some(text("/etc/sealpost/sealpost.toml")),
+            config_changed: Some(false),
+            config_waits_for_restart: Vec::new(),
+            dnssec: None,
             alarms: vec![text("the disk is full")],
             today: Some(DayTotals {
                 day: text("2026-11-24"),
@@ -294,6 +297,7 @@ impl Control for Scripted {
             day: day_or(day, "2026-11-23"),
             sessions: 5,
             reports: reports.into_iter().collect(),
+            notes: vec![text(HOSTILE)],
         }))
     }
 

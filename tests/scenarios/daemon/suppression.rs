@@ -17,7 +17,7 @@ use super::{
 const MAILBOX: &str = "tlsrpt@reports.test";
 
 /// One session with `correct.test` on the day that it is, and the night after it.
-fn report_of_a_day(host: &Host, day: UtcDay) {
+pub(super) fn report_of_a_day(host: &Host, day: UtcDay) {
     deliver_well(host, "correct.test");
     assert_eq!(host.counted(day, Some("correct.test")), (1, 0));
     set_clock_after_night_of(host, day);

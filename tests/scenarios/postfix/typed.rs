@@ -1,16 +1,13 @@
 //! `docs/install/postfix.md`, typed line by line into a shell of a fresh Debian 13.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
-};
+use std::{fs, io::Write as _, process::Child};
 
 use sealpost_kit::Delivery;
 
 use crate::mta::{
     laboratory::{Counted, Ready},
     postfix::{PostfixHost, Status, Version},
+    terminal::{Shell, typed_lines},
     wait_until,
 };
 
@@ -27,30 +24,6 @@ fn with_own_names(page: &str) -> String {
         .replace("example.org", "sts-enforce.test")
 }
 
-/// The lines of the page that are typed as root. A here-document is one.
-fn typed_lines(page: &str) -> Vec<String> {
-    let mut typed = Vec::new();
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        let Some(line) = line.strip_prefix("    # ") else {
-            continue;
-        };
-        let mut command = line.to_owned();
-        if line.contains("<<'END'") {
-            for line in lines.by_ref() {
-                let line = line.strip_prefix("    ").unwrap_or(line);
-                command.push('\n');
-                command.push_str(line);
-                if line == "END" {
-                    break;
-                }
-            }
-        }
-        typed.push(command);
-    }
-    typed
-}
-
 /// The lines that the page has for `main.cf` of Postfix 3.10.
 fn lines_of_main_cf(page: &str) -> Vec<&str> {
     let (_, after) = page.split_once("it is this in `main.cf`:\n\n").unwrap();
@@ -60,56 +33,6 @@ fn lines_of_main_cf(page: &str) -> Vec<&str> {
         .collect();
     assert!(lines.len() > 3, "{lines:?}");
     lines
-}
-
-/// A shell at a terminal, which keeps what it was told before.
-struct Shell {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Shell {
-    fn start(host: &PostfixHost) -> Self {
-        let mut child = host
-            .typed("sh")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        input.write_all(b"exec 2>&1\n").unwrap();
-        Self {
-            child,
-            input,
-            output,
-        }
-    }
-
-    /// Types a command that must succeed, and gives what it says.
-    fn types(&mut self, command: &str) -> String {
-        write!(self.input, "{command}\necho \"=== $?\"\n").unwrap();
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            let length = self.output.read_line(&mut line).unwrap();
-            assert_ne!(length, 0, "the shell has ended: {command}\n{said}");
-            if let Some((before, status)) = line.split_once("=== ") {
-                said.push_str(before);
-                assert_eq!(status.trim_end(), "0", "{command}\n{said}");
-                return said;
-            }
-            said.push_str(&line);
-        }
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _ended = self.child.wait();
-    }
 }
 
 /// The second terminal. What it runs ends with the host.
@@ -142,7 +65,7 @@ fn what_the_page_has_typed_makes_a_fresh_debian_13_keep_to_policies_and_count() 
     let Some(host) = PostfixHost::fresh(Version::V3_10) else {
         return;
     };
-    let mut shell = Shell::start(&host);
+    let mut shell = Shell::start(host.typed("sh"));
     let mut terminal = None;
     let mut said = Vec::new();
     for command in typed_lines(&with_own_names(PAGE)) {

@@ -48,7 +48,7 @@ fn unread(text: &mut String, view: &ReportsView) {
 
 fn within(attachment: Option<&str>) -> String {
     attachment
-        .map(|name| format!(", attachment {name}"))
+        .map(|name| format!(", part {name}"))
         .unwrap_or_default()
 }
 

@@ -9,7 +9,7 @@ use super::{
     totals::{self, TotalsView},
 };
 use crate::report::{
-    explain::{DOMAIN, explain},
+    explain::{DOMAIN, Voice, explain},
     read::{Finding, Received, ReceivedDetail, ReceivedPolicy, ReceivedReport, Registered},
 };
 
@@ -31,7 +31,7 @@ pub(super) struct ReportsView {
 pub(super) struct ReportView {
     /// The file it came in, and the mail of a mailbox.
     pub(super) source: String,
-    /// The attachment of that mail.
+    /// The attachment of that mail, or the file in that archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attachment: Option<String>,
     /// Where the same report was read before. It is counted once.
@@ -176,7 +176,10 @@ fn policy(policy: &ReceivedPolicy) -> PolicyView {
 
 fn failure(detail: &ReceivedDetail, domain: Option<&str>) -> FailureView {
     let explanation = match &detail.result {
-        Some(Registered::Known(result)) => Some(explain(*result, detail.reason.as_deref())),
+        Some(Registered::Known(result)) => {
+            let reason = detail.reason.as_deref();
+            Some(explain(*result, reason, Voice::Reader))
+        }
         Some(Registered::Other(_)) | None => None,
     };
     let for_domain = |text: &str| text.replace(DOMAIN, domain.unwrap_or("the domain"));
@@ -192,7 +195,7 @@ fn failure(detail: &ReceivedDetail, domain: Option<&str>) -> FailureView {
         sending_ip: detail.sending_ip.map(|address| address.to_string()),
         reason: detail.reason.clone(),
         additional_information: detail.additional_information.clone(),
-        meaning: explanation.map(|each| for_domain(each.meaning)),
-        remedy: explanation.map(|each| for_domain(each.remedy)),
+        meaning: explanation.as_ref().map(|each| for_domain(&each.meaning)),
+        remedy: explanation.as_ref().map(|each| for_domain(&each.remedy)),
     }
 }

@@ -1,6 +1,6 @@
 //! What Postfix needs so that it can do DANE: signed answers, from resolvers on this machine.
 
-use super::{Machine, Planner, Trap, Version};
+use super::{About, Machine, Planner, Trap, Version};
 use crate::{
     config::{DnssecValidation, InsecureMx, TellsDane},
     net::validation::SystemResolvers,
@@ -74,6 +74,7 @@ impl Planner<'_> {
                 .find(|(name, value)| name == "smtp_dns_support_level" && value != "dnssec");
             if let Some((name, value)) = level {
                 self.traps.push(Trap {
+                    about: About::Service,
                     stops: true,
                     text: format!(
                         "the service {} of master.cf sets {name}={value}: {waits}",

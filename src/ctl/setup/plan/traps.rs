@@ -1,6 +1,6 @@
 //! Traps: what an operator should know of this Postfix, and what only an operator can mend.
 
-use super::{Machine, Planner, REPORTS, Trap, Version};
+use super::{About, Machine, Planner, REPORTS, Version};
 use crate::policy::PolicyDomain;
 
 impl Planner<'_> {
@@ -15,14 +15,14 @@ impl Planner<'_> {
                     _ => false,
                 };
                 if mutes {
-                    self.traps.push(Trap {
-                        stops: false,
-                        text: format!(
+                    self.trap_about(
+                        About::Service,
+                        format!(
                             "the service {} of master.cf sets {name}={value}: what goes through it \
                              goes past Sealpost",
                             service.name
                         ),
-                    });
+                    );
                 }
             }
         }
@@ -33,7 +33,8 @@ impl Planner<'_> {
         }
         let told = self.version >= Version::TELLS;
         if told && machine.datagrams_queued_max.is_some_and(|most| most < 512) {
-            self.trap(
+            self.trap_about(
+                About::DatagramQueue,
                 "net.unix.max_dgram_qlen is below 512, and Postfix drops what finds no room: set it \
                  in /etc/sysctl.d and have its socket made anew",
             );
@@ -77,6 +78,9 @@ impl Planner<'_> {
         } else {
             "an address has no policy, and no report".to_owned()
         };
-        self.trap(format!("all mail goes through relayhost {relay}: {whose}"));
+        self.trap_about(
+            About::SmartHost,
+            format!("all mail goes through relayhost {relay}: {whose}"),
+        );
     }
 }

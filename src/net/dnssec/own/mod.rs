@@ -29,7 +29,10 @@ use hickory_proto::{
     serialize::binary::{BinDecodable as _, BinDecoder},
 };
 
-pub use self::anchors::{Anchors, BadAnchors};
+pub use self::{
+    anchors::{Anchors, BadAnchors},
+    signature::{EXPIRED, NOT_YET_VALID},
+};
 use self::{
     chain::{Claim, Zone, denials},
     cuts::Cuts,

@@ -92,12 +92,18 @@ impl Flaw {
         match self {
             Self::Unsigned => "are not signed by the zone, which is",
             Self::NoKey => "are signed by no key of the zone",
-            Self::NotYetValid => "have a signature that is not yet valid",
-            Self::Expired => "have a signature that has expired",
+            Self::NotYetValid => NOT_YET_VALID,
+            Self::Expired => EXPIRED,
             Self::Wrong => "have a signature that does not hold",
         }
     }
 }
+
+/// What is said where a signature begins later than now.
+pub const NOT_YET_VALID: &str = "have a signature that is not yet valid";
+
+/// What is said where a signature has ended.
+pub const EXPIRED: &str = "have a signature that has expired";
 
 /// More signatures over one set are not looked at. A zone that changes its algorithm has four.
 const SIGNATURES_MAX: usize = 8;

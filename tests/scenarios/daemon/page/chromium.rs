@@ -83,9 +83,9 @@ impl Chromium {
             complaints: Vec::new(),
             _profile: profile,
         };
-        let target = chromium.ask("Target.createTarget", json!({"url": "about:blank"}));
+        let target = chromium.ask("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let attached = chromium.ask("Target.attachToTarget", attach);
+        let attached = chromium.ask("Target.attachToTarget", &attach);
         chromium.session = attached["sessionId"].as_str().unwrap().to_owned();
         for domain in [
             "Page.enable",
@@ -94,13 +94,13 @@ impl Chromium {
             "Network.enable",
             "Accessibility.enable",
         ] {
-            chromium.ask(domain, json!({}));
+            chromium.ask(domain, &json!({}));
         }
         Some(chromium)
     }
 
     /// Asks for one thing and gives what it comes to.
-    pub(super) fn ask(&mut self, method: &str, parameters: Value) -> Value {
+    pub(super) fn ask(&mut self, method: &str, parameters: &Value) -> Value {
         self.next_id += 1;
         let mut message = json!({"id": self.next_id, "method": method, "params": parameters});
         if !self.session.is_empty() {
@@ -141,21 +141,24 @@ impl Chromium {
     pub(super) fn open(&mut self, address: &str, view: View) {
         self.ask(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": false}),
+            &json!({"width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": false}),
         );
         let scheme = if view.dark { "dark" } else { "light" };
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
+        self.ask("Emulation.setEmulatedMedia", &json!({"features": features}));
         let languages = json!({"Accept-Language": view.language});
-        self.ask("Network.setExtraHTTPHeaders", json!({"headers": languages}));
-        self.ask("Page.navigate", json!({"url": address}));
+        self.ask(
+            "Network.setExtraHTTPHeaders",
+            &json!({"headers": languages}),
+        );
+        self.ask("Page.navigate", &json!({"url": address}));
         while self.hear()["method"] != "Page.loadEventFired" {}
     }
 
     /// What an expression comes to on the page.
     pub(super) fn value(&mut self, expression: &str) -> Value {
         let asked = json!({"expression": expression, "returnByValue": true});
-        self.ask("Runtime.evaluate", asked)["result"]["value"].clone()
+        self.ask("Runtime.evaluate", &asked)["result"]["value"].clone()
     }
 
     /// Presses a key.
@@ -166,14 +169,14 @@ impl Chromium {
             if key == "Enter" && kind == "keyDown" {
                 event["text"] = json!("\r");
             }
-            self.ask("Input.dispatchKeyEvent", event);
+            self.ask("Input.dispatchKeyEvent", &event);
         }
     }
 
     /// A picture of the page, or of its upper part, as PNG.
     pub(super) fn picture(&mut self) -> Vec<u8> {
         let asked = json!({"format": "png", "optimizeForSpeed": false});
-        let taken = self.ask("Page.captureScreenshot", asked);
+        let taken = self.ask("Page.captureScreenshot", &asked);
         BASE64_STANDARD
             .decode(taken["data"].as_str().unwrap())
             .unwrap()
@@ -181,7 +184,7 @@ impl Chromium {
 
     /// What a screen reader is told: the role and name of each thing that it stops at.
     pub(super) fn spoken(&mut self) -> Vec<(String, String)> {
-        let tree = self.ask("Accessibility.getFullAXTree", json!({}));
+        let tree = self.ask("Accessibility.getFullAXTree", &json!({}));
         let nodes = tree["nodes"].as_array().unwrap().iter();
         let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
         nodes

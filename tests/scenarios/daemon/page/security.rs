@@ -1,7 +1,9 @@
 //! Who is let in, and what nobody can make an operator's browser do.
 
+use std::net::SocketAddr;
+
 use super::{
-    super::host::Host,
+    super::host::{Daemon, Host},
     browser::{At, Browser, encoded},
     month,
     pages::host_with_a_month,
@@ -10,7 +12,7 @@ use toml::{Value, value::Array};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn free_address() -> std::net::SocketAddr {
+fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
@@ -19,8 +21,8 @@ fn list(value: &str) -> Array {
     vec![Value::from(value)]
 }
 
-#[test]
-fn on_loopback_one_signs_in_by_a_link_or_by_the_word_of_a_file() {
+/// A host whose page is on loopback.
+fn host_on_loopback() -> (Host, Daemon, SocketAddr) {
     let mut host = Host::new();
     let address = free_address();
     host.set("page.listen", list(&address.to_string()));
@@ -28,6 +30,12 @@ fn on_loopback_one_signs_in_by_a_link_or_by_the_word_of_a_file() {
     std::fs::write(host.file("token"), format!("{TOKEN}\n")).unwrap();
     month::fill(&host.file("store"), host.day, 0);
     let daemon = host.start();
+    (host, daemon, address)
+}
+
+#[test]
+fn on_loopback_a_stranger_sees_nothing_and_the_word_of_the_file_lets_one_in() {
+    let (_host, daemon, address) = host_on_loopback();
     let mut stranger = Browser::at(At::Tcp(address));
     for path in [
         "/",
@@ -74,8 +82,14 @@ fn on_loopback_one_signs_in_by_a_link_or_by_the_word_of_a_file() {
     let out = operator.post(&page, "/sign-out", &[]);
     assert_eq!(out.status, 303);
     assert_eq!(operator.get("/").status, 303);
+    assert!(daemon.stop().success());
+}
 
-    // The link of the command line is good once.
+#[test]
+fn the_link_of_the_command_line_lets_one_in_once() {
+    let (host, daemon, address) = host_on_loopback();
+    let mut operator = Browser::at(At::Tcp(address));
+    let mut stranger = Browser::at(At::Tcp(address));
     let said = host.json(&["page"]);
     let link = said["links"][0].as_str().unwrap();
     let path = link

@@ -97,6 +97,7 @@ fn behaviour_of(word: &str) -> Result<MxBehaviour, String> {
         "refuses-starttls" => Ok(MxBehaviour::RefusesStartTls),
         "handshake-rubbish" => Ok(MxBehaviour::HandshakeRubbish),
         "closes-at-handshake" => Ok(MxBehaviour::ClosesAtHandshake),
+        "knows-no-recipient" => Ok(MxBehaviour::KnowsNoRecipient),
         "refuses-recipients" => Ok(MxBehaviour::RefusesRecipients(550)),
         _ => Err(no("a behaviour", word)),
     }

@@ -47,7 +47,7 @@
 //! - `remove NAME`: the DNS has nothing of NAME any more;
 //! - `policy DOMAIN ID MODE [MX...]`: the domain's MTA-STS policy and its record;
 //! - `behave HOST BEHAVIOUR`: what a mail host does from the next connection on: `correct`,
-//!   `big-ehlo`, `no-starttls`, `refuses-starttls`, `handshake-rubbish`, `closes-at-handshake` or
+//!   `big-ehlo`, `no-starttls`, `refuses-starttls`, `handshake-rubbish`, `closes-at-handshake`, `knows-no-recipient` or
 //!   `refuses-recipients`;
 //! - `certificate HOST NAME [FLAW]`: a mail host shows a certificate for NAME from the next connection
 //!   on, a good one or `expired`, `not-yet-valid`, `common-name-only`, `self-signed` or

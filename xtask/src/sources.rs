@@ -16,9 +16,9 @@ const COMPONENT: &str = "main";
 
 /// An archive, and how apt is to trust it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Its address, up to but without `dists`.
-    pub(super) uri: String,
+    pub(crate) uri: String,
     /// `Signed-By`: a keyring, or the keys themselves with the lines after the first indented.
     signed_by: Option<String>,
     /// `Trusted`.
@@ -27,7 +27,7 @@ pub(super) struct Source {
 
 impl Source {
     /// A file of sources with this archive's lists of one suite.
-    pub(super) fn stanza(&self, suite: &str) -> String {
+    pub(crate) fn stanza(&self, suite: &str) -> String {
         let mut stanza = format!(
             "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: {COMPONENT}\nTargets: Packages\n",
             self.uri
@@ -50,7 +50,7 @@ impl Source {
 ///
 /// # Errors
 /// The files cannot be read, or there is no archive in them. In words.
-pub(super) fn of_this_machine() -> Result<Vec<Source>, String> {
+pub(crate) fn of_this_machine() -> Result<Vec<Source>, String> {
     let mut found: Vec<Source> = Vec::new();
     for file in files(Path::new(DIRECTORY))? {
         let text = fs::read_to_string(&file).map_err(|error| told(&file, &error))?;

@@ -1,0 +1,89 @@
+//! What documents tell a reader to type is typed.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use super::{
+    super::pages::{commands, page},
+    host::Host,
+    suppression::report_of_a_day,
+};
+use crate::mta::stand_in_program::write_program;
+
+/// The documents whose commands are run. Each is a page of `docs/`; add others to it.
+const DOCUMENTS: [&str; 2] = ["guide/bounces.md", "guide/reports.md"];
+
+/// Commands that go on until they are stopped, or that another test types.
+const TYPED_ELSEWHERE: [&str; 3] = ["sealpost serve", "sealpost demo", "sealpost setup"];
+
+/// A reader has a domain, a day and a mail of their own.
+fn with_own_names(command: &str, day: &str, tomorrow: &str) -> String {
+    let mut own = String::new();
+    for word in command.split(' ') {
+        let word = match word {
+            "DOMAIN" => "correct.test",
+            "DAY" => day,
+            "NAME" => "certificate-expired",
+            // `add ... --until`: a day that is to come.
+            word if word.starts_with("20") && word.matches('-').count() == 2 => tomorrow,
+            word => word,
+        };
+        own.push_str(word);
+        own.push(' ');
+    }
+    own.trim_end().replace("example.org", "correct.test")
+}
+
+#[test]
+fn every_command_of_the_guides_is_one_and_does_what_it_is_for() {
+    let host = Host::new();
+    let daemon = host.start();
+    report_of_a_day(&host, host.day);
+    host.wait_for_reports(1);
+    let directory = host.directory();
+    let (config, program) = (host.file("sealpost.toml"), env!("CARGO_BIN_EXE_sealpost"));
+    fs::create_dir(host.file("bin")).unwrap();
+    let script = format!("exec {program} \"$@\" --config {}", config.display());
+    write_program(&host.file("bin/sealpost"), &script);
+    fs::write(
+        host.file("returned.eml"),
+        "Subject: a letter\r\n\r\nHello.\r\n",
+    )
+    .unwrap();
+    let (day, tomorrow) = (
+        host.day.to_string(),
+        host.day.next().next().next().to_string(),
+    );
+    let mut failures = Vec::new();
+    for document in DOCUMENTS {
+        let commands = commands(&page(document));
+        assert!(commands.len() > 3, "{document}: {commands:?}");
+        for command in &commands {
+            if TYPED_ELSEWHERE
+                .iter()
+                .any(|start| command.starts_with(start))
+            {
+                continue;
+            }
+            let typed = with_own_names(command, &day, &tomorrow);
+            let output = Command::new("sh")
+                .args(["-c", &typed])
+                .current_dir(directory)
+                .env(
+                    "PATH",
+                    format!("{}:/usr/bin:/bin", host.file("bin").display()),
+                )
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            // 1 is an answer: there is none, or it is not as it should be.
+            if !matches!(output.status.code(), Some(0 | 1)) {
+                failures.push(format!("{document}: {typed}: {output:?}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert!(daemon.stop().success());
+}

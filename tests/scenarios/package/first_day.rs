@@ -1,0 +1,109 @@
+//! `docs/install/debian.md`, typed line by line into a shell of a clean Debian 13 with its Postfix: from the package
+//! to a report in the inbox of who asked for it.
+
+use std::{fs, io::Write as _};
+
+use sealpost::clock::{Clock as _, SECONDS_PER_DAY, SystemClock};
+use serde_json::Value;
+
+use crate::mta::{
+    booted::{Booted, Debian},
+    laboratory::set_clock,
+    terminal::{Shell, typed_lines},
+    truth::by_domain,
+    wait_until,
+};
+
+const PAGE: &str = include_str!("../../../docs/install/debian.md");
+
+/// How many commands it may take.
+const COMMANDS_MAX: usize = 10;
+
+/// What the laboratory needs and no user has: the small Internet is on addresses of loopback, its roots are its
+/// own, and the disk may be nearly full.
+const LABORATORY: &str = "\n[policy]\nallow_private_addresses = true\n\
+    extra_roots = [\"/etc/ssl/certs/ca-certificates.crt\"]\n[store]\nfree_space_min_mib = 0\n";
+
+/// The same for the daemon: a clock by which midnight can pass.
+const DROP_IN: &str =
+    "[Service]\nExecStart=\nExecStart=/usr/bin/sealpost serve --laboratory-clock /srv/clock\n";
+
+/// A reader has names of their own.
+fn with_own_names(page: &str) -> String {
+    page.replace("example.com", "sender.test")
+}
+
+/// Publishes the TXT record of the zone-file lines that `dkim keygen` prints.
+fn publish(host: &Booted, printed: &str) {
+    let at = printed.find("tlsrpt._domainkey").unwrap();
+    let record = printed[at..].split("\n\n").next().unwrap();
+    let (name, _) = record.split_once(". IN TXT").unwrap();
+    let text: String = record.split('"').skip(1).step_by(2).collect();
+    assert!(text.starts_with("v=DKIM1"), "{printed}");
+    host.ask(&format!("txt {name} {text}"));
+}
+
+fn successes(shell: &mut Shell, domain: &str) -> u64 {
+    let said = shell.types(&format!("sealpost sessions --domain {domain} --json"));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let domains = said["domains"].as_array().unwrap();
+    let policies = domains
+        .iter()
+        .flat_map(|domain| domain["policies"].as_array().unwrap());
+    policies
+        .map(|policy| policy["successes"].as_u64().unwrap())
+        .sum()
+}
+
+#[test]
+fn ten_commands_lead_from_the_package_to_a_delivered_report() {
+    let Some(host) = Booted::boot(Debian::V13) else {
+        return;
+    };
+    let (clock, day) = (host.file("/srv/clock"), SystemClock.now().day());
+    set_clock(&clock, day, SECONDS_PER_DAY / 2);
+    let drop_in = host.file("/etc/systemd/system/sealpost.service.d");
+    fs::create_dir_all(&drop_in).unwrap();
+    fs::write(drop_in.join("laboratory.conf"), DROP_IN).unwrap();
+
+    let page = with_own_names(PAGE);
+    let commands = typed_lines(&page);
+    assert!(commands.len() <= COMMANDS_MAX, "{commands:#?}");
+    let mut shell = Shell::start(host.typed("sh"));
+    let domain = "sts-enforce.test";
+    for command in &commands {
+        if command.starts_with("sealpost report send") {
+            // What the host is there for, and then the night.
+            shell.types(&format!("echo hello | sendmail someone@{domain}"));
+            wait_until("the session is counted", || {
+                successes(&mut shell, domain) == 1
+            });
+            set_clock(&clock, day.next(), 60);
+        }
+        println!("# {command}");
+        let said = shell.types(command);
+        println!("{said}");
+        if command.contains("> /etc/sealpost/sealpost.toml") {
+            let file = host.file("/etc/sealpost/sealpost.toml");
+            let mut file = fs::File::options().append(true).open(file).unwrap();
+            file.write_all(LABORATORY.as_bytes()).unwrap();
+        } else if command.contains("dkim keygen") {
+            publish(&host, &said);
+        }
+    }
+
+    host.ask("wait 1");
+    let reports = by_domain(&host.ask("inbox"));
+    let report = &reports[domain][0];
+    // The kit knows its own keys alone, so by the record that was published.
+    let mail = host.path("internet/inbox/1.eml");
+    fs::copy(mail, host.file("/root/1.eml")).unwrap();
+    let read = shell.types("sealpost report show ./1.eml --json");
+    let read: Value = serde_json::from_str(&read).unwrap();
+    assert_eq!(read["reports"][0]["dkim"]["result"], "pass", "{read}");
+    let summary = &report["report"]["policies"][0]["summary"];
+    assert_eq!(summary["total-successful-session-count"], 1, "{report}");
+    // And the mail itself went by the policy.
+    let log = shell.types("cat /var/log/mail.log");
+    assert!(log.contains("Verified TLS connection established"), "{log}");
+}
