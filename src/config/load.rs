@@ -128,6 +128,7 @@ impl Loaded {
     #[must_use]
     pub fn warnings(&self, today: UtcDay) -> Vec<String> {
         let mut warnings = self.warnings_of_settings(today);
+        warnings.extend(self.way_out_trouble());
         if self.config.report.enabled && self.config.dkim.is_empty() {
             let deliver = &self.config.deliver;
             warnings.push(format!(
@@ -143,7 +144,7 @@ impl Loaded {
         warnings
     }
 
-    /// The same but for what is said of the keys.
+    /// The same but for what is said of the keys and of the way out.
     #[must_use]
     pub fn warnings_of_settings(&self, today: UtcDay) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -151,7 +152,6 @@ impl Loaded {
         if !config.report.enabled {
             warnings.push("report.enabled is false: no domain gets a report".to_owned());
         }
-        warnings.extend(self.way_out_trouble());
         if config.policy.allow_private_addresses {
             warnings.push(
                 "policy.allow_private_addresses is true: a recipient domain can steer requests into \

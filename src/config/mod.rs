@@ -264,7 +264,7 @@ pub struct DeliverConfig {
     pub per_host_per_minute: usize,
     /// How many reports of one day one destination host gets.
     pub per_host_per_day_max: usize,
-    /// For how long after a report was handed to the relay a session with the mailbox's domain is taken for its own;
+    /// For how long after a report was handed to the MTA a session with the mailbox's domain is taken for its own;
     /// 0: none is.
     pub report_session_seconds: i64,
     /// Which destinations of a record get the report.

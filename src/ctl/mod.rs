@@ -71,7 +71,6 @@ enum Command {
     Status(status::Arguments),
     /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),
-    /// What is silently wrong on this machine, why, and what to do
     Doctor(doctor::Arguments),
     /// What a result type or reason code means, and what to do
     Explain(explain::Arguments),

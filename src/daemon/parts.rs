@@ -444,7 +444,7 @@ fn noted_transport(
     let mut transport = transport(config, dns)?;
     if config.deliver.via != Via::Mx {
         transport = Arc::new(NotingTransport {
-            to_relay: transport,
+            to_mta: transport,
             report_sessions: Arc::clone(&report_sessions),
             clock: Arc::clone(clock),
         });

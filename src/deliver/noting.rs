@@ -1,4 +1,4 @@
-//! Notes each report that a relay has taken, for the session that the relay will bring it by.
+//! Notes each report that a relay, or the sendmail program, has taken, for the session by which its MTA will bring it.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::{
     record::report_sessions::ReportSessions,
 };
 
-/// A way to a relay whose MTA tells us its sessions and cannot tell which of them carry our reports.
+/// A way to an MTA that tells us its sessions and cannot tell which of them carry our reports.
 pub struct NotingTransport {
     /// The way itself.
-    pub to_relay: Arc<dyn Transport>,
+    pub to_mta: Arc<dyn Transport>,
     /// Where it is noted.
     pub report_sessions: Arc<ReportSessions>,
     /// When.
@@ -29,7 +29,7 @@ impl Transport for NotingTransport {
         message: &'a [u8],
     ) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            let accepted = self.to_relay.send(envelope, message).await?;
+            let accepted = self.to_mta.send(envelope, message).await?;
             // RFC 8461 s3.4: mail to an address literal belongs to no policy domain, and its session to no report.
             if let Some(domain) = mailbox_domain(&envelope.to) {
                 let now = self.clock.now();
@@ -79,7 +79,7 @@ mod tests {
         let at = Timestamp(1_800_000_000);
         let report_sessions = Arc::new(ReportSessions::within(60));
         let transport = NotingTransport {
-            to_relay: Arc::new(Relay),
+            to_mta: Arc::new(Relay),
             report_sessions: Arc::clone(&report_sessions),
             clock: Arc::new(StoppedClock::at(at)),
         };

@@ -1,6 +1,6 @@
 //! Which sessions carried our own reports, where the MTA that tells of them cannot say so. Pure, but for its lock.
 //!
-//! A report that a relay took goes on to its mailbox in a session of the relay's, with the mailbox's domain. Within
+//! A report that an MTA took goes on to its mailbox in a session of that MTA's, with the mailbox's domain. Within
 //! some time of the handover one such session is taken for it (`docs/decisions/0012-destinations.md`).
 
 use std::{
@@ -18,7 +18,7 @@ const HANDOVERS_MAX: usize = 100_000;
 /// later (`probe.silent_seconds`).
 const KNOWN_LATE_SECONDS_MAX: i64 = 3_600;
 
-/// The reports that were handed to a relay and whose sessions have not come. A restart forgets them.
+/// The reports that were handed to an MTA and whose sessions have not come. A restart forgets them.
 #[derive(Debug, Default)]
 pub struct ReportSessions {
     /// How long after the handover a session may be the report's. 0: none is taken for one.
@@ -43,7 +43,7 @@ impl ReportSessions {
         }
     }
 
-    /// A relay took a report for a mailbox of this domain.
+    /// An MTA took a report for a mailbox of this domain.
     pub fn handed_over(&self, domain: &PolicyDomain, at: Timestamp) {
         if self.window_seconds <= 0 {
             return;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    built, can_run,
+    built, can_run, comes_true,
     laboratory::{Domains, Laboratory},
     test_tools, wait_until,
 };
@@ -156,11 +156,12 @@ impl Booted {
     }
 
     fn wait_until_booted(&self) {
-        let log = fs::read_to_string(self.path("console.log")).unwrap_or_default();
-        wait_until(&format!("systemd has started everything\n{log}"), || {
+        let booted = comes_true(|| {
             let said = self.try_line("systemctl is-system-running").stdout;
             matches!(said.as_slice(), b"running\n" | b"degraded\n")
         });
+        let console = || fs::read_to_string(self.path("console.log")).unwrap_or_default();
+        assert!(booted, "systemd has not started everything\n{}", console());
         // On a machine of its own the kernel's settings for the network can be set.
         self.line(
             "mount -t proc proc /mnt && mount --bind /mnt/sys/net /proc/sys/net && umount /mnt",

@@ -95,7 +95,18 @@ impl Laboratory {
 
     /// The same where the mail and the reports are another domain's.
     pub(crate) fn start_daemon_of(&self, domain: &str, doors: &str) -> Daemon<'_> {
-        self.configure(domain, "via = \"relay\"\nrelay = \"127.0.0.1:25\"", doors);
+        self.start_daemon_delivering(domain, "", doors)
+    }
+
+    /// The same with these lines more of `[deliver]`.
+    pub(crate) fn start_daemon_delivering(
+        &self,
+        domain: &str,
+        deliver: &str,
+        doors: &str,
+    ) -> Daemon<'_> {
+        let deliver = format!("via = \"relay\"\nrelay = \"127.0.0.1:25\"\n{deliver}");
+        self.configure(domain, &deliver, doors);
         self.begin_day();
         self.go_on_with_daemon(self.host.command(env!("CARGO_BIN_EXE_sealpost")))
     }

@@ -129,12 +129,23 @@ impl PostfixHost {
 
     /// The same where the mail and the reports are another domain's.
     pub(crate) fn start_daemon_of(&self, domain: &str, sections: &str) -> Daemon<'_> {
+        self.start_daemon_delivering(domain, "", sections)
+    }
+
+    /// The same with these lines more of `[deliver]`.
+    pub(crate) fn start_daemon_delivering(
+        &self,
+        domain: &str,
+        deliver: &str,
+        sections: &str,
+    ) -> Daemon<'_> {
         let tlsrpt = match self.version {
             Version::V3_10 => socket_section("tlsrpt_socket", "tlsrpt"),
             Version::V3_7 => "[tlsrpt_socket]\npath = \"\"\n".to_owned(),
         };
-        self.laboratory.start_daemon_of(
+        self.laboratory.start_daemon_delivering(
             domain,
+            deliver,
             &format!(
                 "[plugin_socket]\npath = \"plugin.sock\"\n{tlsrpt}{}{sections}",
                 socket_section("socketmap", "socketmap"),

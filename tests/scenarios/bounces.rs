@@ -205,7 +205,8 @@ fn f9_f20_postfixs_bounce_of_a_report_suppresses_its_mailbox_and_waits_for_a_dae
     let daemon = postfix.start_daemon();
     assert!(suppressed(&daemon).is_empty());
     postfix.types("postqueue -f");
-    postfix.says(&["relay=sealpost-bounce", "status=sent"]);
+    let taken = "mailto:tlsrpt@reports.test is suppressed until";
+    postfix.says(&["relay=sealpost-bounce", "status=sent", taken]);
     assert_eq!(suppressed(&daemon), ["mailto:tlsrpt@reports.test"]);
     let explained = daemon.command(&["suppression", "explain", "tlsrpt@reports.test"]);
     let explained = String::from_utf8_lossy(&explained.stdout).into_owned();

@@ -29,6 +29,10 @@ pub(super) struct Step {
     pub(super) has_list: bool,
 }
 
+/// What is said where it is not known who the daemon runs as.
+pub(super) const NOBODY_KNOWN: &str =
+    "who the daemon runs as is not known: it does not run, or may not be asked";
+
 /// What the user wants with the last file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
@@ -38,6 +42,8 @@ pub(super) enum Want {
     Read,
     /// To make files in it.
     WriteIn,
+    /// To run it.
+    Run,
 }
 
 /// Whether he comes to it.
@@ -62,6 +68,7 @@ pub(super) fn reach(user: &User, steps: &[Step], want: Want) -> Reach {
     };
     let wanted = match want {
         Want::Connect => WRITE,
+        Want::Run => SEARCH,
         Want::Read => READ,
         Want::WriteIn => WRITE | SEARCH,
     };
@@ -75,6 +82,7 @@ pub(super) fn reach(user: &User, steps: &[Step], want: Want) -> Reach {
             user.name,
             user.uid,
             match bits {
+                SEARCH if step == last => "run",
                 SEARCH => "pass through",
                 READ => "read",
                 _ => "write to",
@@ -94,8 +102,8 @@ pub(super) fn reach(user: &User, steps: &[Step], want: Want) -> Reach {
 }
 
 fn has(user: &User, step: &Step, bits: u32) -> bool {
-    // capabilities(7): root passes over modes.
-    if user.uid == 0 {
+    // capabilities(7): root passes over modes, but runs nothing that nobody may.
+    if user.uid == 0 && (bits != SEARCH || step.mode & 0o111 != 0) {
         return true;
     }
     // The first of the three that fits decides, also where a later one says more.

@@ -69,7 +69,9 @@ pub(super) fn judge(facts: &Facts) -> Examined {
         None if facts.daemon_runs => {
             examined.unknown("how many files the daemon may have open: ask as root or its user");
         }
-        None => examined.unknown("how many files the daemon may have open, while it does not run"),
+        None => examined.unknown(
+            "how many files the daemon may have open: it does not run, or may not be asked",
+        ),
     }
     examined
 }

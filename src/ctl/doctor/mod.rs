@@ -47,10 +47,10 @@ mod way_out;
 use finding::{Examined, State, Trap};
 use scene::{Named, Scene};
 
-/// What is silently wrong on this machine: each trap that Sealpost can fall into without a word in a log, with what was
-/// seen, what it means, and what to do.
+/// What is silently wrong on this machine, why, and what to do
 ///
-/// Nothing is changed, and no mail is sent: the resolvers, the relay and the mail hosts of your own contact are spoken
+/// It looks for each trap that Sealpost can fall into without a word in a log, and says what was seen of it, what it
+/// means, and what to do. Nothing is changed, and no mail is sent: the resolvers, the relay and the mail hosts of your own contact are spoken
 /// to, and nobody else unless you name him. Run it as root: whoever may see less is told what could not be seen (`?`).
 /// It works with the daemon running and without, and takes ten seconds at most.
 ///

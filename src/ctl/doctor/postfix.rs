@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::{
-    access::{Reach, Want, reach, steps},
+    access::{NOBODY_KNOWN, Reach, Want, reach, steps},
     finding::{Examined, Trap, traps},
     scene::Scene,
 };
@@ -203,6 +203,6 @@ async fn log_reach(scene: &Scene, path: &std::path::Path) -> Reach {
     };
     match scene.daemon_user().await {
         Some(user) => reach(&user, &steps, Want::Read),
-        None => Reach::NotKnown("who the daemon runs as is not known".to_owned()),
+        None => Reach::NotKnown(NOBODY_KNOWN.to_owned()),
     }
 }

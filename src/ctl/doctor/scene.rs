@@ -80,6 +80,8 @@ pub(super) struct Daemon {
     pub(super) open_files_max: Option<u64>,
     /// Its program was replaced since it started.
     pub(super) is_replaced: bool,
+    /// What it starts has no privileges of its own; nothing where that cannot be seen.
+    pub(super) no_new_privileges: Option<bool>,
 }
 
 /// What came of asking the daemon how it is.
@@ -204,6 +206,7 @@ impl Scene {
                 user: None,
                 open_files_max: None,
                 is_replaced: false,
+                no_new_privileges: None,
             };
         };
         let process = Path::new("/proc").join(status.pid.to_string());
@@ -213,6 +216,7 @@ impl Scene {
         Daemon {
             answer,
             user: user_of_process(&status),
+            no_new_privileges: no_new_privileges(&status),
             open_files_max: open_files_max(&limits),
             // proc_pid_exe(5): so it says of a file that is gone.
             is_replaced: program.to_string_lossy().ends_with(" (deleted)"),
@@ -244,6 +248,14 @@ fn too_slow(who: &str) -> String {
         "{who} gave no answer within {} s",
         ANSWER_TIME_MAX.as_secs()
     )
+}
+
+/// proc_pid_status(5): `NoNewPrivs:     1`.
+fn no_new_privileges(status: &str) -> Option<bool> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NoNewPrivs:"))?;
+    Some(line.trim() == "1")
 }
 
 /// proc_pid_limits(5): `Max open files            1024                 524288               files`.

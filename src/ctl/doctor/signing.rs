@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    access::{Reach, Want, reach, steps},
+    access::{NOBODY_KNOWN, Reach, Want, reach, steps},
     finding::{Examined, traps},
     scene::Scene,
 };
@@ -184,9 +184,7 @@ async fn reach_of(scene: &Scene, file: &Path) -> Reach {
         }
         (Err(error), _) => Reach::NotKnown(error.to_string()),
         (Ok(steps), Some(user)) => reach(&user, &steps, Want::Read),
-        (Ok(_), None) => {
-            Reach::NotKnown("who the daemon runs as is not known while it does not run".to_owned())
-        }
+        (Ok(_), None) => Reach::NotKnown(NOBODY_KNOWN.to_owned()),
     }
 }
 

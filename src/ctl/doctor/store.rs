@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    access::{Reach, User, Want, reach, steps},
+    access::{NOBODY_KNOWN, Reach, User, Want, reach, steps},
     finding::{Examined, traps},
     scene::Scene,
 };
@@ -115,7 +115,7 @@ pub(super) fn judge(facts: &Facts) -> Examined {
             examined.found_with(NOT_WRITABLE, why.clone(), lines);
         }
         Some(Reach::NotKnown(why)) => examined.unknown(why.clone()),
-        None => examined.unknown("who the daemon runs as is not known while it does not run"),
+        None => examined.unknown(NOBODY_KNOWN),
     }
     match &facts.disk {
         Ok(disk) => judge_disk(disk, facts, &mut examined),

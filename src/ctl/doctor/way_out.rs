@@ -2,9 +2,10 @@
 //!
 //! Mail servers are spoken to as far as EHLO and QUIT. No mailbox is named, and nothing is sent.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, os::unix::fs::MetadataExt as _, path::PathBuf, time::Duration};
 
 use super::{
+    access::{NOBODY_KNOWN, Reach, Want, reach, steps},
     finding::{Examined, traps},
     scene::Scene,
 };
@@ -26,6 +27,14 @@ traps! {
     RELAY_REFUSES = "relay-refuses", Trouble,
         "The relay answers that it does not want us: its rules do not let this host in.",
         "Let this host in (mynetworks of Postfix, relay_from_hosts of Exim), or take another relay.";
+    SENDMAIL_UNUSABLE = "sendmail-unusable", Trouble,
+        "The program that reports are handed to is not there, or the daemon's user may not run it: reports wait, and \
+         are given up after deliver.give_up_seconds.",
+        "Set deliver.sendmail to the MTA's own program, or deliver.via to another way.";
+    SENDMAIL_POWERLESS = "sendmail-without-privileges", Trouble,
+        "The program has privileges of its own, by which it puts mail into the MTA's queue, and the daemon runs so \
+         that what it starts has none (NoNewPrivileges= of systemd): no report gets into the queue.",
+        "Set deliver.via = \"relay\", which needs none; or NoNewPrivileges=no in the daemon's unit.";
     PORT_25_BLOCKED = "port-25-blocked", Trouble,
         "No mail server outside can be connected to on port 25, though their names are found: the network or the \
          provider of this machine lets no mail out. Neither mail nor reports leave by themselves.",
@@ -47,8 +56,22 @@ const HOSTS_MAX: usize = 4;
 pub(super) struct Facts {
     /// The relay, and what it said.
     pub(super) relay: Option<(String, Result<String, Unspoken>)>,
+    /// The program that reports are handed to.
+    pub(super) sendmail: Option<Sendmail>,
     /// Mail leaves this machine by port 25, and why that is known.
     pub(super) outside: Outside,
+}
+
+/// The program that reports are handed to.
+#[derive(Clone, Debug)]
+pub(super) struct Sendmail {
+    pub(super) program: PathBuf,
+    /// Whether the daemon's user may run it.
+    pub(super) reach: Reach,
+    /// It, or what it starts, runs as another user or group than who starts it (set-user-id, set-group-id).
+    pub(super) is_privileged: bool,
+    /// The daemon's children have no privileges of their own; nothing where that cannot be seen.
+    pub(super) no_new_privileges: Option<bool>,
 }
 
 /// What was tried of port 25.
@@ -72,6 +95,9 @@ pub(super) fn judge(facts: &Facts) -> Examined {
         }
         Some((relay, Err(error))) => examined.found(RELAY_DOWN, format!("{relay}: {error}")),
     }
+    if let Some(sendmail) = &facts.sendmail {
+        judge_sendmail(sendmail, &mut examined);
+    }
     match &facts.outside {
         Outside::NotNeeded(why) => examined.well(why.clone()),
         Outside::NotTried(why) => examined.unknown(format!(
@@ -80,6 +106,19 @@ pub(super) fn judge(facts: &Facts) -> Examined {
         Outside::Tried(hosts) => judge_hosts(hosts, &mut examined),
     }
     examined
+}
+
+fn judge_sendmail(sendmail: &Sendmail, examined: &mut Examined) {
+    let shown = sendmail.program.display();
+    match &sendmail.reach {
+        Reach::Yes => examined.well(format!("{shown} can be run")),
+        Reach::No(why) => examined.found(SENDMAIL_UNUSABLE, why.clone()),
+        Reach::NotKnown(why) => examined.unknown(format!("{shown}: {why}")),
+    }
+    if sendmail.is_privileged && sendmail.no_new_privileges == Some(true) {
+        let seen = format!("{shown} needs privileges of its own, and the daemon has NoNewPrivs");
+        examined.found(SENDMAIL_POWERLESS, seen);
+    }
 }
 
 fn judge_hosts(hosts: &[(String, Result<String, Unspoken>)], examined: &mut Examined) {
@@ -115,7 +154,32 @@ pub(super) async fn examine(scene: &Scene) -> Examined {
     let us = host_name(config);
     let (relay, outside) =
         tokio::join!(look_at_relay(config, &us), look_outside(scene, config, &us));
-    judge(&Facts { relay, outside })
+    judge(&Facts {
+        relay,
+        sendmail: look_at_sendmail(scene, config).await,
+        outside,
+    })
+}
+
+async fn look_at_sendmail(scene: &Scene, config: &Config) -> Option<Sendmail> {
+    if config.deliver.via != Via::Sendmail || !config.report.enabled {
+        return None;
+    }
+    let program = &config.deliver.sendmail;
+    let reach = match (steps(program, None), scene.daemon_user().await) {
+        (Err(error), _) => Reach::No(format!("{}: {error}", program.display())),
+        (Ok(steps), Some(user)) => reach(&user, &steps, Want::Run),
+        (Ok(_), None) => Reach::NotKnown(NOBODY_KNOWN.to_owned()),
+    };
+    // Debian's Postfix: sendmail runs postdrop, which has the privileges.
+    let mode = fs::metadata(program).map_or(0, |file| file.mode());
+    let needs_postdrop = scene.postfix().await.is_ok();
+    Some(Sendmail {
+        reach,
+        is_privileged: mode & 0o6000 != 0 || needs_postdrop,
+        no_new_privileges: scene.daemon().await.no_new_privileges,
+        program: program.clone(),
+    })
 }
 
 fn host_name(config: &Config) -> String {

@@ -41,6 +41,17 @@ struct Trial {
     b_offers: Offers,
     /// The mode of B's policy, where it has one.
     b_mode: Option<&'static str>,
+    /// Whether Postfix tells the sessions of reports apart.
+    reports: Reports,
+}
+
+/// What Postfix knows of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reports {
+    /// Which mail they are.
+    Known,
+    /// Nothing: what marks them is taken away when they come in. They are left out by domain and time.
+    Unmarked,
 }
 
 /// How many days are lived through.
@@ -56,6 +67,7 @@ fn d6_f12_reports_between_two_hosts_end_after_the_first_day_with_a_policy_in_for
         sections: "",
         b_offers: Offers::Tls,
         b_mode: Some("enforce"),
+        reports: Reports::Known,
     });
 }
 
@@ -66,6 +78,7 @@ fn d6_f12_reports_between_two_hosts_end_after_the_first_day_with_a_policy_in_tes
         sections: "",
         b_offers: Offers::Tls,
         b_mode: Some("testing"),
+        reports: Reports::Known,
     });
 }
 
@@ -77,6 +90,7 @@ fn d6_f12_reports_between_two_hosts_end_after_the_first_day_without_starttls() {
         sections: "",
         b_offers: Offers::Nothing,
         b_mode: None,
+        reports: Reports::Known,
     });
 }
 
@@ -88,6 +102,19 @@ fn d6_f12_reports_between_two_hosts_end_after_the_first_day_without_starttls_by_
         sections: LOG_SILENT,
         b_offers: Offers::Nothing,
         b_mode: Some("testing"),
+        reports: Reports::Known,
+    });
+}
+
+/// Where the header is taken away Postfix asks for a policy and tells of the session, as for any mail.
+#[test]
+fn d6_f12_reports_that_postfix_cannot_tell_end_by_the_time_of_their_sessions() {
+    reports_end_after_the_first_day(&Trial {
+        version: Version::V3_10,
+        sections: "",
+        b_offers: Offers::Tls,
+        b_mode: Some("enforce"),
+        reports: Reports::Unmarked,
     });
 }
 
@@ -99,6 +126,7 @@ fn d6_f12_reports_between_two_hosts_end_after_the_first_day_with_postfix_3_7() {
         sections: LOG_ALL,
         b_offers: Offers::Tls,
         b_mode: Some("enforce"),
+        reports: Reports::Known,
     });
 }
 
@@ -115,12 +143,22 @@ fn reports_end_after_the_first_day(trial: &Trial) {
         a.host.ask(&format!("policy b.test 1 {mode} mail.b.test"));
     }
     let sections = format!("[probe]\nsilent_seconds = 3\n{}", trial.sections);
-    let mut daemons = [&a, &b].map(|side| side.host.start_daemon_of(side.domain, &sections));
+    let deliver = match trial.reports {
+        Reports::Known => "",
+        Reports::Unmarked => "report_session_seconds = 86400",
+    };
+    let mut daemons = [&a, &b].map(|side| {
+        let host = &side.host;
+        host.start_daemon_delivering(side.domain, deliver, &sections)
+    });
     if trial.version == Version::V3_7 {
         set_up_report_mail(&a, &daemons[0]);
         set_up_report_mail(&b, &daemons[1]);
     }
 
+    if trial.reports == Reports::Unmarked {
+        [&a, &b].into_iter().for_each(take_marks_away);
+    }
     exchange(&a, &b, trial);
     daemons[0].counted("b.test", 1);
     daemons[1].counted("a.test", 1);
@@ -134,6 +172,9 @@ fn reports_end_after_the_first_day(trial: &Trial) {
     });
     assert_eq!(reports(&a), ["a.test b.test"]);
     assert_eq!(reports(&b), ["b.test a.test"]);
+    if trial.reports == Reports::Unmarked {
+        wait_until_told(&daemons);
+    }
     // Nothing of these days is sent, or to be sent.
     let quiet: Vec<_> = (1..DAYS)
         .map(|_| daemons.each_mut().map(Daemon::live_on))
@@ -278,6 +319,27 @@ fn d6_f12_setup_has_postfix_go_by_the_header_that_report_mail_bears() {
     host.send("sts-wildcard.test");
     daemon.counted("sts-wildcard.test", 1);
     assert_eq!(daemon.counted_in_all(), 2);
+}
+
+/// Has the Postfix of a host take away, when they come in, what it would know reports by.
+fn take_marks_away(side: &Side) {
+    let unmarked = "header_checks=regexp:{{/^TLS-Required:/ IGNORE}}";
+    side.host.run("postconf", &["-e", unmarked]);
+}
+
+/// Waits for the session of each daemon's report: the days go by faster here than Postfix tells.
+fn wait_until_told(daemons: &[Daemon<'_>]) {
+    wait_until("the sessions of the reports are told", || {
+        daemons.iter().all(|daemon| left_out(daemon) == 1)
+    });
+}
+
+/// How many sessions a daemon has left out because they may have carried its reports.
+fn left_out(daemon: &Daemon<'_>) -> u64 {
+    let status = daemon.json(&["status", "--json"]);
+    let mut counters = status["counters"].as_array().unwrap().iter();
+    let counter = counters.find(|counter| counter["name"] == "sessions_of_reports");
+    counter.unwrap()["value"].as_u64().unwrap()
 }
 
 /// Both hosts, with nothing of each other yet.

@@ -66,11 +66,25 @@ fn sampled(set: impl FnOnce(&mut sender::Sample)) -> Examined {
 fn way_out() -> way_out::Facts {
     way_out::Facts {
         relay: Some(("127.0.0.1:25".to_owned(), Ok("220 mail".to_owned()))),
+        sendmail: Some(sendmail()),
         outside: way_out::Outside::Tried(vec![
             host("mx1", Err(Unspoken::Swallowed(5))),
             host("mx2", Err(Unspoken::Unwanted("554 go away".to_owned()))),
         ]),
     }
+}
+
+fn sendmail() -> way_out::Sendmail {
+    way_out::Sendmail {
+        program: "/usr/sbin/sendmail".into(),
+        reach: Reach::Yes,
+        is_privileged: true,
+        no_new_privileges: Some(false),
+    }
+}
+
+fn sent_through(set: impl FnOnce(&mut way_out::Sendmail)) -> Examined {
+    out_by(|facts| facts.sendmail = Some(with(&sendmail(), set)))
 }
 
 fn host(name: &str, said: Result<String, Unspoken>) -> (String, Result<String, Unspoken>) {
@@ -107,6 +121,10 @@ pub(super) fn well() -> Vec<Examined> {
         }),
         sent_by(|named| named.spf = Ok(Some("v=spf1 redirect=_spf.example.net".to_owned()))),
         out_by(|_| {}),
+        sent_through(|sendmail| {
+            sendmail.is_privileged = false;
+            sendmail.no_new_privileges = Some(true);
+        }),
         out_by(|facts| {
             facts.relay = None;
             facts.outside = way_out::Outside::NotNeeded("a relay does it".to_owned());
@@ -130,6 +148,7 @@ pub(super) fn unseen() -> Vec<Examined> {
         sent_by(|named| named.envelope_mail = Err("SERVFAIL".to_owned())),
         // A lookup that fails makes no signature bad.
         sampled(|sample| sample.signatures[0].verified = Err("SERVFAIL".to_owned())),
+        sent_through(|sendmail| sendmail.reach = Reach::NotKnown("nobody knows".to_owned())),
         out_by(|facts| facts.outside = way_out::Outside::NotTried("it is this machine".to_owned())),
     ]
 }
@@ -251,6 +270,14 @@ fn cases_of_way_out() -> Vec<Case> {
         (
             "relay-refuses",
             relay(Unspoken::Unwanted("554 no".to_owned())),
+        ),
+        (
+            "sendmail-unusable",
+            sent_through(|sendmail| sendmail.reach = Reach::No("no such file".to_owned())),
+        ),
+        (
+            "sendmail-without-privileges",
+            sent_through(|sendmail| sendmail.no_new_privileges = Some(true)),
         ),
         (
             "port-25-blocked",

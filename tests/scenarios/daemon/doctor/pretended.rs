@@ -232,6 +232,23 @@ impl Drop for Process {
     }
 }
 
+/// A process whose children have no privileges of their own, to be taken for the daemon's.
+pub(super) fn powerless_process() -> Process {
+    let mut command = Command::new("setpriv");
+    let process = Process(
+        command
+            .args(["--no-new-privs", "sleep", "600"])
+            .spawn()
+            .unwrap(),
+    );
+    let status = format!("/proc/{}/status", process.id());
+    super::super::host::until("it has given them up", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        status.contains("NoNewPrivs:\t1").then_some(())
+    });
+    process
+}
+
 /// A process of a user who is not root, to be taken for the daemon's.
 pub(super) fn nobodys_process() -> Process {
     let mut command = Command::new("sleep");

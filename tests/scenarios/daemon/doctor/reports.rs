@@ -4,7 +4,10 @@ use std::{fs, io::Write as _, net::TcpListener, os::unix::fs::PermissionsExt as 
 
 use sealpost_kit::DkimKey;
 
-use super::stage::{Case, Kept, Stage};
+use super::{
+    pretended::{powerless_process, pretend},
+    stage::{Case, Kept, Stage},
+};
 
 #[test]
 fn each_trap_of_the_reports_is_found_when_it_is_set() {
@@ -34,6 +37,18 @@ const ED25519: &str = "ed25519._domainkey.sender.test";
 fn relay(stage: &mut Stage, relay: &str) {
     stage.host.set("deliver.via", "relay");
     stage.host.set("deliver.relay", relay);
+    stage.host.write_config();
+}
+
+/// Has reports leave through a program of this mode.
+fn through_program(stage: &mut Stage, mode: u32) {
+    let program = stage.host.file("sendmail");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+    stage.host.set("deliver.via", "sendmail");
+    stage
+        .host
+        .set("deliver.sendmail", program.to_str().unwrap());
     stage.host.write_config();
 }
 
@@ -119,6 +134,19 @@ pub(super) const CASES: &[Case] = &[
         });
         relay(stage, &address);
         Vec::new()
+    }),
+    case("sendmail-unusable", "way-out", |stage| {
+        through_program(stage, 0o644);
+        vec![Box::new(pretend(stage, |_| {}))]
+    }),
+    case("sendmail-without-privileges", "way-out", |stage| {
+        through_program(stage, 0o2755);
+        let process = powerless_process();
+        let id = process.id();
+        vec![
+            Box::new(pretend(stage, |status| status["pid"] = id.into())),
+            Box::new(process),
+        ]
     }),
     case("mail-host-unreachable", "way-out", |stage| {
         stage.host.set("deliver.smtp_port", 9);
