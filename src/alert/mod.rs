@@ -158,7 +158,6 @@ mod maybe_seconds {
 
     use crate::clock::Timestamp;
 
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(super) fn serialize<S: Serializer>(
         at: &Option<Timestamp>,
         serializer: S,

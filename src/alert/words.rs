@@ -5,10 +5,24 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Alert, Rule, board::Digest};
-use crate::{clock::Timestamp, observe::printable::excerpt};
+use crate::{
+    clock::Timestamp,
+    observe::printable::{excerpt, printable},
+};
 
 /// How many alerts of one kind are told one by one. Of further ones their number is.
 pub const SHOWN_MAX: usize = 20;
+
+/// How much is told of one alert: the longest line of a mail has 998 octets (RFC 5321 s4.5.3.1.6).
+const WORDS_CHARACTERS_MAX: usize = 900;
+
+/// What an alert says, on one line.
+fn shown(words: &str) -> String {
+    printable(words)
+        .chars()
+        .take(WORDS_CHARACTERS_MAX)
+        .collect()
+}
 
 /// The subject of a mail.
 #[must_use]
@@ -46,7 +60,7 @@ pub fn text(digest: &Digest, host_name: &str) -> String {
         }
         let _ = writeln!(text, "{what}:\n");
         for alert in alerts.iter().take(SHOWN_MAX) {
-            let _ = writeln!(text, "  [{}] {}", alert.about.rule, excerpt(&alert.words));
+            let _ = writeln!(text, "  [{}] {}", alert.about.rule, shown(&alert.words));
             let _ = write!(text, "    since {}", alert.since);
             match alert.over_since {
                 Some(over) => {
@@ -178,5 +192,8 @@ mod tests {
         digest.new[0].about.subject = "a\r\nb".to_owned();
         assert!(!subject(&digest, "h").contains('\n'));
         assert!(!text(&digest, "h").contains("\nBcc"));
+        digest.new[0].words = "\r".repeat(5_000);
+        let text = text(&digest, "h");
+        assert!(text.lines().all(|line| line.len() < 998), "{text}");
     }
 }

@@ -150,6 +150,8 @@ impl Parts {
         let dns = Arc::new(HickoryDns::new(&config.dns)?);
         let dns: Arc<dyn Dns> = Arc::new(CountedDns::new(dns, Arc::clone(&counters)));
         let policy_host = policy_host(config, &dns, &clock)?;
+        // A mail to the operator is no report: its session is counted as any other.
+        let alert_transport = transport(config, &dns)?;
         let (transport, report_sessions) = noted_transport(config, &dns, &clock)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
@@ -189,7 +191,7 @@ impl Parts {
             courier::Parts {
                 store: Arc::clone(&store.store),
                 clock: Arc::clone(&clock),
-                transport: Arc::clone(&transport),
+                transport,
                 report_host,
                 rua: Arc::clone(&keeper) as _,
                 reports: Arc::clone(&reports) as _,
@@ -200,7 +202,7 @@ impl Parts {
         let alerts = Arc::new(Alerts::new(AlertParts {
             store: Arc::clone(&store.store),
             reports: Arc::clone(&reports),
-            transport,
+            transport: alert_transport,
             webhook,
             clock: Arc::clone(&clock),
             config: config.alert.clone(),

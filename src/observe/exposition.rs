@@ -281,14 +281,17 @@ mod tests {
     async fn every_counter_is_a_metric_by_its_name_with_what_it_counts() {
         let counters = Arc::new(Counters::default());
         counters.mx_refused.add(7);
+        let described = counters.described();
+        let told: Vec<_> = described
+            .iter()
+            .map(|(name, _, value)| (*name, *value))
+            .collect();
+        assert_eq!(told, counters.list());
+        assert!(described.iter().all(|(_, help, _)| help.ends_with('.')));
         let lines = shown(&counters, None);
         has(&lines, "sealpost_mx_refused_total 7");
-        has(
-            &lines,
-            "# HELP sealpost_mx_refused_total MX hosts refused by a policy; each is also recorded as a \
-             failed session.",
-        );
-        for (name, value) in counters.list() {
+        for (name, help, value) in counters.described() {
+            has(&lines, &format!("# HELP sealpost_{name}_total {help}"));
             has(&lines, &format!("sealpost_{name}_total {value}"));
         }
         has(&lines, "sealpost_alarms 2");

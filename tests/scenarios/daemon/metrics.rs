@@ -43,6 +43,8 @@ fn scraped_host() -> (Host, super::host::Daemon, Browser) {
     hosts.set_answer("mta-sts.correct.test", Answer::status(500));
     host.advance_clock_seconds(600);
     let _refreshed = host.run(&["policy", "refresh", "correct.test"]);
+    // What was read of the store a minute ago is read again.
+    host.advance_clock_seconds(61);
     // Until this answers, what was told is on the disk.
     let _counted = host.json(&["sessions"]);
     (host, daemon, Browser::at(At::Tcp(address)))
