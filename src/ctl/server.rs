@@ -26,9 +26,11 @@ use super::{
     wire::{Evidence, SuppressionView},
 };
 use crate::{
+    alert::Rule,
     clock::UtcDay,
     config::OverrideMode,
     net::unix_socket::BoundSocket,
+    observe::printable::excerpt,
     policy::{Destination, PolicyDomain},
 };
 
@@ -244,6 +246,12 @@ impl Client {
             | Request::Suppression { .. }
             | Request::SuppressionLift { .. }
             | Request::SuppressionAdd { .. }) => self.decision(decision, to).await,
+            Request::Metrics => reply!(to, control.metrics().await),
+            Request::Alerts => reply!(to, control.alerts().await),
+            Request::AlertTest { to: way, rule } => reply!(to, {
+                let rule = rule.as_deref().map(rule_of).transpose()?;
+                control.alert_test(way, rule).await
+            }),
             Request::PageLink => reply!(to, control.page_link().await),
             Request::Bounce {
                 report_id,
@@ -347,6 +355,15 @@ impl Client {
         let until = day_of(until)?;
         self.control.suppress(destination, until, reason).await
     }
+}
+
+fn rule_of(name: &str) -> Result<Rule, Refusal> {
+    Rule::named(name).ok_or_else(|| {
+        let known = Rule::ALL.map(Rule::name).join(", ");
+        let name = excerpt(name);
+        let message = format!("{name}: no rule; there are {known}");
+        Refusal::new(RefusalKind::BadRequest, message)
+    })
 }
 
 fn security_question(

@@ -4,8 +4,12 @@ use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
 
 use rustls::RootCertStore;
 
-use super::reports::{Publisher, StoredReports};
+use super::{
+    alerts::{AlertParts, Alerts},
+    reports::{Publisher, StoredReports},
+};
 use crate::{
+    alert::notebook::Notebook,
     clock::Clock,
     config::{Config, Loaded, Via},
     deliver::{
@@ -26,6 +30,7 @@ use crate::{
     },
     hook::joint::DaneSettings,
     net::{
+        counted_dns::CountedDns,
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
@@ -39,6 +44,7 @@ use crate::{
         },
         trust::{self, TrustError},
         validation::{Validation, ValidationError},
+        webhook::{Webhook, WebhookUrl},
     },
     observe::{
         Counters,
@@ -118,6 +124,8 @@ pub struct Parts {
     pub courier: Arc<Courier>,
     /// What makes reports.
     pub reports: Arc<StoredReports>,
+    /// What an operator is told without asking.
+    pub alerts: Arc<Alerts>,
     /// What looks names up.
     pub dns: Arc<dyn Dns>,
     /// What connects to mail hosts to look at them.
@@ -146,11 +154,15 @@ impl Parts {
         let counters = Arc::new(Counters::default());
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
-        let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
+        let dns = Arc::new(HickoryDns::new(&config.dns)?);
+        let dns: Arc<dyn Dns> = Arc::new(CountedDns::new(dns, Arc::clone(&counters)));
         let policy_host = policy_host(config, &dns, &clock)?;
+        // A mail to the operator is no report: its session is counted as any other.
+        let alert_transport = transport(config, &dns)?;
         let (transport, report_sessions) = noted_transport(config, &dns, &clock)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
+        let webhook = webhook(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
         let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
@@ -192,7 +204,17 @@ impl Parts {
             },
             courier_settings(config, &reports),
         );
+        let alerts = Arc::new(Alerts::new(AlertParts {
+            store: Arc::clone(&store.store),
+            reports: Arc::clone(&reports),
+            transport: alert_transport,
+            webhook,
+            clock: Arc::clone(&clock),
+            config: config.alert.clone(),
+            notebook: Notebook::within(&config.store.path),
+        }));
         Ok(Self {
+            alerts,
             store,
             auditor,
             audit_queue: Some(audit_queue),
@@ -363,6 +385,22 @@ fn report_host(
     let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
     let made = HttpsReportHost::new(dns, clock, roots, &config.deliver)?;
     Ok(Arc::new(made))
+}
+
+/// Where alerts are posted; nothing where no URL is set.
+fn webhook(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+    roots: &Arc<RootCertStore>,
+) -> Result<Option<Webhook>, TrustError> {
+    let url = &config.alert.webhook_url;
+    // What is none was found when the configuration was read.
+    let Some(url) = WebhookUrl::read(url).ok().filter(|_| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
+    Webhook::new(url, dns, clock, roots).map(Some)
 }
 
 /// Who validates DNSSEC, and what DANE says of mail hosts by it.
