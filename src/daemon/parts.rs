@@ -40,7 +40,10 @@ use crate::{
         trust::{self, TrustError},
         validation::{Validation, ValidationError},
     },
-    observe::Counters,
+    observe::{
+        Counters,
+        audit::{AuditQueue, Auditor},
+    },
     record::{journal::Journal, report_sessions::ReportSessions},
     report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
     store::{
@@ -97,6 +100,10 @@ pub enum PartsError {
 pub struct Parts {
     /// What outlives the process.
     pub store: Opened,
+    /// Where decisions are noted.
+    pub auditor: Auditor,
+    /// What was noted and is to be written. Taken when the daemon begins.
+    pub audit_queue: Option<AuditQueue>,
     /// The way of sessions to the recorder.
     pub journal: Journal,
     /// What writes them. Taken when the daemon stops.
@@ -149,6 +156,7 @@ impl Parts {
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
+        let (auditor, audit_queue) = Auditor::with_queue(&counters);
         let (journal, recorder) = recorder(config, &store, &counters, &clock)?;
         let keeper = Arc::new(Keeper::new(KeeperParts {
             dns: Arc::clone(&dns),
@@ -157,6 +165,7 @@ impl Parts {
             clock: Arc::clone(&clock),
             journal: journal.clone(),
             counters: Arc::clone(&counters),
+            auditor: auditor.clone(),
             config: config.policy.clone(),
         }));
         let engine = Engine::new(
@@ -170,11 +179,7 @@ impl Parts {
         let engine = engine.with_roots(Arc::clone(&roots));
         let engine = engine.with_report_sessions(report_sessions);
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
-        let reports = Arc::new(StoredReports::new(
-            Arc::clone(&store.store),
-            publisher,
-            &config.store,
-        ));
+        let reports = stored_reports(&store, publisher, config);
         let courier = Courier::new(
             courier::Parts {
                 store: Arc::clone(&store.store),
@@ -189,6 +194,8 @@ impl Parts {
         );
         Ok(Self {
             store,
+            auditor,
+            audit_queue: Some(audit_queue),
             journal,
             recorder: Some(recorder),
             keeper,
@@ -236,6 +243,12 @@ fn looks(config: &Config, scout: &Arc<Scout>) -> Looks {
     Looks::new(Arc::clone(scout) as _, &config.probe, silence)
 }
 
+/// What makes reports of what the store holds.
+fn stored_reports(store: &Opened, publisher: Publisher, config: &Config) -> Arc<StoredReports> {
+    let store = Arc::clone(&store.store);
+    Arc::new(StoredReports::new(store, publisher, &config.store))
+}
+
 /// What of the configuration the engine goes by.
 #[must_use]
 pub fn engine_settings(loaded: &Loaded) -> EngineSettings {
@@ -280,7 +293,7 @@ pub fn publisher(config: &Config) -> Result<Publisher, PartsError> {
 }
 
 /// What this host calls itself.
-fn host_name(config: &Config) -> String {
+pub(super) fn host_name(config: &Config) -> String {
     if !config.sender.host_name.is_empty() {
         return config.sender.host_name.clone();
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub mod audit;
 pub mod log;
 pub mod printable;
 
@@ -73,6 +74,8 @@ counters! {
     sessions_dropped,
     /// Records dropped because the disk took nothing and too many rows waited.
     sessions_dropped_disk,
+    /// Decisions that are in no audit log: more were noted than the disk took.
+    audit_dropped,
     /// Batches on the disk.
     store_commits,
     /// Batches that the disk did not take; they are tried again.
