@@ -19,7 +19,7 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::SuppressionView,
+    wire::{AlertWay, AlertsTested, Security, SuppressionView},
 };
 use crate::{
     alert::Rule,
@@ -182,10 +182,7 @@ impl Client {
                 day,
                 since,
                 domains_max,
-            } => reply!({
-                let question = security_question(day, since, domains_max)?;
-                control.security(question).await
-            }),
+            } => reply!(self.security(day, since, domains_max).await),
             Request::Sessions {
                 day,
                 domain,
@@ -231,10 +228,7 @@ impl Client {
             } => reply!(self.suppress(&destination, until, reason).await),
             Request::Metrics => reply!(control.metrics().await),
             Request::Alerts => reply!(control.alerts().await),
-            Request::AlertTest { to, rule } => reply!({
-                let rule = rule.as_deref().map(rule_of).transpose()?;
-                control.alert_test(to, rule).await
-            }),
+            Request::AlertTest { to, rule } => reply!(self.alert_test(to, rule).await),
             Request::PageLink => reply!(control.page_link().await),
             Request::Bounce {
                 report_id,
@@ -242,6 +236,21 @@ impl Client {
                 words,
             } => reply!(control.bounce(report_id, recipients, words).await),
         }
+    }
+
+    async fn security(
+        &self,
+        day: Option<String>,
+        since: Option<String>,
+        domains_max: Option<u64>,
+    ) -> Replied<Security> {
+        let question = security_question(day, since, domains_max)?;
+        self.control.security(question).await
+    }
+
+    async fn alert_test(&self, to: AlertWay, rule: Option<String>) -> Replied<AlertsTested> {
+        let rule = rule.as_deref().map(rule_of).transpose()?;
+        self.control.alert_test(to, rule).await
     }
 
     async fn suppress(
