@@ -291,8 +291,9 @@ mod tests {
             row(Counted::Detail(failure))
         };
         let clear = || row(Counted::Protected(Protection::Clear));
-        let all_of = |days: &[u32]| days.iter().map(|each| (day_before(*each), tls)).collect();
-        let cases: [(Vec<(TallyKey, u64)>, Vec<(UtcDay, Protected)>, &str); 6] = [
+        let all_of =
+            |days: &[u32]| -> Vec<_> { days.iter().map(|each| (day_before(*each), tls)).collect() };
+        let cases = [
             (clear(), all_of(&[1, 5, 9]), "holds"),
             (refused(), all_of(&[1, 5, 9]), "holds"),
             (clear(), all_of(&[1, 9]), "unknown"),

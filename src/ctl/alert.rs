@@ -72,19 +72,19 @@ fn rule(text: &str) -> Result<Rule, String> {
     Rule::named(text).ok_or_else(|| format!("there are {}", known()))
 }
 
-pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failure> {
+pub(super) fn run(command: &Command, context: &mut Context) -> Result<Exit, Failure> {
     match command {
         Command::List(format) => {
             let view: AlertsView = context.ask(Request::Alerts)?;
-            context.show(format, &view, list_as_text)?;
+            context.show(*format, &view, list_as_text)?;
             Ok(exit_when(view.alerts.is_empty()))
         }
         Command::Test(Tested { to, rule, format }) => {
             let tested: AlertsTested = context.ask(Request::AlertTest {
-                to: to.into(),
+                to: (*to).into(),
                 rule: rule.map(|rule| rule.name().to_owned()),
             })?;
-            context.show(format, &tested, tested_as_text)?;
+            context.show(*format, &tested, tested_as_text)?;
             Ok(exit_when(tested.tested.iter().all(|each| each.is_taken)))
         }
     }

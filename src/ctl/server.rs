@@ -23,7 +23,7 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::{Evidence, SuppressionView},
+    wire::{AlertWay, AlertsTested, Evidence, Security, SuppressionView},
 };
 use crate::{
     alert::Rule,
@@ -194,10 +194,7 @@ impl Client {
                 day,
                 since,
                 domains_max,
-            } => reply!(to, {
-                let question = security_question(day, since, domains_max)?;
-                control.security(question).await
-            }),
+            } => reply!(to, self.security(day, since, domains_max).await),
             Request::Evidence {
                 from,
                 to: last,
@@ -248,10 +245,7 @@ impl Client {
             | Request::SuppressionAdd { .. }) => self.decision(decision, to).await,
             Request::Metrics => reply!(to, control.metrics().await),
             Request::Alerts => reply!(to, control.alerts().await),
-            Request::AlertTest { to: way, rule } => reply!(to, {
-                let rule = rule.as_deref().map(rule_of).transpose()?;
-                control.alert_test(way, rule).await
-            }),
+            Request::AlertTest { to: way, rule } => reply!(to, self.alert_test(way, rule).await),
             Request::PageLink => reply!(to, control.page_link().await),
             Request::Bounce {
                 report_id,
@@ -343,6 +337,21 @@ impl Client {
     /// Who is noted as the author of what is asked.
     async fn author(&self, given: Option<String>) -> String {
         peer::author(given, &peer::user_name(self.user).await)
+    }
+
+    async fn security(
+        &self,
+        day: Option<String>,
+        since: Option<String>,
+        domains_max: Option<u64>,
+    ) -> Replied<Security> {
+        let question = security_question(day, since, domains_max)?;
+        self.control.security(question).await
+    }
+
+    async fn alert_test(&self, to: AlertWay, rule: Option<String>) -> Replied<AlertsTested> {
+        let rule = rule.as_deref().map(rule_of).transpose()?;
+        self.control.alert_test(to, rule).await
     }
 
     async fn suppress(

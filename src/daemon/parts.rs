@@ -154,15 +154,12 @@ impl Parts {
         let counters = Arc::new(Counters::default());
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
-        let dns = Arc::new(HickoryDns::new(&config.dns)?);
-        let dns: Arc<dyn Dns> = Arc::new(CountedDns::new(dns, Arc::clone(&counters)));
+        let dns = counted_dns(config, &counters)?;
         let policy_host = policy_host(config, &dns, &clock)?;
-        // A mail to the operator is no report: its session is counted as any other.
-        let alert_transport = transport(config, &dns)?;
         let (transport, report_sessions) = noted_transport(config, &dns, &clock)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
-        let webhook = webhook(config, &dns, &clock, &roots)?;
+        let alert_ways = alert_ways(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
         let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
@@ -204,15 +201,7 @@ impl Parts {
             },
             courier_settings(config, &reports),
         );
-        let alerts = Arc::new(Alerts::new(AlertParts {
-            store: Arc::clone(&store.store),
-            reports: Arc::clone(&reports),
-            transport: alert_transport,
-            webhook,
-            clock: Arc::clone(&clock),
-            config: config.alert.clone(),
-            notebook: Notebook::within(&config.store.path),
-        }));
+        let alerts = alerts(config, alert_ways, &store, &reports, &clock);
         Ok(Self {
             alerts,
             store,
@@ -387,20 +376,53 @@ fn report_host(
     Ok(Arc::new(made))
 }
 
-/// Where alerts are posted; nothing where no URL is set.
-fn webhook(
+/// The DNS, counted.
+fn counted_dns(config: &Config, counters: &Arc<Counters>) -> Result<Arc<dyn Dns>, ResolverError> {
+    let dns = Arc::new(HickoryDns::new(&config.dns)?);
+    Ok(Arc::new(CountedDns::new(dns, Arc::clone(counters))))
+}
+
+/// The ways of alerts to the operator.
+struct AlertWays {
+    transport: Arc<dyn Transport>,
+    webhook: Option<Webhook>,
+}
+
+fn alert_ways(
     config: &Config,
     dns: &Arc<dyn Dns>,
     clock: &Arc<dyn Clock>,
     roots: &Arc<RootCertStore>,
-) -> Result<Option<Webhook>, TrustError> {
-    let url = &config.alert.webhook_url;
-    // What is none was found when the configuration was read.
-    let Some(url) = WebhookUrl::read(url).ok().filter(|_| !url.is_empty()) else {
-        return Ok(None);
+) -> Result<AlertWays, PartsError> {
+    // What is no URL was found when the configuration was read.
+    let url = WebhookUrl::read(&config.alert.webhook_url).ok();
+    let webhook = |url| {
+        let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
+        Webhook::new(url, dns, clock, roots)
     };
-    let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
-    Webhook::new(url, dns, clock, roots).map(Some)
+    Ok(AlertWays {
+        // A mail to the operator is no report: its session is counted as any other.
+        transport: transport(config, dns)?,
+        webhook: url.map(webhook).transpose()?,
+    })
+}
+
+fn alerts(
+    config: &Config,
+    ways: AlertWays,
+    store: &Opened,
+    reports: &Arc<StoredReports>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Alerts> {
+    Arc::new(Alerts::new(AlertParts {
+        store: Arc::clone(&store.store),
+        reports: Arc::clone(reports),
+        transport: ways.transport,
+        webhook: ways.webhook,
+        clock: Arc::clone(clock),
+        config: config.alert.clone(),
+        notebook: Notebook::within(&config.store.path),
+    }))
 }
 
 /// Who validates DNSSEC, and what DANE says of mail hosts by it.

@@ -83,9 +83,9 @@ impl Page<'_, '_> {
         self.0.encode_descriptor(name, help, None, kind)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+    fn gauge(&mut self, name: &str, help: &str, value: &impl EncodeGaugeValue) -> fmt::Result {
         self.metric(name, help, MetricType::Gauge)?
-            .encode_gauge(&value)
+            .encode_gauge(value)
     }
 
     fn measured(&mut self, measured: &Measured) -> fmt::Result {
@@ -173,26 +173,26 @@ impl Page<'_, '_> {
             .encode_gauge(&1_i64)?;
         if let Some(started_at) = gauges.started_at {
             let help = "When the daemon started, in seconds since 1970";
-            self.gauge("start_time_seconds", help, started_at.0)?;
+            self.gauge("start_time_seconds", help, &started_at.0)?;
         }
         let help = "The daemon's clock, in seconds since 1970";
-        self.gauge("time_seconds", help, now.0)?;
+        self.gauge("time_seconds", help, &now.0)?;
         let help = "Alarms that `sealpost status` shows";
-        self.gauge("alarms", help, gauges.alarms)?;
+        self.gauge("alarms", help, &gauges.alarms)?;
         self.each(
             ("alerts", "rule"),
             "Alerts that hold; `sealpost alert list` names the domains",
             &gauges.alerts,
         )?;
         let help = "1 while sessions come to the disk, 0 while they are kept in memory only";
-        self.gauge("store_recording", help, i64::from(gauges.recording))?;
+        self.gauge("store_recording", help, &i64::from(gauges.recording))?;
         let help = "Changed rows that wait in memory for the disk";
-        self.gauge("store_waiting_rows", help, gauges.waiting_rows)?;
+        self.gauge("store_waiting_rows", help, &gauges.waiting_rows)?;
         let help = "Rows held in memory, changed or not";
-        self.gauge("store_rows_in_memory", help, gauges.rows_in_memory)?;
+        self.gauge("store_rows_in_memory", help, &gauges.rows_in_memory)?;
         let help =
             "1 where the store could be read for the numbers below, 0 where they are missing";
-        self.gauge("store_readable", help, i64::from(gauges.held.is_some()))
+        self.gauge("store_readable", help, &i64::from(gauges.held.is_some()))
     }
 
     fn held(&mut self, held: &Held, now: Timestamp) -> fmt::Result {
@@ -202,15 +202,15 @@ impl Page<'_, '_> {
             &held.policies,
         )?;
         let help = "Kept policies that hold and could not be fetched at the last try";
-        self.gauge("policies_unrefreshed", help, held.unrefreshed)?;
+        self.gauge("policies_unrefreshed", help, &held.unrefreshed)?;
         if let Some(at) = held.next_expiry_at {
             let help = "Seconds until the first kept policy expires; absent where none is kept";
-            self.gauge("policy_next_expiry_seconds", help, at.seconds_since(now))?;
+            self.gauge("policy_next_expiry_seconds", help, &at.seconds_since(now))?;
         }
         if let Some(at) = held.next_unrefreshed_expiry_at {
             let help = "Seconds until the first of the unrefreshed policies expires; absent where there is none";
             let left = at.seconds_since(now);
-            self.gauge("policy_next_unrefreshed_expiry_seconds", help, left)?;
+            self.gauge("policy_next_unrefreshed_expiry_seconds", help, &left)?;
         }
         self.each(
             ("reports", "state"),
@@ -219,12 +219,12 @@ impl Page<'_, '_> {
         )?;
         let help = "For how many seconds the report has been due that has waited longest; 0 where none waits";
         let late = held.oldest_turn_at.map_or(0, |at| now.seconds_since(at));
-        self.gauge("report_oldest_waiting_seconds", help, late.max(0))?;
+        self.gauge("report_oldest_waiting_seconds", help, &late.max(0))?;
         let help = "Destinations to which no report is sent now";
-        self.gauge("destinations_suppressed_now", help, held.suppressed)?;
+        self.gauge("destinations_suppressed_now", help, &held.suppressed)?;
         let help = "For how many seconds the numbers of policies and reports have stood; they are read once a minute";
         let age = now.seconds_since(held.at);
-        self.gauge("store_read_age_seconds", help, age.max(0))
+        self.gauge("store_read_age_seconds", help, &age.max(0))
     }
 
     fn each(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::words::{KeptMode, Stands, Word};
+use super::words::{KeptMode, Stands, Word as _};
 use crate::{
     clock::Timestamp,
     deliver::{
