@@ -17,6 +17,8 @@ use crate::{clock::UtcDay, policy::PolicyDomain};
 /// How many entries are shown unless all are asked for.
 const ENTRIES_SHOWN: u64 = 1_000;
 
+/// Which decisions changed mail, when, and by whom
+///
 /// The decisions that changed which mail goes and how, the oldest first: overrides that were set, ended or ran out;
 /// policies that changed, expired, or that an operator had looked up or forgotten; mail that was refused, by domain and day;
 /// DANE turned off and on as a whole; suppressed destinations; starts, stops and reloads.

@@ -65,20 +65,15 @@ struct CommandLine {
     command: Command,
 }
 
+// A sentence here would hide all that the arguments themselves say in `--help`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon in the foreground
     Serve(serve::Arguments),
-    /// What would happen to mail to a domain now, and why
     Check(check::Arguments),
-    /// How the daemon is: alarms, today's sessions, counters; or what protected the mail
     Status(status::Arguments),
-    /// A statement for auditors: what protected the mail of many days, by recipient domain
     Evidence(evidence::Arguments),
-    /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),
     Doctor(doctor::Arguments),
-    /// What a result type or reason code means, and what to do
     Explain(explain::Arguments),
     /// The policies that the daemon keeps
     #[command(subcommand)]
@@ -86,7 +81,6 @@ enum Command {
     /// The reports: how they stand, what they say, send them now
     #[command(subcommand)]
     Report(report::Command),
-    /// Which decisions changed mail, when, and by whom
     Audit(audit::Arguments),
     /// What is done otherwise for single domains: set it, list it, show it, end it
     #[command(subcommand)]
@@ -98,7 +92,6 @@ enum Command {
     /// What you are told without asking: the alerts that hold, and tests of the ways they go
     #[command(subcommand)]
     Alert(alert::Command),
-    /// A link that signs you in to the web page
     Page(page::Arguments),
     /// The keys that sign report mail: make them, and see whether receivers can verify with them
     #[command(subcommand)]

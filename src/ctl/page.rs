@@ -12,6 +12,8 @@ use super::{
     wire::PageLink,
 };
 
+/// A link that signs you in to the web page
+///
 /// The page shows what was counted, domains, policies, reports and health, and lets one act on them. It is
 /// there where `page.listen` or `page.path` is set.
 ///

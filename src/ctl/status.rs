@@ -15,7 +15,9 @@ use super::{
 };
 use crate::clock::UtcDay;
 
-/// How the daemon is: alarms, today's sessions, the store, overrides and every counter.
+/// How the daemon is: alarms, today's sessions, counters; or what protected the mail
+///
+/// Shows the store and overrides too.
 ///
 /// Ends with 1 while there is an alarm, so that a monitor can run it.
 ///

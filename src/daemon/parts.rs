@@ -177,13 +177,7 @@ impl Parts {
             auditor: auditor.clone(),
             config: config.policy.clone(),
         }));
-        let engine = Engine::new(
-            Arc::clone(&keeper) as _,
-            journal.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&counters),
-            engine_settings(loaded),
-        );
+        let engine = engine(loaded, &keeper, &journal, &clock, &counters);
         let engine = engine.with_looks(looks(config, &scout));
         let engine = engine.with_roots(Arc::clone(&roots));
         let engine = engine.with_report_sessions(report_sessions);
@@ -258,6 +252,23 @@ fn looks(config: &Config, scout: &Arc<Scout>) -> Looks {
 fn stored_reports(store: &Opened, publisher: Publisher, config: &Config) -> Arc<StoredReports> {
     let store = Arc::clone(&store.store);
     Arc::new(StoredReports::new(store, publisher, &config.store))
+}
+
+/// What answers MTAs, by policies alone.
+fn engine(
+    loaded: &Loaded,
+    keeper: &Arc<Keeper>,
+    journal: &Journal,
+    clock: &Arc<dyn Clock>,
+    counters: &Arc<Counters>,
+) -> Engine {
+    Engine::new(
+        Arc::clone(keeper) as _,
+        journal.clone(),
+        Arc::clone(clock),
+        Arc::clone(counters),
+        engine_settings(loaded),
+    )
 }
 
 /// What of the configuration the engine goes by.

@@ -43,8 +43,10 @@ mod verdict;
 pub use live::Look;
 pub use look::{Means, check};
 
-/// What would happen to mail to a domain now, and why: its MTA-STS record and policy, what signed DNS
-/// says of its mail hosts (DANE), what the MTA would be told of each, and where reports go.
+/// What would happen to mail to a domain now, and why
+///
+/// Shows its MTA-STS record and policy, what signed DNS says of its mail hosts (DANE), what the MTA would be
+/// told of each, and where reports go.
 ///
 /// Asks the daemon, which knows the policy it keeps; without a daemon everything is looked up here.
 /// Nothing is changed or counted. Ends with 1 when mail could go to no host now.

@@ -24,7 +24,7 @@ mod json;
 mod share;
 mod text;
 
-/// How much of the mail of many days was protected, and how: a statement for auditors.
+/// A statement for auditors: what protected the mail of many days, by recipient domain
 ///
 /// For all recipient domains and for each: how many sessions there were, how many of them went by DANE,
 /// by MTA-STS, by TLS alone and in the clear, how many were refused, and the shares in percent. It says whose
