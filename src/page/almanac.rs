@@ -290,6 +290,39 @@ fn protected(sums: &DomainSums) -> ProtectedSessions {
     ProtectedSessions::from(&sums.protected)
 }
 
+/// A line for each domain that has sessions or a policy, by name.
+fn lines(before: &DaySums, recent: &DaySums, policies: &[PolicyView]) -> Vec<DomainLine> {
+    let mut modes: BTreeMap<&str, Mode> = policies
+        .iter()
+        .map(|policy| (policy.domain.as_str(), Mode::of(policy)))
+        .collect();
+    let mut lines: BTreeMap<Arc<str>, DomainLine> = BTreeMap::new();
+    for (domain, sums) in before.domains.iter().chain(&recent.domains) {
+        if let Some(line) = lines.get_mut(domain.as_str()) {
+            line.sums.merge(sums);
+            continue;
+        }
+        let name: Arc<str> = domain.as_str().into();
+        let line = DomainLine {
+            name: Arc::clone(&name),
+            sums: *sums,
+            mode: modes.remove(domain.as_str()),
+        };
+        lines.insert(name, line);
+    }
+    // A policy may be kept of a domain that no mail goes to any more.
+    for (domain, mode) in modes {
+        let name: Arc<str> = domain.into();
+        let line = DomainLine {
+            name: Arc::clone(&name),
+            sums: DomainSums::default(),
+            mode: Some(mode),
+        };
+        lines.insert(name, line);
+    }
+    lines.into_values().collect()
+}
+
 impl Edition {
     fn of(
         closed: &Closed,
@@ -299,56 +332,23 @@ impl Edition {
     ) -> Self {
         let mut total = closed.sums.total;
         let mut days = closed.days.clone();
-        let mut causes = closed.sums.causes.clone();
         let mut recent = DaySums::default();
         for (day, sums) in open {
             total.merge(&sums.total);
             days.insert(*day, protected(&sums.total));
             recent.merge(sums);
         }
-        let mut of_causes = DaySums {
-            causes,
+        let mut failed = DaySums {
+            causes: closed.sums.causes.clone(),
             ..DaySums::default()
         };
-        of_causes.merge(&DaySums {
+        failed.merge(&DaySums {
             causes: std::mem::take(&mut recent.causes),
             ..DaySums::default()
         });
-        causes = of_causes.causes;
-        let mut causes: Vec<_> = causes.into_iter().collect();
+        let mut causes: Vec<_> = failed.causes.into_iter().collect();
         causes.sort_by_key(|(_, sums)| Reverse(sums.sessions));
-        let mut modes: BTreeMap<&str, Mode> = policies
-            .iter()
-            .map(|policy| (policy.domain.as_str(), Mode::of(policy)))
-            .collect();
-        let mut lines: BTreeMap<Arc<str>, DomainLine> = BTreeMap::new();
-        let counted = closed.sums.domains.iter().chain(&recent.domains);
-        for (domain, sums) in counted {
-            match lines.get_mut(domain.as_str()) {
-                Some(line) => line.sums.merge(sums),
-                None => {
-                    let name: Arc<str> = domain.as_str().into();
-                    let mode = modes.remove(domain.as_str());
-                    let line = DomainLine {
-                        name: Arc::clone(&name),
-                        sums: *sums,
-                        mode,
-                    };
-                    lines.insert(name, line);
-                }
-            }
-        }
-        // A policy may be kept of a domain that no mail goes to any more.
-        for (domain, mode) in modes {
-            let name: Arc<str> = domain.into();
-            let line = DomainLine {
-                name: Arc::clone(&name),
-                sums: DomainSums::default(),
-                mode: Some(mode),
-            };
-            lines.insert(name, line);
-        }
-        let domains: Vec<_> = lines.into_values().collect();
+        let domains = lines(&closed.sums, &recent, policies);
         Self {
             first: first_of(today),
             today,
