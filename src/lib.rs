@@ -36,6 +36,7 @@ pub mod doors;
 pub mod engine;
 
 // Around them.
+pub mod alert;
 pub mod clock;
 pub mod config;
 pub mod ctl;

@@ -15,7 +15,11 @@ use super::{
     setting::{Default as SettingDefault, Section, Shape},
     settings,
 };
-use crate::{net::address_guard::is_this_machine, policy::rua_record::DESTINATIONS_MAX};
+use crate::{
+    alert::quiet::QuietHours,
+    net::{address_guard::is_this_machine, webhook::WebhookUrl},
+    policy::rua_record::DESTINATIONS_MAX,
+};
 
 /// Walks the file and gathers what is wrong with it.
 pub(super) struct Judge<'a> {
@@ -238,6 +242,7 @@ impl<'a> Judge<'a> {
     pub(super) fn whole(&mut self, config: &Config, table: &DeTable<'_>) {
         self.believed_resolvers(config, table);
         self.page(config, table);
+        self.alert(config, table);
         if config.report.enabled {
             self.reports(config, table);
         }
@@ -278,6 +283,31 @@ impl<'a> Judge<'a> {
         };
         let at = span_of(table, "page", "user_header");
         self.complain(at, "page.user_header", reason.to_owned());
+    }
+
+    /// Whom alerts cannot reach as they are set.
+    fn alert(&mut self, config: &Config, table: &DeTable<'_>) {
+        let alert = &config.alert;
+        let mut complain = |key: &str, reason: String| {
+            let at = span_of(table, "alert", key);
+            self.complain(at, &format!("alert.{key}"), reason);
+        };
+        if !alert.quiet.is_empty()
+            && let Err(reason) = alert.quiet.parse::<QuietHours>()
+        {
+            complain("quiet", reason);
+        }
+        if !alert.webhook_url.is_empty()
+            && let Err(reason) = WebhookUrl::read(&alert.webhook_url)
+        {
+            complain("webhook_url", reason);
+        }
+        let unnamed = config.sender.contact.is_empty() || config.sender.organization.is_empty();
+        if !alert.mail_to.is_empty() && unnamed {
+            let reason =
+                "the mail is from sender.contact: set organization and contact below [sender]";
+            complain("mail_to", reason.to_owned());
+        }
     }
 
     /// What reports need.

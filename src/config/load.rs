@@ -294,6 +294,7 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
         &mut config.control_socket.path,
         &mut config.page.path,
         &mut config.page.token_file,
+        &mut config.metrics.path,
     ]);
     for path in paths.chain(config.dkim.iter_mut().map(|dkim| &mut dkim.key)) {
         *path = files::resolve(path, directory);

@@ -10,17 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyDomain;
 
+mod alert;
 pub mod explain;
 mod files;
 mod judge;
 pub mod kind;
 pub mod load;
+mod metrics;
 pub(crate) mod near;
 mod page;
 pub mod setting;
 pub mod settings;
 
+pub use alert::AlertConfig;
 pub use load::{ConfigError, Loaded, Problem, load};
+pub use metrics::MetricsConfig;
 pub use page::PageConfig;
 
 /// The whole file. Every part may be left out.
@@ -59,6 +63,10 @@ pub struct Config {
     pub control_socket: ControlSocketConfig,
     /// The web page for operators.
     pub page: PageConfig,
+    /// The numbers that Prometheus reads.
+    pub metrics: MetricsConfig,
+    /// What an operator is told without asking.
+    pub alert: AlertConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// What is done otherwise for single recipient domains.

@@ -9,7 +9,9 @@ use super::{
     setting::{Default, Section, Setting, Shape},
 };
 
+mod alert;
 mod doors;
+mod metrics;
 mod page;
 mod reports;
 
@@ -378,6 +380,8 @@ pub const SECTIONS: &[Section] = &[
     doors::PROBE,
     doors::CONTROL_SOCKET,
     page::PAGE,
+    metrics::METRICS,
+    alert::ALERT,
     Section {
         name: "log",
         shape: Shape::Single,

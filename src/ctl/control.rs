@@ -3,12 +3,13 @@
 use super::{
     protocol::Refusal,
     wire::{
-        Audit, BounceTaken, CheckResult, Deliveries, Evidence, OverrideView, Overrides, PageLink,
-        Policies, PolicyView, Purged, Refreshed, ReportView, ReportsSent, Security, Sessions,
-        Status, SuppressionView, Suppressions,
+        AlertWay, AlertsTested, AlertsView, Audit, BounceTaken, CheckResult, Deliveries, Evidence,
+        Metrics, OverrideView, Overrides, PageLink, Policies, PolicyView, Purged, Refreshed,
+        ReportView, ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
     },
 };
 use crate::{
+    alert::Rule,
     clock::{BoxFuture, UtcDay},
     config::OverrideMode,
     policy::{Destination, PolicyDomain},
@@ -128,6 +129,15 @@ pub trait Control: Send + Sync {
         until: Option<UtcDay>,
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>>;
+
+    /// Every metric as Prometheus reads it.
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>>;
+
+    /// The alerts that hold.
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>>;
+
+    /// Sends a test of one rule, or of each, and says what came of it.
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>>;
 
     /// Links that let whoever opens one sign in to the page;
     /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where there is no page.

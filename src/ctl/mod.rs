@@ -18,6 +18,7 @@ pub mod server;
 pub mod twins;
 pub mod wire;
 
+mod alert;
 mod audit;
 mod bounce;
 mod completions;
@@ -94,6 +95,9 @@ enum Command {
     #[command(subcommand)]
     Suppression(suppression::Command),
     Bounce(bounce::Arguments),
+    /// What you are told without asking: the alerts that hold, and tests of the ways they go
+    #[command(subcommand)]
+    Alert(alert::Command),
     /// A link that signs you in to the web page
     Page(page::Arguments),
     /// The keys that sign report mail: make them, and see whether receivers can verify with them
@@ -149,6 +153,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments, &mut context),
         Command::Override(command) => overrides::run(command, &mut context),
         Command::Suppression(command) => suppression::run(command, &mut context),
+        Command::Alert(command) => alert::run(&command, &mut context),
         Command::Bounce(arguments) => bounce::run(&arguments, &mut context),
         Command::Page(arguments) => page::run(&arguments, &mut context),
         Command::Dkim(command) => dkim::run(command, &mut context),

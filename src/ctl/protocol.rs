@@ -35,6 +35,8 @@ pub struct RequestLine {
 pub enum Request {
     /// How the daemon is. [`Status`](super::wire::Status).
     Status,
+    /// Every metric as Prometheus reads it. [`Metrics`](super::wire::Metrics).
+    Metrics,
     /// What protected the sessions of a day, or of the days since one. [`Security`](super::wire::Security).
     Security {
         /// The UTC day; absent, and `since` too: today.
@@ -178,6 +180,15 @@ pub enum Request {
         until: Option<String>,
         /// Why.
         reason: String,
+    },
+    /// The alerts that hold. [`AlertsView`](super::wire::AlertsView).
+    Alerts,
+    /// Send test alerts. [`AlertsTested`](super::wire::AlertsTested).
+    AlertTest {
+        /// Which way.
+        to: super::words::AlertWay,
+        /// Of this rule only.
+        rule: Option<String>,
     },
     /// A link to the page that signs one in. [`PageLink`](super::wire::PageLink).
     PageLink,

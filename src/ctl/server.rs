@@ -23,12 +23,14 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::{Evidence, SuppressionView},
+    wire::{AlertWay, AlertsTested, Evidence, Security, SuppressionView},
 };
 use crate::{
+    alert::Rule,
     clock::UtcDay,
     config::OverrideMode,
     net::unix_socket::BoundSocket,
+    observe::printable::excerpt,
     policy::{Destination, PolicyDomain},
 };
 
@@ -192,10 +194,7 @@ impl Client {
                 day,
                 since,
                 domains_max,
-            } => reply!(to, {
-                let question = security_question(day, since, domains_max)?;
-                control.security(question).await
-            }),
+            } => reply!(to, self.security(day, since, domains_max).await),
             Request::Evidence {
                 from,
                 to: last,
@@ -244,6 +243,9 @@ impl Client {
             | Request::Suppression { .. }
             | Request::SuppressionLift { .. }
             | Request::SuppressionAdd { .. }) => self.decision(decision, to).await,
+            Request::Metrics => reply!(to, control.metrics().await),
+            Request::Alerts => reply!(to, control.alerts().await),
+            Request::AlertTest { to: way, rule } => reply!(to, self.alert_test(way, rule).await),
             Request::PageLink => reply!(to, control.page_link().await),
             Request::Bounce {
                 report_id,
@@ -337,6 +339,21 @@ impl Client {
         peer::author(given, &peer::user_name(self.user).await)
     }
 
+    async fn security(
+        &self,
+        day: Option<String>,
+        since: Option<String>,
+        domains_max: Option<u64>,
+    ) -> Replied<Security> {
+        let question = security_question(day, since, domains_max)?;
+        self.control.security(question).await
+    }
+
+    async fn alert_test(&self, to: AlertWay, rule: Option<String>) -> Replied<AlertsTested> {
+        let rule = rule.as_deref().map(rule_of).transpose()?;
+        self.control.alert_test(to, rule).await
+    }
+
     async fn suppress(
         &self,
         destination: &str,
@@ -347,6 +364,15 @@ impl Client {
         let until = day_of(until)?;
         self.control.suppress(destination, until, reason).await
     }
+}
+
+fn rule_of(name: &str) -> Result<Rule, Refusal> {
+    Rule::named(name).ok_or_else(|| {
+        let known = Rule::ALL.map(Rule::name).join(", ");
+        let name = excerpt(name);
+        let message = format!("{name}: no rule; there are {known}");
+        Refusal::new(RefusalKind::BadRequest, message)
+    })
 }
 
 fn security_question(

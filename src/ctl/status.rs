@@ -11,7 +11,7 @@ use super::{
     protocol::Request,
     screen::{Table, counted, shown},
     security,
-    wire::{Security, Status, StoreState},
+    wire::{Metrics, Security, Status, StoreState},
 };
 use crate::clock::UtcDay;
 
@@ -24,11 +24,15 @@ use crate::clock::UtcDay;
 /// and its certificate satisfied the policy, enforced or tested. TLS: encrypted, with a certificate that
 /// no policy vouches for. CLEAR: not encrypted. REFUSED: a policy kept the mail from going there. Each
 /// session is in one of them. Ends with 0 whatever it shows, also where there are no sessions.
+///
+/// With --metrics: the numbers that Prometheus reads, in its text format, for a textfile collector.
+/// Ends with 0.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealpost status\n  sealpost status --json | jq .alarms\n  sealpost \
                         status --security --day 2026-11-24\n  sealpost status --security --since \
-                        2026-11-01 --all --json"
+                        2026-11-01 --all --json\n  sealpost status --metrics > \
+                  /var/lib/prometheus/node-exporter/sealpost.prom"
 )]
 pub(super) struct Arguments {
     /// Show what protected the sessions instead
@@ -48,6 +52,9 @@ pub(super) struct Arguments {
     /// With --security: every recipient domain, not only the 20 with the most sessions
     #[arg(long, requires = "security")]
     all: bool,
+    /// Show the metrics in Prometheus's text format instead
+    #[arg(long, conflicts_with_all = ["security", "json"])]
+    metrics: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -60,6 +67,11 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
             domains_max: (!arguments.all).then_some(security::DOMAINS_SHOWN),
         })?;
         context.show(arguments.format, &security, security::as_text)?;
+        return Ok(Exit::Ok);
+    }
+    if arguments.metrics {
+        let metrics: Metrics = context.ask(Request::Metrics)?;
+        context.show(arguments.format, &metrics, |metrics| metrics.text.clone())?;
         return Ok(Exit::Ok);
     }
     let status: Status = context.ask(Request::Status)?;

@@ -20,8 +20,8 @@ pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain}
 pub use suppression::{BounceTaken, RefusalView, SuppressionView, Suppressions};
 
 pub use super::words::{
-    BounceOutcome, DeliveryStateView, Finding, OverrideSource, RefreshOutcome, SendOutcome,
-    StoreState, SuppressedBy,
+    AlertWay, BounceOutcome, DeliveryStateView, Finding, OverrideSource, RefreshOutcome,
+    SendOutcome, StoreState, SuppressedBy,
 };
 
 macro_rules! wire {
@@ -354,6 +354,54 @@ wire! {
         pub report_id: Option<String>,
         /// Why it was not sent.
         pub reason: Option<String>,
+    }
+
+    /// The metrics.
+    struct Metrics {
+        /// In Prometheus's text format, 0.0.4.
+        pub text: String,
+    }
+
+    /// The alerts that hold.
+    struct AlertsView {
+        /// By rule and subject.
+        pub alerts: Vec<AlertView>,
+    }
+
+    /// An alert.
+    struct AlertView {
+        /// Its rule.
+        pub rule: String,
+        /// The domain, or what else it is of.
+        pub subject: String,
+        /// What is the matter.
+        pub words: String,
+        /// Since when.
+        pub since: String,
+        /// When a mail last told it.
+        pub mailed_at: Option<String>,
+        /// When the webhook was last told it.
+        pub posted_at: Option<String>,
+        /// What to do about it.
+        pub what_to_do: String,
+    }
+
+    /// What came of test alerts.
+    struct AlertsTested {
+        /// Which way they were sent.
+        pub to: AlertWay,
+        /// One element for each rule.
+        pub tested: Vec<AlertTested>,
+    }
+
+    /// What came of one.
+    struct AlertTested {
+        /// Its rule.
+        pub rule: String,
+        /// Somebody took it.
+        pub is_taken: bool,
+        /// Who, or why nobody did.
+        pub words: String,
     }
 
     /// How one comes to the page.

@@ -25,6 +25,16 @@ macro_rules! words {
 }
 
 words! {
+    /// The ways of an alert to an operator.
+    AlertWay {
+        /// `alert.mail_to`.
+        Mail = "mail",
+        /// `alert.webhook_url`.
+        Webhook = "webhook",
+        /// The log.
+        Journal = "journal",
+    }
+
     /// Whether sessions are recorded.
     StoreState {
         /// On the disk.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{StartError, operator::Operator, parts::Parts};
+use super::{StartError, metrics, operator::Operator, parts::Parts};
 use crate::{
     config::{Config, PageConfig, PostfixLogConfig, kind::file_mode},
     ctl,
@@ -15,10 +15,11 @@ use crate::{
     },
     net::{
         activation::Activated,
+        http_door::HttpDoor,
         unix_socket::{Access, BoundSocket},
     },
     observe::Counters,
-    page::{PageSockets, SignIn, router},
+    page::{self, SignIn, router},
     report::Submitter,
 };
 
@@ -31,11 +32,12 @@ pub(super) struct Doors {
     checks: Checks,
     control_socket: BoundSocket,
     page: Option<Page>,
+    metrics: Option<HttpDoor>,
 }
 
 /// The page, before it is served.
 struct Page {
-    sockets: PageSockets,
+    sockets: HttpDoor,
     config: PageConfig,
 }
 
@@ -69,9 +71,13 @@ impl Doors {
             control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
             page: match config.page.is_on() {
                 true => Some(Page {
-                    sockets: PageSockets::open(&config.page, activated)?,
+                    sockets: page::open(&config.page, activated)?,
                     config: config.page.clone(),
                 }),
+                false => None,
+            },
+            metrics: match config.metrics.is_on() {
+                true => Some(metrics::open(&config.metrics, activated)?),
                 false => None,
             },
         })
@@ -108,6 +114,10 @@ impl Doors {
         if let Some(page) = self.page {
             let router = router(Arc::clone(operator) as _, Arc::clone(sign_in), &page.config);
             doors.spawn(page.sockets.serve(router, stopping.clone()));
+        }
+        if let Some(door) = self.metrics {
+            let router = metrics::router(Arc::clone(operator));
+            doors.spawn(door.serve(router, stopping.clone()));
         }
         doors.spawn(ctl::server::serve(
             self.control_socket,

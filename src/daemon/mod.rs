@@ -29,8 +29,10 @@ use crate::{
     page::{PageError, SignIn},
 };
 
+pub mod alerts;
 mod auditing;
 mod doors;
+pub mod metrics;
 pub(crate) mod open_files;
 pub mod operator;
 pub mod parts;
@@ -41,6 +43,7 @@ mod watchdog;
 
 use auditing::Auditing;
 use doors::Doors;
+use metrics::MetricsError;
 use operator::Operator;
 use parts::{Parts, PartsError};
 use resolvers::PostfixResolvers;
@@ -70,6 +73,9 @@ pub enum StartError {
     /// The page cannot be reached.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// The metrics cannot be reached.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// systemd passed a socket that nothing is for.
     #[error(transparent)]
     Activation(#[from] ActivationError),
@@ -203,6 +209,8 @@ fn begin(
     let overriding = Arc::clone(operator);
     let overriding = async move { overriding.attend_decisions(noted).await };
     workers.spawn(until(stopping.clone(), overriding));
+    let alerting = Arc::clone(&parts.alerts).keep_looking(Arc::clone(operator));
+    workers.spawn(until(stopping.clone(), alerting));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
     workers
@@ -260,6 +268,8 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("probe", old.probe == new.probe),
         ("control_socket", old.control_socket == new.control_socket),
         ("page", old.page == new.page),
+        ("metrics", old.metrics == new.metrics),
+        ("alert", old.alert == new.alert),
         ("log", old.log.format == new.log.format),
     ]
     .into_iter()

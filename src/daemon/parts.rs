@@ -4,8 +4,12 @@ use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
 
 use rustls::RootCertStore;
 
-use super::reports::{Publisher, StoredReports};
+use super::{
+    alerts::{AlertParts, Alerts},
+    reports::{Publisher, StoredReports},
+};
 use crate::{
+    alert::notebook::Notebook,
     clock::Clock,
     config::{Config, Loaded, Via},
     deliver::{
@@ -26,6 +30,7 @@ use crate::{
     },
     hook::joint::DaneSettings,
     net::{
+        counted_dns::CountedDns,
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
@@ -39,6 +44,7 @@ use crate::{
         },
         trust::{self, TrustError},
         validation::{Validation, ValidationError},
+        webhook::{Webhook, WebhookUrl},
     },
     observe::{
         Counters,
@@ -118,6 +124,8 @@ pub struct Parts {
     pub courier: Arc<Courier>,
     /// What makes reports.
     pub reports: Arc<StoredReports>,
+    /// What an operator is told without asking.
+    pub alerts: Arc<Alerts>,
     /// What looks names up.
     pub dns: Arc<dyn Dns>,
     /// What connects to mail hosts to look at them.
@@ -146,11 +154,12 @@ impl Parts {
         let counters = Arc::new(Counters::default());
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
-        let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
+        let dns = counted_dns(config, &counters)?;
         let policy_host = policy_host(config, &dns, &clock)?;
         let (transport, report_sessions) = noted_transport(config, &dns, &clock)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
+        let alert_ways = alert_ways(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
         let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
@@ -192,7 +201,9 @@ impl Parts {
             },
             courier_settings(config, &reports),
         );
+        let alerts = alerts(config, alert_ways, &store, &reports, &clock);
         Ok(Self {
+            alerts,
             store,
             auditor,
             audit_queue: Some(audit_queue),
@@ -363,6 +374,55 @@ fn report_host(
     let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
     let made = HttpsReportHost::new(dns, clock, roots, &config.deliver)?;
     Ok(Arc::new(made))
+}
+
+/// The DNS, counted.
+fn counted_dns(config: &Config, counters: &Arc<Counters>) -> Result<Arc<dyn Dns>, ResolverError> {
+    let dns = Arc::new(HickoryDns::new(&config.dns)?);
+    Ok(Arc::new(CountedDns::new(dns, Arc::clone(counters))))
+}
+
+/// The ways of alerts to the operator.
+struct AlertWays {
+    transport: Arc<dyn Transport>,
+    webhook: Option<Webhook>,
+}
+
+fn alert_ways(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+    roots: &Arc<RootCertStore>,
+) -> Result<AlertWays, PartsError> {
+    // What is no URL was found when the configuration was read.
+    let url = WebhookUrl::read(&config.alert.webhook_url).ok();
+    let webhook = |url| {
+        let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
+        Webhook::new(url, dns, clock, roots)
+    };
+    Ok(AlertWays {
+        // A mail to the operator is no report: its session is counted as any other.
+        transport: transport(config, dns)?,
+        webhook: url.map(webhook).transpose()?,
+    })
+}
+
+fn alerts(
+    config: &Config,
+    ways: AlertWays,
+    store: &Opened,
+    reports: &Arc<StoredReports>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Alerts> {
+    Arc::new(Alerts::new(AlertParts {
+        store: Arc::clone(&store.store),
+        reports: Arc::clone(reports),
+        transport: ways.transport,
+        webhook: ways.webhook,
+        clock: Arc::clone(clock),
+        config: config.alert.clone(),
+        notebook: Notebook::within(&config.store.path),
+    }))
 }
 
 /// Who validates DNSSEC, and what DANE says of mail hosts by it.

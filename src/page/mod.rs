@@ -40,7 +40,7 @@ pub mod source;
 mod visit;
 mod words;
 
-pub use serve::{PageError, PageSockets};
+pub use serve::{PageError, open};
 pub use sign_in::SignIn;
 pub use source::Source;
 

@@ -20,7 +20,7 @@ use super::{
     shape::encoded,
     words::{Language, Words, fill},
 };
-use crate::config::PageConfig;
+use crate::{config::PageConfig, net::http_door::Way};
 
 /// The cookie that names a session or, where nobody signs in, the browser.
 const COOKIE: &str = "sealpost";
@@ -36,15 +36,6 @@ const FORM_BYTES_MAX: usize = 16_384;
 
 /// The longest cookie and user's name that are taken.
 const NAME_CHARS_MAX: usize = 256;
-
-/// How a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// On the unix socket, whose file mode says who may.
-    Unix,
-    /// By TCP, from this address.
-    Tcp(IpAddr),
-}
 
 /// Who may do what is asked, and how they want to be spoken to.
 #[derive(Clone, Debug)]

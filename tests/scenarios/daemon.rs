@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod alerts;
 mod audit;
 mod checks;
 mod datagrams;
@@ -33,6 +34,7 @@ mod kills;
 mod life;
 mod looks;
 mod mail;
+mod metrics;
 mod mx_hosts;
 mod overrides;
 mod page;
@@ -189,6 +191,16 @@ fn every_command_shows_what_the_daemon_answers() {
                 "No host may be used.",
                 "`sealpost explain sts-policy-fetch-error` says what that means",
             ],
+        ),
+        (
+            &["alert", "list"],
+            1,
+            &["enforce-failures  mx\\r\\n", "enforce-failures: look"],
+        ),
+        (
+            &["alert", "test", "--to", "mail", "alarm"],
+            1,
+            &["alarm  NO"],
         ),
         (&["policy", "list"], 0, &["example.org  enforce"]),
         (

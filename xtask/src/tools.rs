@@ -68,6 +68,7 @@ pub(crate) fn install(root: &Path) -> Result<(), String> {
     crate::exim::prepare(&directory)?;
     crate::postfix::prepare(&directory)?;
     crate::name_servers::prepare(&directory)?;
+    crate::prometheus::prepare(&directory)?;
     crate::roots::prepare(&directory)?;
     crate::consumers::install(root)
 }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 
-use super::{parts::Parts, reports::StoredReports};
+use super::{alerts::Alerts, parts::Parts, reports::StoredReports};
 use crate::{
+    alert::Rule,
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
@@ -17,10 +18,11 @@ use crate::{
         },
         protocol::{Refusal, RefusalKind},
         wire::{
-            Audit, BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, DnssecView,
-            Evidence, OverrideView, Overrides, PageLink, Policies, PolicyView, Purged,
-            RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
-            StoreState, StoreStatus, SuppressionView, Suppressions,
+            AlertWay, AlertsTested, AlertsView, Audit, BounceTaken, CheckResult, CounterView,
+            DayTotals, Deliveries, DnssecView, Evidence, Metrics, OverrideView, Overrides,
+            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
+            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
+            Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -46,8 +48,10 @@ use crate::{
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod alerts;
 mod audit;
 mod evidence;
+mod metrics;
 mod overrides;
 mod page;
 mod read_file;
@@ -71,6 +75,7 @@ pub struct Operator {
     commands: Commands,
     auditor: Auditor,
     courier: Arc<Courier>,
+    alerts: Arc<Alerts>,
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
     policy_host: Arc<dyn PolicyHost>,
@@ -91,6 +96,8 @@ pub struct Operator {
     signing: Mutex<Vec<String>>,
     /// What lets one sign in to the page; absent where nobody can.
     sign_in: Option<Arc<SignIn>>,
+    /// What the metrics have of the store.
+    last_read: tokio::sync::Mutex<metrics::LastRead>,
 }
 
 impl Operator {
@@ -116,6 +123,7 @@ impl Operator {
             commands: Commands::default(),
             auditor: parts.auditor.clone(),
             courier: Arc::clone(&parts.courier),
+            alerts: Arc::clone(&parts.alerts),
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
             policy_host: Arc::clone(&parts.policy_host),
@@ -133,6 +141,7 @@ impl Operator {
             raised: Mutex::default(),
             signing: Mutex::default(),
             sign_in: None,
+            last_read: tokio::sync::Mutex::default(),
         }
     }
 
@@ -663,6 +672,22 @@ impl Control for Operator {
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>> {
         Box::pin(self.suppress(destination, until, reason))
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>> {
+        Box::pin(async {
+            Ok(Metrics {
+                text: self.metrics_text().await?,
+            })
+        })
+    }
+
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>> {
+        Box::pin(std::future::ready(Ok(self.alerts_view())))
+    }
+
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>> {
+        Box::pin(async move { Ok(self.test_alerts(to, rule).await) })
     }
 
     fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {

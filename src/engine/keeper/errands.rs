@@ -16,6 +16,7 @@ use crate::{
     engine::Ready,
     net::dns::DnsError,
     observe::audit::{AuditEntry, AuditKind},
+    observe::{stopwatch::Stopwatch, words::Fetched},
     policy::{
         Announcement, FetchTrouble, Intervals, KeptPolicy, Known, Mode, Occasion, PolicyDomain,
         Standing, StsDiscovery, StsPolicy, StsStanding,
@@ -229,7 +230,15 @@ impl Desk {
     /// Fetches the document, and puts what comes of it into `known` and the store. Gives whether the
     /// store still lacks it, if there was something to write.
     async fn fetch(&self, domain: &PolicyDomain, known: &mut Known, id: String) -> Option<bool> {
-        match self.document(domain, &id).await {
+        let watch = Stopwatch::start();
+        let document = self.document(domain, &id).await;
+        let fetched = match &document {
+            Ok(_) => Fetched::Policy,
+            Err(trouble) => trouble.result.into(),
+        };
+        let times = &self.parts.counters.measured.fetch_times;
+        times.took(fetched, watch.elapsed());
+        match document {
             Ok(policy) => {
                 self.parts.counters.policy_fetches.count();
                 let now = self.now();

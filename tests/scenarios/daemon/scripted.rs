@@ -1,6 +1,7 @@
 //! A daemon that answers from a script.
 
 use sealpost::{
+    alert::Rule,
     clock::{BoxFuture, UtcDay},
     ctl::{
         control::{
@@ -9,15 +10,16 @@ use sealpost::{
         },
         protocol::Refusal,
         wire::{
-            AppliedView, Audit, AuditView, BounceOutcome, BounceTaken, ChainView, CheckResult,
-            CounterView, DaneState, DayTotals, Deliveries, DeliveryStateView, DeliveryView,
-            DetailView, DocumentFinding, DomainSessions, Evidence, FailureMembers, FailureView,
-            Finding, HostDaneView, LiveView, MxFinding, MxVerdict, OutcomeView, OverrideEnding,
-            OverrideSource, OverrideView, Overrides, PageLink, Policies, PolicySessions,
-            PolicyView, ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed,
-            RefusalView, ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay,
-            SecurityOfDomain, SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState,
-            StoreStatus, SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
+            AlertTested, AlertView, AlertWay, AlertsTested, AlertsView, AppliedView, Audit,
+            AuditView, BounceOutcome, BounceTaken, ChainView, CheckResult, CounterView, DaneState,
+            DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
+            DomainSessions, Evidence, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
+            Metrics, MxFinding, MxVerdict, OutcomeView, OverrideEnding, OverrideSource,
+            OverrideView, Overrides, PageLink, Policies, PolicySessions, PolicyView,
+            ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed, RefusalView,
+            ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay, SecurityOfDomain,
+            SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState, StoreStatus,
+            SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
         },
     },
     policy::{Destination, PolicyDomain},
@@ -432,6 +434,38 @@ impl Control for Scripted {
             reason: Some(reason),
             refusals: Vec::new(),
             ..suppression(&destination.to_string())
+        }))
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>> {
+        ready(Ok(Metrics {
+            text: text("# TYPE sealpost_alarms gauge\nsealpost_alarms 1\n"),
+        }))
+    }
+
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>> {
+        ready(Ok(AlertsView {
+            alerts: vec![AlertView {
+                rule: text("enforce-failures"),
+                subject: text(HOSTILE),
+                words: text(HOSTILE),
+                since: text("2026-11-24T08:00:00Z"),
+                mailed_at: None,
+                posted_at: None,
+                what_to_do: text("look"),
+            }],
+        }))
+    }
+
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>> {
+        let rule = rule.map_or("each", Rule::name);
+        ready(Ok(AlertsTested {
+            to,
+            tested: vec![AlertTested {
+                rule: text(rule),
+                is_taken: false,
+                words: text(HOSTILE),
+            }],
         }))
     }
 
