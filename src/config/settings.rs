@@ -345,6 +345,13 @@ pub const SECTIONS: &[Section] = &[
                  two days after its day, hence at least 3.",
             ),
             first(
+                "keep_audit_days",
+                Kind::Number(1, 10_000),
+                "400",
+                "days",
+                "For how many days the log of decisions is kept that `sealpost audit` shows.",
+            ),
+            first(
                 "failures_per_domain_day_max",
                 Kind::Number(0, 1_000_000),
                 "1000",

@@ -19,6 +19,7 @@ pub mod twins;
 pub mod wire;
 
 mod alert;
+mod audit;
 mod bounce;
 mod completions;
 mod config;
@@ -26,9 +27,12 @@ mod config;
 mod demo;
 mod dkim;
 mod doctor;
+mod evidence;
 mod explain;
 mod man;
+mod overrides;
 mod page;
+mod peer;
 mod policy;
 mod report;
 mod screen;
@@ -69,6 +73,8 @@ enum Command {
     Check(check::Arguments),
     /// How the daemon is: alarms, today's sessions, counters; or what protected the mail
     Status(status::Arguments),
+    /// A statement for auditors: what protected the mail of many days, by recipient domain
+    Evidence(evidence::Arguments),
     /// What was counted on a day, by domain and policy
     Sessions(sessions::Arguments),
     Doctor(doctor::Arguments),
@@ -80,6 +86,11 @@ enum Command {
     /// The reports: how they stand, what they say, send them now
     #[command(subcommand)]
     Report(report::Command),
+    /// Which decisions changed mail, when, and by whom
+    Audit(audit::Arguments),
+    /// What is done otherwise for single domains: set it, list it, show it, end it
+    #[command(subcommand)]
+    Override(overrides::Command),
     /// Destinations to which nothing is sent: list them, explain one, lift it, add one
     #[command(subcommand)]
     Suppression(suppression::Command),
@@ -133,11 +144,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments, &mut context),
         Command::Check(arguments) => check::run(&arguments, &mut context),
         Command::Status(arguments) => status::run(&arguments, &mut context),
+        Command::Evidence(arguments) => evidence::run(&arguments, &mut context),
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
         Command::Doctor(arguments) => doctor::run(arguments, &mut context),
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
+        Command::Audit(arguments) => audit::run(&arguments, &mut context),
+        Command::Override(command) => overrides::run(command, &mut context),
         Command::Suppression(command) => suppression::run(command, &mut context),
         Command::Alert(command) => alert::run(&command, &mut context),
         Command::Bounce(arguments) => bounce::run(&arguments, &mut context),

@@ -7,11 +7,11 @@ use clap::Args;
 use super::{
     Context, Format,
     exit::{Exit, Failure},
-    exit_when,
+    exit_when, overrides,
     protocol::Request,
     screen::{Table, counted, shown},
     security,
-    wire::{Metrics, OverrideView, Security, Status, StoreState},
+    wire::{Metrics, Security, Status, StoreState},
 };
 use crate::clock::UtcDay;
 
@@ -116,7 +116,7 @@ fn as_text(status: &Status) -> String {
         let _ = writeln!(text, "ALARM           {}", shown(alarm));
     }
     if !status.overrides.is_empty() {
-        let _ = write!(text, "\n{}", overrides_table(&status.overrides));
+        let _ = write!(text, "\n{}", overrides::table(&status.overrides));
     }
     let mut table = Table::new(["COUNTER", "SINCE THE START"]);
     for counter in &status.counters {
@@ -140,22 +140,4 @@ fn today_as_text(status: &Status) -> String {
         today.failures,
         counted(today.domains, "domain")
     )
-}
-
-fn overrides_table(overrides: &[OverrideView]) -> Table {
-    let mut table = Table::new(["DOMAIN", "OVERRIDE", "UNTIL", "REASON"]);
-    for each in overrides {
-        let until = each.until.clone().unwrap_or_else(|| "-".to_owned());
-        table.row([
-            each.domain.clone(),
-            each.mode.clone(),
-            if each.ended {
-                format!("{until} (ended)")
-            } else {
-                until
-            },
-            each.reason.clone().unwrap_or_default(),
-        ]);
-    }
-    table
 }

@@ -5,16 +5,23 @@
 
 use serde::{Deserialize, Serialize};
 
+mod audit;
+mod evidence;
+mod overrides;
 mod security;
 mod suppression;
 
+pub use audit::{Audit, AuditView, ChainView};
+pub(crate) use evidence::hexadecimal;
+pub use evidence::{Evidence, rows_sha256};
+pub use overrides::{OverrideEnding, OverrideView, Overrides};
 pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
 
 pub use suppression::{BounceTaken, RefusalView, SuppressionView, Suppressions};
 
 pub use super::words::{
-    AlertWay, BounceOutcome, DeliveryStateView, Finding, RefreshOutcome, SendOutcome, StoreState,
-    SuppressedBy,
+    AlertWay, BounceOutcome, DeliveryStateView, Finding, OverrideSource, RefreshOutcome,
+    SendOutcome, StoreState, SuppressedBy,
 };
 
 macro_rules! wire {
@@ -107,20 +114,6 @@ wire! {
         pub name: String,
         /// How many since the start.
         pub value: u64,
-    }
-
-    /// What is done otherwise for one domain.
-    struct OverrideView {
-        /// The domain.
-        pub domain: String,
-        /// `off`, `audit` or `enforce`.
-        pub mode: String,
-        /// The last day of it.
-        pub until: Option<String>,
-        /// Why.
-        pub reason: Option<String>,
-        /// Its last day is over: it does nothing any more.
-        pub ended: bool,
     }
 
     /// What was counted on a day.

@@ -105,6 +105,14 @@ words! {
         Operator = "operator",
     }
 
+    /// Where an override was set.
+    OverrideSource {
+        /// In the configuration.
+        File = "file",
+        /// By command.
+        Command = "command",
+    }
+
     /// What was found of something that was looked for.
     Finding {
         /// It is there and valid.
@@ -117,5 +125,12 @@ words! {
         Failed = "failed",
         /// It was not looked for.
         NotAsked = "not-asked",
+    }
+}
+
+impl Default for OverrideSource {
+    /// A daemon of an earlier release knows no other.
+    fn default() -> Self {
+        Self::File
     }
 }

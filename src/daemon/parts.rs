@@ -46,7 +46,10 @@ use crate::{
         validation::{Validation, ValidationError},
         webhook::{Webhook, WebhookUrl},
     },
-    observe::Counters,
+    observe::{
+        Counters,
+        audit::{AuditQueue, Auditor},
+    },
     record::{journal::Journal, report_sessions::ReportSessions},
     report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
     store::{
@@ -103,6 +106,10 @@ pub enum PartsError {
 pub struct Parts {
     /// What outlives the process.
     pub store: Opened,
+    /// Where decisions are noted.
+    pub auditor: Auditor,
+    /// What was noted and is to be written. Taken when the daemon begins.
+    pub audit_queue: Option<AuditQueue>,
     /// The way of sessions to the recorder.
     pub journal: Journal,
     /// What writes them. Taken when the daemon stops.
@@ -158,6 +165,7 @@ impl Parts {
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
+        let (auditor, audit_queue) = Auditor::with_queue(&counters);
         let (journal, recorder) = recorder(config, &store, &counters, &clock)?;
         let keeper = Arc::new(Keeper::new(KeeperParts {
             dns: Arc::clone(&dns),
@@ -166,6 +174,7 @@ impl Parts {
             clock: Arc::clone(&clock),
             journal: journal.clone(),
             counters: Arc::clone(&counters),
+            auditor: auditor.clone(),
             config: config.policy.clone(),
         }));
         let engine = Engine::new(
@@ -179,8 +188,7 @@ impl Parts {
         let engine = engine.with_roots(Arc::clone(&roots));
         let engine = engine.with_report_sessions(report_sessions);
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
-        let stored = Arc::clone(&store.store);
-        let reports = Arc::new(StoredReports::new(stored, publisher, &config.store));
+        let reports = stored_reports(&store, publisher, config);
         let courier = Courier::new(
             courier::Parts {
                 store: Arc::clone(&store.store),
@@ -197,6 +205,8 @@ impl Parts {
         Ok(Self {
             alerts,
             store,
+            auditor,
+            audit_queue: Some(audit_queue),
             journal,
             recorder: Some(recorder),
             keeper,
@@ -244,6 +254,12 @@ fn looks(config: &Config, scout: &Arc<Scout>) -> Looks {
     Looks::new(Arc::clone(scout) as _, &config.probe, silence)
 }
 
+/// What makes reports of what the store holds.
+fn stored_reports(store: &Opened, publisher: Publisher, config: &Config) -> Arc<StoredReports> {
+    let store = Arc::clone(&store.store);
+    Arc::new(StoredReports::new(store, publisher, &config.store))
+}
+
 /// What of the configuration the engine goes by.
 #[must_use]
 pub fn engine_settings(loaded: &Loaded) -> EngineSettings {
@@ -288,7 +304,7 @@ pub fn publisher(config: &Config) -> Result<Publisher, PartsError> {
 }
 
 /// What this host calls itself.
-fn host_name(config: &Config) -> String {
+pub(super) fn host_name(config: &Config) -> String {
     if !config.sender.host_name.is_empty() {
         return config.sender.host_name.clone();
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub mod audit;
 pub mod exposition;
 pub mod gauges;
 pub mod log;
@@ -88,6 +89,8 @@ counters! {
     sessions_dropped,
     /// Records dropped because the disk took nothing and too many rows waited.
     sessions_dropped_disk,
+    /// Decisions that are in no audit log: more were noted than the disk took.
+    audit_dropped,
     /// Batches of the store that are on the disk.
     store_commits,
     /// Batches of the store that the disk did not take; they are tried again.

@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     clock::UtcDay,
+    config::OverrideMode,
     ctl::{
-        control::Depth,
+        control::{Depth, OverrideOrder},
         protocol::{Refusal, RefusalKind},
         wire::{RefreshOutcome, ReportsSent, SendOutcome, SendView},
     },
@@ -34,6 +35,7 @@ pub(super) struct Asked {
     domain: String,
     day: String,
     destination: String,
+    mode: String,
     until: String,
     reason: String,
 }
@@ -45,6 +47,12 @@ enum Deed {
     Send(UtcDay, Option<PolicyDomain>),
     Lift(Destination),
     Suppress(Destination, Option<UtcDay>, String),
+    Override(OverrideOrder),
+    Expire {
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    },
 }
 
 #[derive(Template)]
@@ -96,8 +104,14 @@ struct HostLine {
 }
 
 impl Deed {
-    fn of(asked: &Asked) -> Result<Self, Oops> {
+    fn of(asked: &Asked, visit: &Visit) -> Result<Self, Oops> {
         let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let until = || optional(&asked.until).map(|day| day_of(&day)).transpose();
+        // Who signs in by a link or a word has no name: it is known where they came from.
+        let author = || match &visit.who {
+            Some(who) => format!("{who} (on the page)"),
+            None => "an operator, on the page".to_owned(),
+        };
         Ok(match asked.what.as_str() {
             "refresh" => Self::Refresh(domain_of(&asked.domain)?),
             "purge" => Self::Purge(domain_of(&asked.domain)?),
@@ -110,9 +124,24 @@ impl Deed {
             "lift" => Self::Lift(destination_of(&asked.destination)?),
             "suppress" => Self::Suppress(
                 destination_of(&asked.destination)?,
-                optional(&asked.until).map(|day| day_of(&day)).transpose()?,
+                until()?,
                 asked.reason.clone(),
             ),
+            "override" => Self::Override(OverrideOrder {
+                domain: domain_of(&asked.domain)?,
+                mode: OverrideMode::of_name(&asked.mode).ok_or_else(|| {
+                    let why = format!("\"{}\" is no mode of an override", asked.mode);
+                    Refusal::new(RefusalKind::BadRequest, why)
+                })?,
+                until: until()?,
+                reason: asked.reason.clone(),
+                author: author(),
+            }),
+            "expire" => Self::Expire {
+                domain: domain_of(&asked.domain)?,
+                author: author(),
+                reason: asked.reason.clone(),
+            },
             _ => return Err(Oops(Refusal::not_found(""))),
         })
     }
@@ -141,6 +170,17 @@ impl Deed {
                 fill(words.confirm_suppress, &[&to.to_string()]),
                 words.suppress_does,
             ),
+            Self::Override(order) => (
+                fill(
+                    words.confirm_override,
+                    &[order.domain.as_str(), order.mode.name()],
+                ),
+                words.override_does,
+            ),
+            Self::Expire { domain, .. } => (
+                fill(words.confirm_expire, &[domain.as_str()]),
+                words.expire_does,
+            ),
         }
     }
 
@@ -152,6 +192,7 @@ impl Deed {
             }
             Self::Send(day, _) => format!("/reports?day={day}"),
             Self::Lift(_) | Self::Suppress(..) => "/reports".to_owned(),
+            Self::Override(_) | Self::Expire { .. } => "/overrides".to_owned(),
         }
     }
 
@@ -162,6 +203,8 @@ impl Deed {
             Self::Send(..) => "send",
             Self::Lift(_) => "lift",
             Self::Suppress(..) => "suppress",
+            Self::Override(_) => "override",
+            Self::Expire { .. } => "expire",
         }
     }
 }
@@ -172,7 +215,7 @@ fn destination_of(text: &str) -> Result<Destination, Oops> {
 
 /// Asks whether it is meant.
 pub(super) async fn confirm(site: SiteOf, visit: VisitOf, Query(asked): Query<Asked>) -> Answer {
-    let deed = Deed::of(&asked)?;
+    let deed = Deed::of(&asked, &visit)?;
     let f = Frame::of(&site, &visit, Place::Elsewhere).await;
     let (question, does) = deed.question(f.w);
     let fields = [
@@ -180,6 +223,7 @@ pub(super) async fn confirm(site: SiteOf, visit: VisitOf, Query(asked): Query<As
         ("domain", asked.domain),
         ("day", asked.day),
         ("destination", asked.destination),
+        ("mode", asked.mode),
         ("until", asked.until),
         ("reason", asked.reason),
     ];
@@ -203,10 +247,11 @@ pub(super) async fn act(site: SiteOf, visit: VisitOf, form: OwnForm) -> Answer {
         domain: field("domain"),
         day: field("day"),
         destination: field("destination"),
+        mode: field("mode"),
         until: field("until"),
         reason: field("reason"),
     };
-    let deed = Deed::of(&asked)?;
+    let deed = Deed::of(&asked, &visit)?;
     let f = Frame::of(&site, &visit, Place::Elsewhere).await;
     note(&visit, &deed, &asked);
     let back = deed.back();
@@ -274,6 +319,18 @@ async fn done(site: &Site, deed: Deed, w: &'static Words) -> Result<What, Refusa
         Deed::Suppress(to, until, reason) => {
             let done = site.source.suppress(to, until, reason).await?;
             plain(fill(w.done_suppressed, &[&done.destination]))
+        }
+        Deed::Override(order) => {
+            let done = site.source.set_override(order).await?;
+            plain(fill(w.done_overridden, &[&done.domain, &done.mode]))
+        }
+        Deed::Expire {
+            domain,
+            author,
+            reason,
+        } => {
+            let ended = site.source.expire_override(domain, author, reason);
+            plain(fill(w.done_expired, &[&ended.await?.domain]))
         }
     })
 }

@@ -4,10 +4,13 @@ use askama::Template;
 
 use super::{
     answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
-    shape::encoded,
+    shape::{encoded, moment},
     words::{Words, fill},
 };
-use crate::ctl::wire::OverrideView;
+use crate::{
+    config::OverrideMode,
+    ctl::wire::{OverrideSource, OverrideView},
+};
 
 #[derive(Template)]
 #[template(path = "overrides.html")]
@@ -16,6 +19,7 @@ struct Page<'a> {
     example: &'static str,
     file: Option<String>,
     lines: Vec<Line>,
+    modes: [&'static str; 5],
 }
 
 struct Line {
@@ -25,7 +29,12 @@ struct Line {
     meaning: &'static str,
     until: String,
     ended: bool,
+    passed_over: bool,
     reason: String,
+    author: String,
+    since: String,
+    /// It was set by command and holds, so that it can be ended here.
+    can_end: bool,
 }
 
 /// What stands in the file for one.
@@ -36,6 +45,7 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
     let health = site.source.health().await?;
     html(&Page {
         example: EXAMPLE,
+        modes: OverrideMode::ALL.map(OverrideMode::name),
         file: health.config.map(|file| fill(f.w.in_file, &[&file])),
         lines: health
             .overrides
@@ -59,6 +69,13 @@ fn line(one: OverrideView, words: &'static Words) -> Line {
         },
         until: one.until.unwrap_or_default(),
         ended: one.ended,
+        passed_over: one.passed_over,
+        can_end: one.source == OverrideSource::Command && !one.ended,
+        author: match one.source {
+            OverrideSource::File => words.override_by_file.to_owned(),
+            OverrideSource::Command => one.author.unwrap_or_default(),
+        },
+        since: one.since.as_deref().map(moment).unwrap_or_default(),
         reason: one.reason.unwrap_or_default(),
         domain: one.domain,
         mode: one.mode,

@@ -4,7 +4,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write as _,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -16,7 +15,10 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 
-use crate::clock::{Clock, Timestamp};
+use crate::{
+    clock::{Clock, Timestamp},
+    ctl::wire::hexadecimal,
+};
 
 /// How long one stays signed in.
 const SESSION_SECONDS: i64 = 12 * 3_600;
@@ -195,13 +197,6 @@ fn digest_of(word: &str) -> Digest {
         *to = *from;
     }
     octets
-}
-
-fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

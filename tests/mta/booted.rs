@@ -235,7 +235,7 @@ fn prepare(root: &Path, authority: &Path) {
     let in_root = |program: &str, arguments: &[&str]| {
         let mut command = Command::new("chroot");
         command.arg(root).arg(program).args(arguments);
-        let output = command.env("PATH", PATH).output().unwrap();
+        let output = command.env_clear().env("PATH", PATH).output().unwrap();
         assert!(output.status.success(), "{program}: {output:?}");
     };
     in_root("update-ca-certificates", &[]);

@@ -12,18 +12,23 @@ use crate::{
     config::Loaded,
     ctl::{
         check::{self, Look, Means, check, validation},
-        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+        control::{
+            AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked,
+            Replied, SecurityQuestion, SessionsQuestion,
+        },
         protocol::{Refusal, RefusalKind},
         wire::{
-            AlertWay, AlertsTested, AlertsView, BounceTaken, CheckResult, CounterView, DayTotals,
-            Deliveries, DnssecView, Metrics, OverrideView, PageLink, Policies, PolicyView, Purged,
-            RefreshOutcome, Refreshed, ReportView, ReportsSent, Security, Sessions, Status,
-            StoreState, StoreStatus, SuppressionView, Suppressions,
+            AlertWay, AlertsTested, AlertsView, Audit, BounceTaken, CheckResult, CounterView,
+            DayTotals, Deliveries, DnssecView, Evidence, Metrics, OverrideView, Overrides,
+            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
+            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
+            Suppressions,
         },
     },
     deliver::courier::Courier,
     doors::socketmap_reply::{Resolvers, TellingDane},
     engine::{
+        Engine,
         dane::DaneResolver,
         keeper::{Keeper, Unknown},
     },
@@ -33,7 +38,10 @@ use crate::{
         smtp::probe::Prober,
         validation::{Outcome, Validation},
     },
-    observe::Counters,
+    observe::{
+        Counters,
+        audit::{AuditKind, Auditor},
+    },
     page::SignIn,
     policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
@@ -41,13 +49,17 @@ use crate::{
 };
 
 mod alerts;
+mod audit;
+mod evidence;
 mod metrics;
+mod overrides;
 mod page;
 mod read_file;
 mod reports;
 mod security;
 mod suppression;
 
+use overrides::Commands;
 use read_file::ReadFile;
 use reports::{delivery_views, undelivered_view};
 
@@ -59,6 +71,9 @@ pub struct Operator {
     journal: Journal,
     health: Box<dyn Fn() -> Health + Send + Sync>,
     keeper: Arc<Keeper>,
+    engine: Arc<Engine>,
+    commands: Commands,
+    auditor: Auditor,
     courier: Arc<Courier>,
     alerts: Arc<Alerts>,
     reports: Arc<StoredReports>,
@@ -104,6 +119,9 @@ impl Operator {
                 |recorder| recorder.watch(),
             ),
             keeper: Arc::clone(&parts.keeper),
+            engine: Arc::clone(&parts.engine),
+            commands: Commands::default(),
+            auditor: parts.auditor.clone(),
             courier: Arc::clone(&parts.courier),
             alerts: Arc::clone(&parts.alerts),
             reports: Arc::clone(&parts.reports),
@@ -145,12 +163,16 @@ impl Operator {
         }
     }
 
-    /// Takes up a configuration that was read again; what has changed in these sections waits for the next start.
+    /// Takes up a configuration that was read again, and has the engine go by it; what has changed in these sections
+    /// waits for the next start.
     pub fn reload(&self, loaded: Loaded, waits_for_restart: &[&str]) {
         let mut file = ReadFile::of(loaded.path.as_deref());
         file.waits_for_restart = waits_for_restart.iter().map(ToString::to_string).collect();
         *self.file() = file;
-        self.loaded.store(Arc::new(loaded));
+        let loaded = Arc::new(loaded);
+        let before = self.loaded.swap(Arc::clone(&loaded));
+        self.apply_overrides();
+        self.note_reload(&before, &loaded);
     }
 
     fn file(&self) -> MutexGuard<'_, ReadFile> {
@@ -268,6 +290,11 @@ impl Operator {
         {
             alarms.push(format!("what was counted cannot be read: {reason}"));
         }
+        if !self.knows_overrides() {
+            let why =
+                "the overrides that were set by command do not hold: the store cannot be read";
+            alarms.push(why.to_owned());
+        }
         for (count, what) in [
             (self.counters.sessions_dropped.value(), "the queue was full"),
             (
@@ -282,6 +309,12 @@ impl Operator {
             if count > 0 {
                 alarms.push(format!("{count} sessions were not counted: {what}"));
             }
+        }
+        let lost = self.counters.audit_dropped.value();
+        if lost > 0 {
+            alarms.push(format!(
+                "{lost} decisions are in no audit log: more were noted than the disk took"
+            ));
         }
         let left_out = self.counters.reports_left_out_host_full.value();
         if left_out > 0 {
@@ -333,11 +366,7 @@ impl Operator {
             policies_kept: None,
             suppressed: None,
             store,
-            overrides: loaded
-                .overrides
-                .iter()
-                .map(|each| OverrideView::of(each, &loaded.config, now.day()))
-                .collect(),
+            overrides: self.override_views(OverridesAsked::HoldingAndOfFile),
             counters: counters
                 .map(|(name, value)| CounterView {
                     name: name.to_owned(),
@@ -421,6 +450,9 @@ impl Operator {
                 )
             }
         };
+        let words = format!("an operator had it looked up: {}", outcome.name());
+        let entry = self.entry(AuditKind::PolicyRefreshed, words);
+        self.note(entry.about(&domain)).await;
         Ok(Refreshed {
             outcome,
             reason: reason.map(|trouble| format!("{}: {}", trouble.result, trouble.reason)),
@@ -435,6 +467,10 @@ impl Operator {
             .purge(&domain)
             .await
             .map_err(|unknown| refused(&unknown))?;
+        if purged {
+            let entry = self.entry(AuditKind::PolicyPurged, "an operator had it forgotten");
+            self.note(entry.about(&domain)).await;
+        }
         Ok(Purged {
             domain: domain.to_string(),
             purged,
@@ -462,6 +498,7 @@ impl Operator {
             policy_host: &*self.policy_host,
             config: &loaded.config,
             overrides: &loaded.overrides,
+            commanded: self.commanded(&domain),
             now: self.clock.now(),
             kept: self.kept(&domain).await?,
             trouble: self.trouble(&domain),
@@ -499,6 +536,10 @@ impl Control for Operator {
 
     fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
         Box::pin(self.security(question))
+    }
+
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>> {
+        Box::pin(self.evidence(question))
     }
 
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {
@@ -585,6 +626,31 @@ impl Control for Operator {
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>> {
         Box::pin(self.send(day.unwrap_or_else(|| self.today().previous()), domain))
+    }
+
+    fn audit(&self, question: AuditQuestion) -> BoxFuture<'_, Replied<Audit>> {
+        Box::pin(self.audit(question))
+    }
+
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>> {
+        Box::pin(std::future::ready(self.overrides(asked)))
+    }
+
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>> {
+        Box::pin(std::future::ready(self.override_of(&domain)))
+    }
+
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>> {
+        Box::pin(self.set_override(order))
+    }
+
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>> {
+        Box::pin(self.expire_override(domain, author, reason))
     }
 
     fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>> {

@@ -1,6 +1,6 @@
 //! What only the web page asks.
 
-use super::Operator;
+use super::{Operator, security::protected_of};
 use crate::{
     aggregate::sums::DaySums,
     clock::{BoxFuture, Timestamp, UtcDay},
@@ -11,7 +11,7 @@ use crate::{
     },
     page::source::{DayOfDomain, ReportFiles, Source},
     policy::{Destination, PolicyDomain, RuaDiscovery},
-    store::{Counted, Protected, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 use super::super::reports::StoredReports;
@@ -64,12 +64,7 @@ fn day_of_domain(
     day: UtcDay,
     domain: &PolicyDomain,
 ) -> Result<DayOfDomain, StoreError> {
-    let mut protected = Protected::default();
-    for (key, sessions) in store.tallies(day, domain)? {
-        if let Counted::Protected(protection) = key.counted {
-            protected.add(protection, sessions);
-        }
-    }
+    let protected = protected_of(store, day, domain)?;
     let deliveries = store.deliveries_of(day, domain)?;
     Ok(DayOfDomain {
         day,

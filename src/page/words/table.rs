@@ -187,8 +187,14 @@ words! {
     suppress_button: "Suppress", "停止する";
 
     // Overrides.
-    overrides_hint: "What is done otherwise for single domains. They stand in the configuration file, each in a section such as this; the daemon takes them up on a reload.", "個別ドメインに対する例外設定です。設定ファイルに次のような節として書き、再読み込みで反映されます。";
+    overrides_hint: "What is done otherwise for single domains: set at once by the command `sealpost override set`, or in the configuration file, each in a section such as this, which the daemon takes up on a reload.", "個別ドメインに対する例外設定です。コマンド sealpost override set で即時に設定するか、設定ファイルに次のような節として書き、再読み込みで反映します。";
     overrides_none: "There is no override: every domain's own policy holds.", "上書き設定はありません。各ドメインのポリシーがそのまま適用されます。";
+    override_set: "Do otherwise for a domain", "ドメインの例外設定を追加";
+    override_until: "Last day of it, as 2026-12-31 (optional)", "最終日（例 2026-12-31、任意）";
+    override_end: "End", "終了する";
+    override_author: "Set by", "設定者";
+    override_by_file: "the configuration", "設定ファイル";
+    override_passed_over: "the configuration decides", "設定ファイルが優先";
     override_ended: "ended", "終了";
     in_file: "The configuration is in {}.", "設定ファイル: {}";
     mode_off: "No policy is looked up or applied.", "ポリシーを確認も適用もしません。";
@@ -229,6 +235,10 @@ words! {
     lift_does: "Its next refusal counts as a first one.", "次の拒否は初回として扱われます。";
     confirm_suppress: "Send no more reports to {}?", "{} への送信を停止しますか？";
     suppress_does: "Whatever records name it, it gets none until the day is over or this is lifted.", "どのレコードに載っていても、期限まで、または解除されるまで送信しません。";
+    confirm_override: "Do otherwise for {}: {}?", "{} に例外設定（{}）を適用しますか？";
+    override_does: "It holds at once, in the place of what was set before, and your reason is kept beside it.", "直ちに有効になり、以前の設定を置き換えます。理由も記録されます。";
+    confirm_expire: "End the override of {}?", "{} の例外設定を終了しますか？";
+    expire_does: "The domain's own policies hold again at once.", "ドメイン自身のポリシーが直ちに再び適用されます。";
     confirm_yes: "Yes, do it", "実行する";
     cancel: "No, go back", "やめて戻る";
     done: "Done", "完了";
@@ -241,6 +251,8 @@ words! {
     done_refreshed_failed: "The policy of {} could not be had.", "{} のポリシーを取得できませんでした。";
     done_lifted: "{} gets reports again.", "{} への送信を再開しました。";
     done_suppressed: "{} gets no more reports.", "{} への送信を停止しました。";
+    done_overridden: "{} has the override {}.", "{} に例外設定（{}）を適用しました。";
+    done_expired: "The override of {} has ended.", "{} の例外設定を終了しました。";
     done_sent: "What came of the reports of {}", "{} のレポートの送信結果";
     outcome: "Outcome", "結果";
     outcome_sent: "sent", "送信した";

@@ -13,7 +13,7 @@ use super::{
 use crate::mta::stand_in_program::write_program;
 
 /// The documents whose commands are run. Each is a page of `docs/`; add others to it.
-const DOCUMENTS: [&str; 2] = ["guide/bounces.md", "guide/reports.md"];
+const DOCUMENTS: [&str; 3] = ["guide/bounces.md", "guide/doctor.md", "guide/reports.md"];
 
 /// Commands that go on until they are stopped, or that another test types.
 const TYPED_ELSEWHERE: [&str; 3] = ["sealpost serve", "sealpost demo", "sealpost setup"];
@@ -26,6 +26,8 @@ fn with_own_names(command: &str, day: &str, tomorrow: &str) -> String {
             "DOMAIN" => "correct.test",
             "DAY" => day,
             "NAME" => "certificate-expired",
+            "SETTING" => "dns.servers",
+            "HOST" => "127.0.66.1",
             // `add ... --until`: a day that is to come.
             word if word.starts_with("20") && word.matches('-').count() == 2 => tomorrow,
             word => word,

@@ -4,14 +4,18 @@ use sealpost::{
     alert::Rule,
     clock::{BoxFuture, UtcDay},
     ctl::{
-        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+        control::{
+            AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked,
+            Replied, SecurityQuestion, SessionsQuestion,
+        },
         protocol::Refusal,
         wire::{
-            AlertTested, AlertView, AlertWay, AlertsTested, AlertsView, AppliedView, BounceOutcome,
-            BounceTaken, CheckResult, CounterView, DaneState, DayTotals, Deliveries,
-            DeliveryStateView, DeliveryView, DetailView, DocumentFinding, DomainSessions,
-            FailureMembers, FailureView, Finding, HostDaneView, LiveView, Metrics, MxFinding,
-            MxVerdict, OutcomeView, OverrideView, PageLink, Policies, PolicySessions, PolicyView,
+            AlertTested, AlertView, AlertWay, AlertsTested, AlertsView, AppliedView, Audit,
+            AuditView, BounceOutcome, BounceTaken, ChainView, CheckResult, CounterView, DaneState,
+            DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
+            DomainSessions, Evidence, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
+            Metrics, MxFinding, MxVerdict, OutcomeView, OverrideEnding, OverrideSource,
+            OverrideView, Overrides, PageLink, Policies, PolicySessions, PolicyView,
             ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed, RefusalView,
             ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay, SecurityOfDomain,
             SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState, StoreStatus,
@@ -100,6 +104,21 @@ fn report(day: String, day_over: bool) -> ReportView {
     }
 }
 
+fn overridden(ended: bool) -> OverrideView {
+    OverrideView {
+        domain: text("example.org"),
+        mode: text("without-dane"),
+        until: None,
+        reason: Some(text(HOSTILE)),
+        ended,
+        source: OverrideSource::Command,
+        author: Some(text(HOSTILE)),
+        since: Some(text("2026-11-24T12:00:00Z")),
+        passed_over: false,
+        ending: None,
+    }
+}
+
 impl Control for Scripted {
     fn status(&self) -> BoxFuture<'_, Replied<Status>> {
         ready(Ok(Status {
@@ -132,11 +151,39 @@ impl Control for Scripted {
                 until: Some(text("2026-11-23")),
                 reason: Some(text("their MX moves")),
                 ended: true,
+                source: OverrideSource::File,
+                author: None,
+                since: None,
+                passed_over: false,
+                ending: None,
             }],
             counters: vec![CounterView {
                 name: text("sessions"),
                 value: 5,
             }],
+        }))
+    }
+
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>> {
+        ready(Ok(Evidence {
+            program: text("sealpost 0.1.0"),
+            organization: Some(text(HOSTILE)),
+            host: text(HOSTILE),
+            made_at: text("2026-11-24T12:00:00Z"),
+            from: question.from.to_string(),
+            to: day_or(question.to, "2026-11-23"),
+            domain: question.domain.map(|domain| domain.to_string()),
+            held_since: None,
+            last_day_runs: false,
+            days: Vec::new(),
+            not_noted: vec![text(HOSTILE)],
+            total: ProtectedSessions {
+                sessions: 1,
+                clear: 1,
+                ..ProtectedSessions::default()
+            },
+            domains: Vec::new(),
+            sha256: text(HOSTILE),
         }))
     }
 
@@ -298,6 +345,64 @@ impl Control for Scripted {
             sessions: 5,
             reports: reports.into_iter().collect(),
             notes: vec![text(HOSTILE)],
+        }))
+    }
+
+    fn audit(&self, _: AuditQuestion) -> BoxFuture<'_, Replied<Audit>> {
+        ready(Ok(Audit {
+            entries: vec![AuditView {
+                number: 7,
+                at: text("2026-11-24T12:00:00Z"),
+                kind: text("override-set"),
+                domain: Some(text("example.org")),
+                author: Some(text(HOSTILE)),
+                words: text(HOSTILE),
+                sha256: text("aa"),
+            }],
+            earlier: 6,
+            chain: ChainView {
+                whole: false,
+                broken_at: Some(5),
+                entries: 7,
+                first: Some(1),
+                last: 7,
+                sha256: text("aa"),
+            },
+        }))
+    }
+
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>> {
+        let mut overrides = vec![overridden(false)];
+        overrides.extend((asked == OverridesAsked::All).then(|| overridden(true)));
+        ready(Ok(Overrides { overrides }))
+    }
+
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>> {
+        ready(known(&domain).map(|()| Overrides {
+            overrides: vec![overridden(true)],
+        }))
+    }
+
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>> {
+        ready(Ok(OverrideView {
+            domain: order.domain.to_string(),
+            mode: order.mode.name().to_owned(),
+            reason: Some(order.reason),
+            author: Some(order.author),
+            ..overridden(false)
+        }))
+    }
+
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>> {
+        let at = text("2026-11-24T12:00:00Z");
+        ready(known(&domain).map(|()| OverrideView {
+            ending: Some(OverrideEnding { at, author, reason }),
+            ..overridden(true)
         }))
     }
 

@@ -250,6 +250,52 @@ fn an_operator_forgets_a_policy_and_suppresses_a_destination() {
 }
 
 #[test]
+fn an_operator_does_otherwise_for_a_domain_and_ends_that() {
+    let (host, daemon, mut browser) = host_with_a_month(0);
+    let path = "/act?do=override&domain=bank.test&mode=audit&reason=it+moves";
+    let confirm = browser.shows(path, &["Do otherwise for bank.test: audit?"]);
+    let holding = || host.json(&["override", "show", "bank.test"])["overrides"][0].clone();
+    // To look at the question changes nothing.
+    let shown = host.run(&["override", "show", "bank.test"]);
+    assert_eq!(shown.status.code(), Some(1));
+    let fields = [
+        ("do", "override"),
+        ("domain", "bank.test"),
+        ("mode", "audit"),
+        ("reason", "it moves"),
+    ];
+    browser
+        .post(&confirm, "/act", &fields)
+        .has(&["bank.test has the override audit."]);
+    assert_eq!(holding()["reason"], "it moves");
+    let author = holding()["author"].as_str().unwrap().to_owned();
+    assert!(author.contains("on the page"), "{author}");
+    browser.shows("/overrides", &["it moves", &author, "End: bank.test"]);
+    let fields = [
+        ("do", "expire"),
+        ("domain", "bank.test"),
+        ("reason", "done"),
+    ];
+    browser
+        .post(&confirm, "/act", &fields)
+        .has(&["The override of bank.test has ended."]);
+    assert_eq!(holding()["ended"], true);
+    assert_eq!(holding()["ending"]["reason"], "done");
+    // What the daemon refuses is said: this one stands in the file.
+    let fields = [
+        ("do", "override"),
+        ("domain", "bakery.test"),
+        ("mode", "off"),
+        ("reason", "x"),
+    ];
+    browser.post(&confirm, "/act", &fields).has(&[
+        "That did not work",
+        "the configuration decides for bakery.test",
+    ]);
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn the_page_speaks_the_language_that_was_chosen() {
     let (_host, daemon, mut browser) = host_with_a_month(0);
     browser
