@@ -195,6 +195,11 @@ impl Client {
                 since,
                 domains_max,
             } => reply!(to, self.security(day, since, domains_max).await),
+            Request::Metrics => reply!(to, control.metrics().await),
+            Request::Alerts => reply!(to, control.alerts().await),
+            Request::AlertTest { to: way, rule } => {
+                reply!(to, self.alert_test(way, rule).await)
+            }
             Request::Evidence {
                 from,
                 to: last,
@@ -320,6 +325,21 @@ impl Client {
         }
     }
 
+    async fn security(
+        &self,
+        day: Option<String>,
+        since: Option<String>,
+        domains_max: Option<u64>,
+    ) -> Replied<Security> {
+        let question = security_question(day, since, domains_max)?;
+        self.control.security(question).await
+    }
+
+    async fn alert_test(&self, to: AlertWay, rule: Option<String>) -> Replied<AlertsTested> {
+        let rule = rule.as_deref().map(rule_of).transpose()?;
+        self.control.alert_test(to, rule).await
+    }
+
     async fn evidence(
         &self,
         from: &str,
@@ -337,21 +357,6 @@ impl Client {
     /// Who is noted as the author of what is asked.
     async fn author(&self, given: Option<String>) -> String {
         peer::author(given, &peer::user_name(self.user).await)
-    }
-
-    async fn security(
-        &self,
-        day: Option<String>,
-        since: Option<String>,
-        domains_max: Option<u64>,
-    ) -> Replied<Security> {
-        let question = security_question(day, since, domains_max)?;
-        self.control.security(question).await
-    }
-
-    async fn alert_test(&self, to: AlertWay, rule: Option<String>) -> Replied<AlertsTested> {
-        let rule = rule.as_deref().map(rule_of).transpose()?;
-        self.control.alert_test(to, rule).await
     }
 
     async fn suppress(

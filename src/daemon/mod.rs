@@ -206,11 +206,11 @@ fn begin(
         Arc::clone(operator),
     );
     workers.spawn(until(stopping.clone(), signing));
+    let alerting = Arc::clone(&parts.alerts).keep_looking(Arc::clone(operator));
+    workers.spawn(until(stopping.clone(), alerting));
     let overriding = Arc::clone(operator);
     let overriding = async move { overriding.attend_decisions(noted).await };
     workers.spawn(until(stopping.clone(), overriding));
-    let alerting = Arc::clone(&parts.alerts).keep_looking(Arc::clone(operator));
-    workers.spawn(until(stopping.clone(), alerting));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
     workers

@@ -15,8 +15,11 @@ use crate::{
     clock::Timestamp,
     engine::Ready,
     net::dns::DnsError,
-    observe::audit::{AuditEntry, AuditKind},
-    observe::{stopwatch::Stopwatch, words::Fetched},
+    observe::{
+        audit::{AuditEntry, AuditKind},
+        stopwatch::Stopwatch,
+        words::Fetched,
+    },
     policy::{
         Announcement, FetchTrouble, Intervals, KeptPolicy, Known, Mode, Occasion, PolicyDomain,
         Standing, StsDiscovery, StsPolicy, StsStanding,
