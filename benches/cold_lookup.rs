@@ -91,6 +91,7 @@ fn main() -> Outcome {
         clock: clock.clone(),
         journal: journal.clone(),
         counters: Arc::default(),
+        auditor: Default::default(),
         config: policy,
     });
     let settings = EngineSettings {

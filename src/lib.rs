@@ -36,12 +36,14 @@ pub mod doors;
 pub mod engine;
 
 // Around them.
+pub mod alert;
 pub mod clock;
 pub mod config;
 pub mod ctl;
 pub mod daemon;
 pub mod net;
 pub mod observe;
+pub mod page;
 mod quick_hash;
 mod recent;
 

@@ -34,6 +34,7 @@ pub(crate) fn engine(
         clock: Arc::new(SystemClock),
         journal: journal.clone(),
         counters: Arc::clone(counters),
+        auditor: Default::default(),
         config: PolicyConfig::default(),
     });
     let settings = EngineSettings {

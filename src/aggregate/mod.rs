@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub mod seen;
+pub mod sums;
 
 use seen::{FailureKind, Seen};
 

@@ -15,7 +15,11 @@ use super::{
     setting::{Default as SettingDefault, Section, Shape},
     settings,
 };
-use crate::{net::address_guard::is_this_machine, policy::rua_record::DESTINATIONS_MAX};
+use crate::{
+    alert::quiet::QuietHours,
+    net::{address_guard::is_this_machine, webhook::WebhookUrl},
+    policy::rua_record::DESTINATIONS_MAX,
+};
 
 /// Walks the file and gathers what is wrong with it.
 pub(super) struct Judge<'a> {
@@ -237,6 +241,8 @@ impl<'a> Judge<'a> {
     /// What only shows when the settings are seen together.
     pub(super) fn whole(&mut self, config: &Config, table: &DeTable<'_>) {
         self.believed_resolvers(config, table);
+        self.page(config, table);
+        self.alert(config, table);
         if config.report.enabled {
             self.reports(config, table);
         }
@@ -253,6 +259,54 @@ impl<'a> Judge<'a> {
             );
             let at = span_of(table, "dane", "validation");
             self.complain(at, "dane.validation", reason);
+        }
+    }
+
+    /// Who can reach the page must not be anybody.
+    fn page(&mut self, config: &Config, table: &DeTable<'_>) {
+        if let Some(far) = config.page.open_to_all() {
+            let reason = format!(
+                "{far} can be reached from other machines: set page.token_file, or page.proxies and \
+                 page.user_header, or listen on 127.0.0.1"
+            );
+            self.complain(span_of(table, "page", "listen"), "page.listen", reason);
+        }
+        let named = !config.page.user_header.is_empty();
+        let reason = if !named {
+            return;
+        } else if !crate::page::is_header_name(&config.page.user_header) {
+            "not the name of an HTTP header such as \"X-Remote-User\""
+        } else if config.page.proxies.is_empty() && config.page.path.as_os_str().is_empty() {
+            "it is believed of page.proxies and on page.path, and neither is set"
+        } else {
+            return;
+        };
+        let at = span_of(table, "page", "user_header");
+        self.complain(at, "page.user_header", reason.to_owned());
+    }
+
+    /// Whom alerts cannot reach as they are set.
+    fn alert(&mut self, config: &Config, table: &DeTable<'_>) {
+        let alert = &config.alert;
+        let mut complain = |key: &str, reason: String| {
+            let at = span_of(table, "alert", key);
+            self.complain(at, &format!("alert.{key}"), reason);
+        };
+        if !alert.quiet.is_empty()
+            && let Err(reason) = alert.quiet.parse::<QuietHours>()
+        {
+            complain("quiet", reason);
+        }
+        if !alert.webhook_url.is_empty()
+            && let Err(reason) = WebhookUrl::read(&alert.webhook_url)
+        {
+            complain("webhook_url", reason);
+        }
+        let unnamed = config.sender.contact.is_empty() || config.sender.organization.is_empty();
+        if !alert.mail_to.is_empty() && unnamed {
+            let reason =
+                "the mail is from sender.contact: set organization and contact below [sender]";
+            complain("mail_to", reason.to_owned());
         }
     }
 

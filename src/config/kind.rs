@@ -31,6 +31,8 @@ pub enum Kind {
     HostName,
     /// A list of addresses with ports.
     Addresses,
+    /// A list of addresses of hosts.
+    HostAddresses,
     /// `host:port`.
     HostPort,
     /// An HTTP proxy, `http://host:port`; empty: none.
@@ -87,6 +89,9 @@ impl fmt::Display for Kind {
             Self::HostName => formatter.write_str("a host name"),
             Self::Addresses => {
                 formatter.write_str("a list of addresses with ports such as [\"127.0.0.1:53\"]")
+            }
+            Self::HostAddresses => {
+                formatter.write_str("a list of addresses such as [\"127.0.0.1\"]")
             }
             Self::HostPort => formatter.write_str("a host and a port such as \"127.0.0.1:25\""),
             Self::Proxy => formatter
@@ -153,6 +158,7 @@ impl Kind {
         matches!(
             self,
             Self::Addresses
+                | Self::HostAddresses
                 | Self::Certificates
                 | Self::UserIds
                 | Self::Domains
@@ -198,6 +204,7 @@ impl Kind {
             Self::Mailbox => optional(text, mailbox),
             Self::HostName => optional(text, |text| domain(text).map(|_| ())),
             Self::Addresses => address(text),
+            Self::HostAddresses => host_address(text),
             Self::HostPort => host_port(text),
             Self::Proxy => optional(text, proxy),
             Self::Directory => files::path(text, directory),
@@ -309,6 +316,16 @@ fn address(text: &str) -> Result<(), String> {
         Ok(address) if address.port() != 0 => Ok(()),
         _ => Err(format!(
             "{} is not an address with a port such as \"127.0.0.1:53\"",
+            quoted(text)
+        )),
+    }
+}
+
+fn host_address(text: &str) -> Result<(), String> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "{} is not an address such as \"127.0.0.1\" or \"::1\", without a port",
             quoted(text)
         )),
     }

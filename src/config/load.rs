@@ -292,6 +292,9 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
         &mut config.postfix_log.path,
         &mut config.deliver.sendmail,
         &mut config.control_socket.path,
+        &mut config.page.path,
+        &mut config.page.token_file,
+        &mut config.metrics.path,
     ]);
     for path in paths.chain(config.dkim.iter_mut().map(|dkim| &mut dkim.key)) {
         *path = files::resolve(path, directory);

@@ -10,16 +10,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicyDomain;
 
+mod alert;
 pub mod explain;
 mod files;
 mod judge;
 pub mod kind;
 pub mod load;
+mod metrics;
 pub(crate) mod near;
+mod page;
 pub mod setting;
 pub mod settings;
 
+pub use alert::AlertConfig;
 pub use load::{ConfigError, Loaded, Problem, load};
+pub use metrics::MetricsConfig;
+pub use page::PageConfig;
 
 /// The whole file. Every part may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +61,12 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// The socket that the other `sealpost` commands talk to the daemon through.
     pub control_socket: ControlSocketConfig,
+    /// The web page for operators.
+    pub page: PageConfig,
+    /// The numbers that Prometheus reads.
+    pub metrics: MetricsConfig,
+    /// What an operator is told without asking.
+    pub alert: AlertConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// What is done otherwise for single recipient domains.
@@ -186,6 +198,8 @@ pub struct StoreConfig {
     pub free_space_min_mib: u64,
     /// For how many days tallies and delivery states are kept.
     pub keep_days: u32,
+    /// For how many days the audit log is kept.
+    pub keep_audit_days: u32,
     /// How many single failures of one domain and day are kept.
     pub failures_per_domain_day_max: usize,
     /// How much memory sled may use for its cache.
@@ -487,6 +501,35 @@ pub enum OverrideMode {
     WithoutDane,
 }
 
+impl OverrideMode {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Off,
+        Self::Audit,
+        Self::Enforce,
+        Self::DaneOnly,
+        Self::WithoutDane,
+    ];
+
+    /// The word for it, as the file has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Enforce => "enforce",
+            Self::DaneOnly => "dane-only",
+            Self::WithoutDane => "without-dane",
+        }
+    }
+
+    /// What a word stands for.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// An override that has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
@@ -536,6 +579,7 @@ impl Default for StoreConfig {
             waiting_rows_max: 1_000_000,
             free_space_min_mib: 256,
             keep_days: 30,
+            keep_audit_days: 400,
             failures_per_domain_day_max: 1_000,
             cache_mib: 64,
         }

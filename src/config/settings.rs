@@ -9,7 +9,10 @@ use super::{
     setting::{Default, Section, Setting, Shape},
 };
 
+mod alert;
 mod doors;
+mod metrics;
+mod page;
 mod reports;
 
 /// The section of this name.
@@ -342,6 +345,13 @@ pub const SECTIONS: &[Section] = &[
                  two days after its day, hence at least 3.",
             ),
             first(
+                "keep_audit_days",
+                Kind::Number(1, 10_000),
+                "400",
+                "days",
+                "For how many days the log of decisions is kept that `sealpost audit` shows.",
+            ),
+            first(
                 "failures_per_domain_day_max",
                 Kind::Number(0, 1_000_000),
                 "1000",
@@ -369,6 +379,9 @@ pub const SECTIONS: &[Section] = &[
     doors::POSTFIX_LOG,
     doors::PROBE,
     doors::CONTROL_SOCKET,
+    page::PAGE,
+    metrics::METRICS,
+    alert::ALERT,
     Section {
         name: "log",
         shape: Shape::Single,

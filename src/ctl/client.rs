@@ -167,6 +167,8 @@ const fn patience(request: &Request) -> Option<Duration> {
         // A day's reports take as long as they take; the operator has Ctrl-C.
         Request::ReportSend { .. } => None,
         Request::Check { .. } | Request::Refresh { .. } => Some(PATIENCE_LOOKUPS),
+        // Months of every domain of a large sender.
+        Request::Evidence { .. } => Some(PATIENCE_LOOKUPS),
         _ => Some(PATIENCE),
     }
 }

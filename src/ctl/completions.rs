@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, Failure> {
-    context.screen.script(&script(arguments.shell));
+    context.screen.file(&script(arguments.shell));
     Ok(Exit::Ok)
 }
 

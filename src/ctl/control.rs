@@ -3,12 +3,15 @@
 use super::{
     protocol::Refusal,
     wire::{
-        BounceTaken, CheckResult, Deliveries, Policies, PolicyView, Purged, Refreshed, ReportView,
-        ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
+        AlertWay, AlertsTested, AlertsView, Audit, BounceTaken, CheckResult, Deliveries, Evidence,
+        Metrics, OverrideView, Overrides, PageLink, Policies, PolicyView, Purged, Refreshed,
+        ReportView, ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
     },
 };
 use crate::{
+    alert::Rule,
     clock::{BoxFuture, UtcDay},
+    config::OverrideMode,
     policy::{Destination, PolicyDomain},
 };
 
@@ -31,6 +34,9 @@ pub trait Control: Send + Sync {
 
     /// What protected the sessions of a day (absent: today), or of the days since one.
     fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>>;
+
+    /// A statement of what protected the sessions of a range of days.
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>>;
 
     /// What was counted.
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>>;
@@ -81,6 +87,30 @@ pub trait Control: Send + Sync {
         domain: Option<PolicyDomain>,
     ) -> BoxFuture<'_, Replied<ReportsSent>>;
 
+    /// The decisions that changed mail.
+    fn audit(&self, question: AuditQuestion) -> BoxFuture<'_, Replied<Audit>>;
+
+    /// What is done otherwise for single domains;
+    /// [`RefusalKind::Trouble`](super::protocol::RefusalKind) where that is not known.
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>>;
+
+    /// What is or was done otherwise for one domain;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where nothing ever was.
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>>;
+
+    /// Does otherwise for a domain from the next question on. Where the configuration decides for it:
+    /// [`RefusalKind::BadRequest`](super::protocol::RefusalKind).
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>>;
+
+    /// Ends what was set by command for a domain, in the name of an author and for a reason;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where nothing holds.
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>>;
+
     /// The destinations to which nothing is sent now.
     fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>>;
 
@@ -100,6 +130,19 @@ pub trait Control: Send + Sync {
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>>;
 
+    /// Every metric as Prometheus reads it.
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>>;
+
+    /// The alerts that hold.
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>>;
+
+    /// Sends a test of one rule, or of each, and says what came of it.
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>>;
+
+    /// Links that let whoever opens one sign in to the page;
+    /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where there is no page.
+    fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>>;
+
     /// Takes a bounce, and believes it if it names a report that was sent to that destination.
     fn bounce(
         &self,
@@ -118,6 +161,54 @@ pub struct SecurityQuestion {
     pub since: Option<UtcDay>,
     /// How many recipient domains are told of one by one; absent: all.
     pub domains_max: Option<u64>,
+}
+
+/// What a statement is to be about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceQuestion {
+    /// The first UTC day.
+    pub from: UtcDay,
+    /// The last; absent: yesterday.
+    pub to: Option<UtcDay>,
+    /// About this recipient domain only.
+    pub domain: Option<PolicyDomain>,
+}
+
+/// Which decisions are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuestion {
+    /// Of this UTC day and later; absent: as far back as they are kept.
+    pub since: Option<UtcDay>,
+    /// About this domain only.
+    pub domain: Option<PolicyDomain>,
+    /// The newest so many; absent: all.
+    pub entries_max: Option<u64>,
+}
+
+/// Which overrides are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverridesAsked {
+    /// Those that hold, or would but for the configuration.
+    Holding,
+    /// The same, and those of the configuration that have run out: they are to be taken out of it.
+    HoldingAndOfFile,
+    /// Those that ended too.
+    All,
+}
+
+/// What is to be done otherwise for a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverrideOrder {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// What is done.
+    pub mode: OverrideMode,
+    /// The last UTC day of it; absent: until it is ended.
+    pub until: Option<UtcDay>,
+    /// Why.
+    pub reason: String,
+    /// Who decided it.
+    pub author: String,
 }
 
 /// Which sessions are asked for.

@@ -10,6 +10,8 @@ use super::{
 };
 use crate::report::explain::pages;
 
+/// What a result type or reason code means, and what to do
+///
 /// What a result type of a report (RFC 8460) or its reason code means, and what to do; or what a policy
 /// makes of a failure. Reports tell their readers the same. Needs neither a daemon nor a configuration.
 #[derive(Debug, Args)]

@@ -18,6 +18,8 @@ pub mod server;
 pub mod twins;
 pub mod wire;
 
+mod alert;
+mod audit;
 mod bounce;
 mod completions;
 mod config;
@@ -25,8 +27,12 @@ mod config;
 mod demo;
 mod dkim;
 mod doctor;
+mod evidence;
 mod explain;
 mod man;
+mod overrides;
+mod page;
+mod peer;
 mod policy;
 mod report;
 mod screen;
@@ -59,18 +65,15 @@ struct CommandLine {
     command: Command,
 }
 
+// A sentence here would hide all that the arguments themselves say in `--help`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon in the foreground
     Serve(serve::Arguments),
-    /// What would happen to mail to a domain now, and why
     Check(check::Arguments),
-    /// How the daemon is: alarms, today's sessions, counters; or what protected the mail
     Status(status::Arguments),
-    /// What was counted on a day, by domain and policy
+    Evidence(evidence::Arguments),
     Sessions(sessions::Arguments),
     Doctor(doctor::Arguments),
-    /// What a result type or reason code means, and what to do
     Explain(explain::Arguments),
     /// The policies that the daemon keeps
     #[command(subcommand)]
@@ -78,10 +81,18 @@ enum Command {
     /// The reports: how they stand, what they say, send them now
     #[command(subcommand)]
     Report(report::Command),
+    Audit(audit::Arguments),
+    /// What is done otherwise for single domains: set it, list it, show it, end it
+    #[command(subcommand)]
+    Override(overrides::Command),
     /// Destinations to which nothing is sent: list them, explain one, lift it, add one
     #[command(subcommand)]
     Suppression(suppression::Command),
     Bounce(bounce::Arguments),
+    /// What you are told without asking: the alerts that hold, and tests of the ways they go
+    #[command(subcommand)]
+    Alert(alert::Command),
+    Page(page::Arguments),
     /// The keys that sign report mail: make them, and see whether receivers can verify with them
     #[command(subcommand)]
     Dkim(dkim::Command),
@@ -126,13 +137,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments, &mut context),
         Command::Check(arguments) => check::run(&arguments, &mut context),
         Command::Status(arguments) => status::run(&arguments, &mut context),
+        Command::Evidence(arguments) => evidence::run(&arguments, &mut context),
         Command::Sessions(arguments) => sessions::run(arguments, &mut context),
         Command::Doctor(arguments) => doctor::run(arguments, &mut context),
         Command::Explain(arguments) => explain::run(&arguments, &mut context),
         Command::Policy(command) => policy::run(command, &mut context),
         Command::Report(command) => report::run(command, &mut context),
+        Command::Audit(arguments) => audit::run(&arguments, &mut context),
+        Command::Override(command) => overrides::run(command, &mut context),
         Command::Suppression(command) => suppression::run(command, &mut context),
+        Command::Alert(command) => alert::run(&command, &mut context),
         Command::Bounce(arguments) => bounce::run(&arguments, &mut context),
+        Command::Page(arguments) => page::run(&arguments, &mut context),
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),

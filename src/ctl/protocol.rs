@@ -35,6 +35,8 @@ pub struct RequestLine {
 pub enum Request {
     /// How the daemon is. [`Status`](super::wire::Status).
     Status,
+    /// Every metric as Prometheus reads it. [`Metrics`](super::wire::Metrics).
+    Metrics,
     /// What protected the sessions of a day, or of the days since one. [`Security`](super::wire::Security).
     Security {
         /// The UTC day; absent, and `since` too: today.
@@ -43,6 +45,15 @@ pub enum Request {
         since: Option<String>,
         /// How many recipient domains are told of one by one; absent: all.
         domains_max: Option<u64>,
+    },
+    /// A statement of what protected the sessions of a range of days. [`Evidence`](super::wire::Evidence).
+    Evidence {
+        /// The first UTC day.
+        from: String,
+        /// The last; absent: yesterday.
+        to: Option<String>,
+        /// About this recipient domain only.
+        domain: Option<String>,
     },
     /// What was counted. [`Sessions`](super::wire::Sessions).
     Sessions {
@@ -107,6 +118,48 @@ pub enum Request {
         /// To this domain only.
         domain: Option<String>,
     },
+    /// The decisions that changed mail. [`Audit`](super::wire::Audit).
+    Audit {
+        /// Of this UTC day and later; absent: as far back as they are kept.
+        since: Option<String>,
+        /// About this domain only.
+        domain: Option<String>,
+        /// The newest so many; absent: all.
+        entries_max: Option<u64>,
+    },
+    /// What is done otherwise for single domains. [`Overrides`](super::wire::Overrides).
+    Overrides {
+        /// Also what ended.
+        #[serde(default)]
+        all: bool,
+    },
+    /// What is or was done otherwise for one domain. [`Overrides`](super::wire::Overrides).
+    Override {
+        /// The domain.
+        domain: String,
+    },
+    /// Do otherwise for a domain. [`OverrideView`](super::wire::OverrideView).
+    OverrideSet {
+        /// The domain.
+        domain: String,
+        /// What is done: a mode as the configuration has it.
+        mode: String,
+        /// The last UTC day of it; absent: until it is ended.
+        until: Option<String>,
+        /// Why.
+        reason: String,
+        /// Who decided it; absent: the user who asks.
+        author: Option<String>,
+    },
+    /// End an override that was set by command. [`OverrideView`](super::wire::OverrideView).
+    OverrideExpire {
+        /// The domain.
+        domain: String,
+        /// Why.
+        reason: String,
+        /// Who decided it; absent: the user who asks.
+        author: Option<String>,
+    },
     /// The destinations to which nothing is sent now. [`Suppressions`](super::wire::Suppressions).
     Suppressions,
     /// How one destination stands. [`SuppressionView`](super::wire::SuppressionView).
@@ -128,6 +181,17 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// The alerts that hold. [`AlertsView`](super::wire::AlertsView).
+    Alerts,
+    /// Send test alerts. [`AlertsTested`](super::wire::AlertsTested).
+    AlertTest {
+        /// Which way.
+        to: super::words::AlertWay,
+        /// Of this rule only.
+        rule: Option<String>,
+    },
+    /// A link to the page that signs one in. [`PageLink`](super::wire::PageLink).
+    PageLink,
     /// A report came back. [`BounceTaken`](super::wire::BounceTaken).
     Bounce {
         /// The report that it returns.

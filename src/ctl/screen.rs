@@ -28,9 +28,9 @@ impl Screen {
         put(&mut self.out, lines(text).as_bytes());
     }
 
-    /// Hands on a script of our own making, as it is.
-    pub(crate) fn script(&mut self, script: &[u8]) {
-        put(&mut self.out, script);
+    /// Hands on a whole file, as it is. Whoever made it has escaped what is in it.
+    pub(crate) fn file(&mut self, file: &[u8]) {
+        put(&mut self.out, file);
     }
 
     /// Shows a value as JSON.

@@ -15,15 +15,22 @@ use tokio::{
 };
 
 use super::{
-    control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+    control::{
+        AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked, Replied,
+        SecurityQuestion, SessionsQuestion,
+    },
+    peer,
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::SuppressionView,
+    wire::{AlertWay, AlertsTested, Evidence, Security, SuppressionView},
 };
 use crate::{
+    alert::Rule,
     clock::UtcDay,
+    config::OverrideMode,
     net::unix_socket::BoundSocket,
+    observe::printable::excerpt,
     policy::{Destination, PolicyDomain},
 };
 
@@ -60,6 +67,8 @@ pub async fn serve(
                     control: Arc::clone(&control),
                     places: Arc::clone(&places),
                     stop: stop.clone(),
+                    // Until the system is asked: nobody.
+                    user: u32::MAX,
                 };
                 clients.spawn(client.attend(stream));
             }
@@ -85,11 +94,21 @@ const fn is_allowed(peer: u32, own: u32) -> bool {
     peer == 0 || peer == own
 }
 
+/// Sends what a question comes to. A block, so that `?` ends the question and not the conversation.
+macro_rules! reply {
+    ($to:expr, $question:expr) => {{
+        let question = async { $question };
+        send($to, question.await).await
+    }};
+}
+
 /// What one connection needs.
 struct Client {
     control: Arc<dyn Control>,
     places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    /// The user who speaks, as the system vouches for.
+    user: u32,
 }
 
 impl Client {
@@ -109,6 +128,7 @@ impl Client {
             send(&mut to, Err::<(), _>(refusal)).await;
             return;
         }
+        self.user = peer.unwrap_or(u32::MAX);
         let Ok(_place) = Arc::clone(&self.places).try_acquire_owned() else {
             let refusal = Refusal::new(
                 RefusalKind::Busy,
@@ -167,74 +187,171 @@ impl Client {
     }
 
     async fn dispatch(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
-        macro_rules! reply {
-            ($question:expr) => {{
-                let question = async { $question };
-                send(to, question.await).await
-            }};
-        }
         let control = &self.control;
         match request {
-            Request::Status => reply!(control.status().await),
+            Request::Status => reply!(to, control.status().await),
             Request::Security {
                 day,
                 since,
                 domains_max,
-            } => reply!({
-                let question = security_question(day, since, domains_max)?;
-                control.security(question).await
-            }),
+            } => reply!(to, self.security(day, since, domains_max).await),
+            Request::Evidence {
+                from,
+                to: last,
+                domain,
+            } => reply!(to, self.evidence(&from, last, domain).await),
             Request::Sessions {
                 day,
                 domain,
                 failures,
-            } => reply!({
+            } => reply!(to, {
                 let question = sessions_question(day, domain, failures)?;
                 control.sessions(question).await
             }),
-            Request::Policies => reply!(control.policies().await),
-            Request::Policy { domain } => reply!(control.policy(domain_of(&domain)?).await),
-            Request::Refresh { domain } => reply!(control.refresh(domain_of(&domain)?).await),
-            Request::Purge { domain } => reply!(control.purge(domain_of(&domain)?).await),
+            Request::Policies => reply!(to, control.policies().await),
+            Request::Policy { domain } => reply!(to, control.policy(domain_of(&domain)?).await),
+            Request::Refresh { domain } => reply!(to, control.refresh(domain_of(&domain)?).await),
+            Request::Purge { domain } => reply!(to, control.purge(domain_of(&domain)?).await),
             Request::Check { domain, probe } => {
-                reply!(control.check(domain_of(&domain)?, depth_of(probe)).await)
+                reply!(
+                    to,
+                    control.check(domain_of(&domain)?, depth_of(probe)).await
+                )
             }
-            Request::Deliveries { day, domain } => reply!({
-                control
-                    .deliveries(day_of(day)?, optional_domain(domain)?)
-                    .await
+            Request::Deliveries { day, domain } => reply!(to, {
+                let domain = optional_domain(domain)?;
+                control.deliveries(day_of(day)?, domain).await
             }),
-            Request::ReportPreview { day, domain } => reply!({
+            Request::ReportPreview { day, domain } => reply!(to, {
                 let domain = domain_of(&domain)?;
                 control.report_preview(day_of(day)?, domain).await
             }),
-            Request::ReportShow { day, domain } => reply!({
+            Request::ReportShow { day, domain } => reply!(to, {
                 let domain = domain_of(&domain)?;
                 control.report_show(day_of(day)?, domain).await
             }),
-            Request::ReportSend { day, domain } => reply!({
+            Request::ReportSend { day, domain } => reply!(to, {
+                let domain = optional_domain(domain)?;
+                control.report_send(day_of(day)?, domain).await
+            }),
+            decision @ (Request::Audit { .. }
+            | Request::Overrides { .. }
+            | Request::Override { .. }
+            | Request::OverrideSet { .. }
+            | Request::OverrideExpire { .. }
+            | Request::Suppressions
+            | Request::Suppression { .. }
+            | Request::SuppressionLift { .. }
+            | Request::SuppressionAdd { .. }) => self.decision(decision, to).await,
+            Request::Metrics => reply!(to, control.metrics().await),
+            Request::Alerts => reply!(to, control.alerts().await),
+            Request::AlertTest { to: way, rule } => reply!(to, self.alert_test(way, rule).await),
+            Request::PageLink => reply!(to, control.page_link().await),
+            Request::Bounce {
+                report_id,
+                recipients,
+                words,
+            } => reply!(to, control.bounce(report_id, recipients, words).await),
+        }
+    }
+
+    /// Answers what is asked of decisions: of the log of them, of overrides, and of destinations that get nothing.
+    async fn decision(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
+        let control = &self.control;
+        match request {
+            Request::Audit {
+                since,
+                domain,
+                entries_max,
+            } => reply!(to, {
+                let question = AuditQuestion {
+                    since: day_of(since)?,
+                    domain: optional_domain(domain)?,
+                    entries_max,
+                };
+                control.audit(question).await
+            }),
+            Request::Overrides { all } => reply!(to, control.overrides(overrides_asked(all)).await),
+            Request::Override { domain } => {
+                reply!(to, control.override_of(domain_of(&domain)?).await)
+            }
+            Request::OverrideSet {
+                domain,
+                mode,
+                until,
+                reason,
+                author,
+            } => reply!(to, {
+                let order = OverrideOrder {
+                    domain: domain_of(&domain)?,
+                    mode: mode_of(&mode)?,
+                    until: day_of(until)?,
+                    reason,
+                    author: self.author(author).await,
+                };
+                control.set_override(order).await
+            }),
+            Request::OverrideExpire {
+                domain,
+                reason,
+                author,
+            } => reply!(to, {
+                let author = self.author(author).await;
                 control
-                    .report_send(day_of(day)?, optional_domain(domain)?)
+                    .expire_override(domain_of(&domain)?, author, reason)
                     .await
             }),
-            Request::Suppressions => reply!(control.suppressions().await),
+            Request::Suppressions => reply!(to, control.suppressions().await),
             Request::Suppression { destination } => {
-                reply!(control.suppression(destination_of(&destination)?).await)
+                reply!(to, control.suppression(destination_of(&destination)?).await)
             }
             Request::SuppressionLift { destination } => {
-                reply!(control.lift(destination_of(&destination)?).await)
+                reply!(to, control.lift(destination_of(&destination)?).await)
             }
             Request::SuppressionAdd {
                 destination,
                 until,
                 reason,
-            } => reply!(self.suppress(&destination, until, reason).await),
-            Request::Bounce {
-                report_id,
-                recipients,
-                words,
-            } => reply!(control.bounce(report_id, recipients, words).await),
+            } => reply!(to, self.suppress(&destination, until, reason).await),
+            other => {
+                let why = format!("not about a decision: {other:?}");
+                send(to, Err::<(), _>(Refusal::new(RefusalKind::BadRequest, why))).await
+            }
         }
+    }
+
+    async fn evidence(
+        &self,
+        from: &str,
+        to: Option<String>,
+        domain: Option<String>,
+    ) -> Replied<Evidence> {
+        let question = EvidenceQuestion {
+            from: one_day(from)?,
+            to: day_of(to)?,
+            domain: optional_domain(domain)?,
+        };
+        self.control.evidence(question).await
+    }
+
+    /// Who is noted as the author of what is asked.
+    async fn author(&self, given: Option<String>) -> String {
+        peer::author(given, &peer::user_name(self.user).await)
+    }
+
+    async fn security(
+        &self,
+        day: Option<String>,
+        since: Option<String>,
+        domains_max: Option<u64>,
+    ) -> Replied<Security> {
+        let question = security_question(day, since, domains_max)?;
+        self.control.security(question).await
+    }
+
+    async fn alert_test(&self, to: AlertWay, rule: Option<String>) -> Replied<AlertsTested> {
+        let rule = rule.as_deref().map(rule_of).transpose()?;
+        self.control.alert_test(to, rule).await
     }
 
     async fn suppress(
@@ -247,6 +364,15 @@ impl Client {
         let until = day_of(until)?;
         self.control.suppress(destination, until, reason).await
     }
+}
+
+fn rule_of(name: &str) -> Result<Rule, Refusal> {
+    Rule::named(name).ok_or_else(|| {
+        let known = Rule::ALL.map(Rule::name).join(", ");
+        let name = excerpt(name);
+        let message = format!("{name}: no rule; there are {known}");
+        Refusal::new(RefusalKind::BadRequest, message)
+    })
 }
 
 fn security_question(
@@ -280,6 +406,20 @@ const fn depth_of(probe: bool) -> Depth {
     }
 }
 
+const fn overrides_asked(all: bool) -> OverridesAsked {
+    match all {
+        true => OverridesAsked::All,
+        false => OverridesAsked::Holding,
+    }
+}
+
+fn mode_of(text: &str) -> Result<OverrideMode, Refusal> {
+    OverrideMode::of_name(text).ok_or_else(|| {
+        let why = format!("\"{text}\" is no mode of an override");
+        Refusal::new(RefusalKind::BadRequest, why)
+    })
+}
+
 fn domain_of(text: &str) -> Result<PolicyDomain, Refusal> {
     text.parse().map_err(|error: crate::policy::NameError| {
         Refusal::new(RefusalKind::BadRequest, error.to_string())
@@ -295,11 +435,13 @@ fn optional_domain(text: Option<String>) -> Result<Option<PolicyDomain>, Refusal
 }
 
 fn day_of(text: Option<String>) -> Result<Option<UtcDay>, Refusal> {
-    text.map(|text| text.parse())
-        .transpose()
-        .map_err(|error: crate::clock::NotADay| {
-            Refusal::new(RefusalKind::BadRequest, error.to_string())
-        })
+    text.map(|text| one_day(&text)).transpose()
+}
+
+fn one_day(text: &str) -> Result<UtcDay, Refusal> {
+    text.parse().map_err(|error: crate::clock::NotADay| {
+        Refusal::new(RefusalKind::BadRequest, error.to_string())
+    })
 }
 
 /// Sends one reply. False: the client does not take it.

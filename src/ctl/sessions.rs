@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{clock::UtcDay, policy::PolicyDomain};
 
-/// What was counted on a UTC day: for each domain and exact policy how many TLS sessions satisfied
+/// What was counted on a day, by domain and policy
+///
+/// For each domain and exact policy how many TLS sessions satisfied
 /// it, how many did not, and how they failed. It is what the report of that day says.
 #[derive(Debug, Args)]
 #[command(

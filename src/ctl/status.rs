@@ -7,15 +7,17 @@ use clap::Args;
 use super::{
     Context, Format,
     exit::{Exit, Failure},
-    exit_when,
+    exit_when, overrides,
     protocol::Request,
     screen::{Table, counted, shown},
     security,
-    wire::{OverrideView, Security, Status, StoreState},
+    wire::{Metrics, Security, Status, StoreState},
 };
 use crate::clock::UtcDay;
 
-/// How the daemon is: alarms, today's sessions, the store, overrides and every counter.
+/// How the daemon is: alarms, today's sessions, counters; or what protected the mail
+///
+/// Shows the store and overrides too.
 ///
 /// Ends with 1 while there is an alarm, so that a monitor can run it.
 ///
@@ -24,11 +26,15 @@ use crate::clock::UtcDay;
 /// and its certificate satisfied the policy, enforced or tested. TLS: encrypted, with a certificate that
 /// no policy vouches for. CLEAR: not encrypted. REFUSED: a policy kept the mail from going there. Each
 /// session is in one of them. Ends with 0 whatever it shows, also where there are no sessions.
+///
+/// With --metrics: the numbers that Prometheus reads, in its text format, for a textfile collector.
+/// Ends with 0.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealpost status\n  sealpost status --json | jq .alarms\n  sealpost \
                         status --security --day 2026-11-24\n  sealpost status --security --since \
-                        2026-11-01 --all --json"
+                        2026-11-01 --all --json\n  sealpost status --metrics > \
+                  /var/lib/prometheus/node-exporter/sealpost.prom"
 )]
 pub(super) struct Arguments {
     /// Show what protected the sessions instead
@@ -48,6 +54,9 @@ pub(super) struct Arguments {
     /// With --security: every recipient domain, not only the 20 with the most sessions
     #[arg(long, requires = "security")]
     all: bool,
+    /// Show the metrics in Prometheus's text format instead
+    #[arg(long, conflicts_with_all = ["security", "json"])]
+    metrics: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -60,6 +69,11 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
             domains_max: (!arguments.all).then_some(security::DOMAINS_SHOWN),
         })?;
         context.show(arguments.format, &security, security::as_text)?;
+        return Ok(Exit::Ok);
+    }
+    if arguments.metrics {
+        let metrics: Metrics = context.ask(Request::Metrics)?;
+        context.show(arguments.format, &metrics, |metrics| metrics.text.clone())?;
         return Ok(Exit::Ok);
     }
     let status: Status = context.ask(Request::Status)?;
@@ -104,7 +118,7 @@ fn as_text(status: &Status) -> String {
         let _ = writeln!(text, "ALARM           {}", shown(alarm));
     }
     if !status.overrides.is_empty() {
-        let _ = write!(text, "\n{}", overrides_table(&status.overrides));
+        let _ = write!(text, "\n{}", overrides::table(&status.overrides));
     }
     let mut table = Table::new(["COUNTER", "SINCE THE START"]);
     for counter in &status.counters {
@@ -128,22 +142,4 @@ fn today_as_text(status: &Status) -> String {
         today.failures,
         counted(today.domains, "domain")
     )
-}
-
-fn overrides_table(overrides: &[OverrideView]) -> Table {
-    let mut table = Table::new(["DOMAIN", "OVERRIDE", "UNTIL", "REASON"]);
-    for each in overrides {
-        let until = each.until.clone().unwrap_or_else(|| "-".to_owned());
-        table.row([
-            each.domain.clone(),
-            each.mode.clone(),
-            if each.ended {
-                format!("{until} (ended)")
-            } else {
-                until
-            },
-            each.reason.clone().unwrap_or_default(),
-        ]);
-    }
-    table
 }

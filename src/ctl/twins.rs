@@ -2,12 +2,11 @@
 
 use super::wire::{
     AppliedView, DeliveryStateView, DeliveryView, DetailView, DomainSessions, FailureMembers,
-    FailureView, OverrideView, PolicySessions, PolicyView, TroubleView,
+    FailureView, PolicySessions, PolicyView, TroubleView,
 };
 use crate::{
     aggregate::{DomainDay, PolicyTotals},
-    clock::{Timestamp, UtcDay},
-    config::{Config, Override, OverrideMode},
+    clock::Timestamp,
     deliver::{DeliveryKey, DeliveryState, Step},
     policy::{AppliedPolicy, FetchTrouble, KeptPolicy, PolicyDomain},
     record::Failure,
@@ -132,33 +131,6 @@ impl DeliveryView {
             state: word,
             at: at.to_string(),
             reason: reason.cloned(),
-        }
-    }
-}
-
-impl OverrideView {
-    /// What the operator has set for a domain, as it stands `today`.
-    #[must_use]
-    pub fn of(each: &Override, config: &Config, today: UtcDay) -> Self {
-        let mode = match each.mode {
-            OverrideMode::Off => "off",
-            OverrideMode::Audit => "audit",
-            OverrideMode::Enforce => "enforce",
-            OverrideMode::DaneOnly => "dane-only",
-            OverrideMode::WithoutDane => "without-dane",
-        };
-        // The file may name the domain in another form than its A-labels.
-        let set = config.domain.iter().find(|(name, _)| {
-            name.parse()
-                .is_ok_and(|name: PolicyDomain| name == each.domain)
-        });
-        let reason = set.map(|(_, set)| set.reason.clone());
-        Self {
-            domain: each.domain.to_string(),
-            mode: mode.to_owned(),
-            until: each.until.map(|day| day.to_string()),
-            reason: reason.filter(|reason| !reason.is_empty()),
-            ended: each.until.is_some_and(|until| until < today),
         }
     }
 }

@@ -5,16 +5,23 @@
 
 use serde::{Deserialize, Serialize};
 
+mod audit;
+mod evidence;
+mod overrides;
 mod security;
 mod suppression;
 
+pub use audit::{Audit, AuditView, ChainView};
+pub(crate) use evidence::hexadecimal;
+pub use evidence::{Evidence, rows_sha256};
+pub use overrides::{OverrideEnding, OverrideView, Overrides};
 pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
 
 pub use suppression::{BounceTaken, RefusalView, SuppressionView, Suppressions};
 
 pub use super::words::{
-    BounceOutcome, DeliveryStateView, Finding, RefreshOutcome, SendOutcome, StoreState,
-    SuppressedBy,
+    AlertWay, BounceOutcome, DeliveryStateView, Finding, OverrideSource, RefreshOutcome,
+    SendOutcome, StoreState, SuppressedBy,
 };
 
 macro_rules! wire {
@@ -107,20 +114,6 @@ wire! {
         pub name: String,
         /// How many since the start.
         pub value: u64,
-    }
-
-    /// What is done otherwise for one domain.
-    struct OverrideView {
-        /// The domain.
-        pub domain: String,
-        /// `off`, `audit` or `enforce`.
-        pub mode: String,
-        /// The last day of it.
-        pub until: Option<String>,
-        /// Why.
-        pub reason: Option<String>,
-        /// Its last day is over: it does nothing any more.
-        pub ended: bool,
     }
 
     /// What was counted on a day.
@@ -361,6 +354,62 @@ wire! {
         pub report_id: Option<String>,
         /// Why it was not sent.
         pub reason: Option<String>,
+    }
+
+    /// The metrics.
+    struct Metrics {
+        /// In Prometheus's text format, 0.0.4.
+        pub text: String,
+    }
+
+    /// The alerts that hold.
+    struct AlertsView {
+        /// By rule and subject.
+        pub alerts: Vec<AlertView>,
+    }
+
+    /// An alert.
+    struct AlertView {
+        /// Its rule.
+        pub rule: String,
+        /// The domain, or what else it is of.
+        pub subject: String,
+        /// What is the matter.
+        pub words: String,
+        /// Since when.
+        pub since: String,
+        /// When a mail last told it.
+        pub mailed_at: Option<String>,
+        /// When the webhook was last told it.
+        pub posted_at: Option<String>,
+        /// What to do about it.
+        pub what_to_do: String,
+    }
+
+    /// What came of test alerts.
+    struct AlertsTested {
+        /// Which way they were sent.
+        pub to: AlertWay,
+        /// One element for each rule.
+        pub tested: Vec<AlertTested>,
+    }
+
+    /// What came of one.
+    struct AlertTested {
+        /// Its rule.
+        pub rule: String,
+        /// Somebody took it.
+        pub is_taken: bool,
+        /// Who, or why nobody did.
+        pub words: String,
+    }
+
+    /// How one comes to the page.
+    struct PageLink {
+        /// Links that sign one in, each once and within five minutes, by the addresses that are listened on.
+        pub links: Vec<String>,
+        /// The unix socket, where nobody signs in.
+        pub path: Option<String>,
     }
 
     /// What would happen to mail to a domain now, and why.

@@ -25,6 +25,16 @@ macro_rules! words {
 }
 
 words! {
+    /// The ways of an alert to an operator.
+    AlertWay {
+        /// `alert.mail_to`.
+        Mail = "mail",
+        /// `alert.webhook_url`.
+        Webhook = "webhook",
+        /// The log.
+        Journal = "journal",
+    }
+
     /// Whether sessions are recorded.
     StoreState {
         /// On the disk.
@@ -95,6 +105,14 @@ words! {
         Operator = "operator",
     }
 
+    /// Where an override was set.
+    OverrideSource {
+        /// In the configuration.
+        File = "file",
+        /// By command.
+        Command = "command",
+    }
+
     /// What was found of something that was looked for.
     Finding {
         /// It is there and valid.
@@ -107,5 +125,12 @@ words! {
         Failed = "failed",
         /// It was not looked for.
         NotAsked = "not-asked",
+    }
+}
+
+impl Default for OverrideSource {
+    /// A daemon of an earlier release knows no other.
+    fn default() -> Self {
+        Self::File
     }
 }

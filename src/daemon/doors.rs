@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{StartError, operator::Operator, parts::Parts};
+use super::{StartError, metrics, operator::Operator, parts::Parts};
 use crate::{
-    config::{Config, PostfixLogConfig, kind::file_mode},
+    config::{Config, PageConfig, PostfixLogConfig, kind::file_mode},
     ctl,
     doors::{
         datagram::DatagramDoor, plugin_socket::PluginSocket, postfix_log::PostfixLog,
@@ -15,9 +15,11 @@ use crate::{
     },
     net::{
         activation::Activated,
+        http_door::HttpDoor,
         unix_socket::{Access, BoundSocket},
     },
     observe::Counters,
+    page::{self, SignIn, router},
     report::Submitter,
 };
 
@@ -29,6 +31,14 @@ pub(super) struct Doors {
     postfix_log: PostfixLogConfig,
     checks: Checks,
     control_socket: BoundSocket,
+    page: Option<Page>,
+    metrics: Option<HttpDoor>,
+}
+
+/// The page, before it is served.
+struct Page {
+    sockets: HttpDoor,
+    config: PageConfig,
 }
 
 impl Doors {
@@ -59,6 +69,17 @@ impl Doors {
                 Checks::Nobody
             },
             control_socket: BoundSocket::open(&control.path, &Access::mode(mode), activated)?,
+            page: match config.page.is_on() {
+                true => Some(Page {
+                    sockets: page::open(&config.page, activated)?,
+                    config: config.page.clone(),
+                }),
+                false => None,
+            },
+            metrics: match config.metrics.is_on() {
+                true => Some(metrics::open(&config.metrics, activated)?),
+                false => None,
+            },
         })
     }
 
@@ -68,6 +89,7 @@ impl Doors {
         parts: &Parts,
         operator: &Arc<Operator>,
         resolvers: &Arc<Resolvers>,
+        sign_in: &Arc<SignIn>,
         stopping: &watch::Receiver<bool>,
     ) -> JoinSet<()> {
         let mut doors = JoinSet::new();
@@ -88,6 +110,14 @@ impl Doors {
                 Arc::clone(&parts.clock),
             );
             doors.spawn(log.follow(stopping.clone()));
+        }
+        if let Some(page) = self.page {
+            let router = router(Arc::clone(operator) as _, Arc::clone(sign_in), &page.config);
+            doors.spawn(page.sockets.serve(router, stopping.clone()));
+        }
+        if let Some(door) = self.metrics {
+            let router = metrics::router(Arc::clone(operator));
+            doors.spawn(door.serve(router, stopping.clone()));
         }
         doors.spawn(ctl::server::serve(
             self.control_socket,

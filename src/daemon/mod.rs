@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, UtcDay},
     config::{Config, InsecureMx, Loaded, load::load},
     doors::{
         datagram::DatagramDoorError, plugin_socket::PluginSocketError, socketmap::SocketmapError,
@@ -25,10 +25,14 @@ use crate::{
         activation::{Activated, ActivationError},
         unix_socket::SocketError,
     },
-    observe::log::LogControl,
+    observe::{audit::AuditKind, log::LogControl},
+    page::{PageError, SignIn},
 };
 
+pub mod alerts;
+mod auditing;
 mod doors;
+pub mod metrics;
 pub(crate) mod open_files;
 pub mod operator;
 pub mod parts;
@@ -37,9 +41,11 @@ mod resolvers;
 pub mod signing;
 mod watchdog;
 
+use auditing::Auditing;
 use doors::Doors;
+use metrics::MetricsError;
 use operator::Operator;
-use parts::{Parts, PartsError, engine_settings};
+use parts::{Parts, PartsError};
 use resolvers::PostfixResolvers;
 
 /// How long a start waits to know what the resolvers of the system do. A look at who validates takes no longer.
@@ -64,6 +70,12 @@ pub enum StartError {
     /// The control socket cannot listen.
     #[error("control_socket.path: {0}")]
     ControlSocket(#[from] SocketError),
+    /// The page cannot be reached.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The metrics cannot be reached.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// systemd passed a socket that nothing is for.
     #[error(transparent)]
     Activation(#[from] ActivationError),
@@ -95,12 +107,18 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let mut resolvers = PostfixResolvers::new(&loaded.config, Arc::clone(&parts.clock));
     let operator = Operator::new(&parts, loaded.clone(), started_at);
-    let operator = Arc::new(operator.with_resolvers(Arc::clone(&resolvers.seen)));
+    let operator = operator.with_resolvers(Arc::clone(&resolvers.seen));
+    let sign_in = SignIn::new(&loaded.config.page.token_file, Arc::clone(&parts.clock));
+    let sign_in = Arc::new(sign_in.map_err(PageError::from)?);
+    let operator = Arc::new(operator.with_sign_in(Arc::clone(&sign_in)));
 
+    let auditing = Auditing::begin(&mut parts, loaded.config.store.keep_audit_days);
+    // Before the first question: what an operator decided holds from the start.
+    let noted = operator.begin_decisions().await;
     // Before the first question: a domain with DANE must not be answered as one without.
     first_look(&parts, &mut resolvers).await;
-    let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &stopping);
-    let mut workers = begin(&parts, &operator, resolvers, &stopping);
+    let mut doors = doors.serve(&parts, &operator, &resolvers.seen, &sign_in, &stopping);
+    let mut workers = begin(&parts, &operator, resolvers, noted, &stopping);
     tell_systemd(&[NotifyState::Ready]);
     let (all_run, running) = watch::channel(true);
     if let Some(within) = sd_notify::watchdog_enabled() {
@@ -121,7 +139,7 @@ pub async fn run(
             wish = signals.next() => match wish {
                 Wish::Stop => break,
                 Wish::Reload => {
-                    reload(&loaded, &parts, &operator, log);
+                    reload(&loaded, &operator, log);
                     continue;
                 }
             },
@@ -144,7 +162,15 @@ pub async fn run(
     let _told = stop.send(true).is_ok();
     join_all(&mut doors, "a door").await;
     join_all(&mut workers, "a worker").await;
-    // The doors are closed, so nothing more will be told of what still waits.
+    operator.note_of_daemon(AuditKind::Stopped);
+    auditing.end().await;
+    write_the_last(parts).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Writes what is still in memory, when the doors are closed and nothing more will be told of what waits.
+async fn write_the_last(mut parts: Parts) {
     parts.engine.settle_all();
     if let Err(error) = parts.journal.synced().await {
         tracing::error!(%error, "the last sessions are not on the disk");
@@ -156,8 +182,6 @@ pub async fn run(
     {
         tracing::error!("the recorder could not be stopped");
     }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// Begins what goes on beside the doors, until the daemon stops.
@@ -165,6 +189,7 @@ fn begin(
     parts: &Parts,
     operator: &Arc<Operator>,
     resolvers: PostfixResolvers,
+    noted: Option<UtcDay>,
     stopping: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut workers = JoinSet::new();
@@ -181,6 +206,11 @@ fn begin(
         Arc::clone(operator),
     );
     workers.spawn(until(stopping.clone(), signing));
+    let overriding = Arc::clone(operator);
+    let overriding = async move { overriding.attend_decisions(noted).await };
+    workers.spawn(until(stopping.clone(), overriding));
+    let alerting = Arc::clone(&parts.alerts).keep_looking(Arc::clone(operator));
+    workers.spawn(until(stopping.clone(), alerting));
     workers.spawn(Arc::clone(&parts.engine).attend(stopping.clone()));
     workers.spawn(Arc::clone(&parts.courier).run(stopped(stopping.clone())));
     workers
@@ -188,14 +218,13 @@ fn begin(
 
 /// Reads the configuration again and takes up what can be changed while running; a file that is
 /// wrong changes nothing. `started` is what the daemon was started with.
-fn reload(started: &Loaded, parts: &Parts, operator: &Operator, log: &LogControl) {
+fn reload(started: &Loaded, operator: &Operator, log: &LogControl) {
     let Some(path) = &started.path else {
         return;
     };
     tell_systemd_of_reload();
     match load(path) {
         Ok(next) => {
-            parts.engine.reload(engine_settings(&next));
             if let Err(error) = log.set_level(&next.config.log.level) {
                 tracing::error!(%error, "log.level is not taken up");
             }
@@ -238,6 +267,9 @@ fn needing_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("postfix_log", old.postfix_log == new.postfix_log),
         ("probe", old.probe == new.probe),
         ("control_socket", old.control_socket == new.control_socket),
+        ("page", old.page == new.page),
+        ("metrics", old.metrics == new.metrics),
+        ("alert", old.alert == new.alert),
         ("log", old.log.format == new.log.format),
     ]
     .into_iter()

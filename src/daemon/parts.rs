@@ -4,8 +4,12 @@ use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc};
 
 use rustls::RootCertStore;
 
-use super::reports::{Publisher, StoredReports};
+use super::{
+    alerts::{AlertParts, Alerts},
+    reports::{Publisher, StoredReports},
+};
 use crate::{
+    alert::notebook::Notebook,
     clock::Clock,
     config::{Config, Loaded, Via},
     deliver::{
@@ -26,6 +30,7 @@ use crate::{
     },
     hook::joint::DaneSettings,
     net::{
+        counted_dns::CountedDns,
         dns::Dns,
         hickory::{HickoryDns, ResolverError},
         https::PolicyHost,
@@ -39,8 +44,12 @@ use crate::{
         },
         trust::{self, TrustError},
         validation::{Validation, ValidationError},
+        webhook::{Webhook, WebhookUrl},
     },
-    observe::Counters,
+    observe::{
+        Counters,
+        audit::{AuditQueue, Auditor},
+    },
     record::{journal::Journal, report_sessions::ReportSessions},
     report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
     store::{
@@ -97,6 +106,10 @@ pub enum PartsError {
 pub struct Parts {
     /// What outlives the process.
     pub store: Opened,
+    /// Where decisions are noted.
+    pub auditor: Auditor,
+    /// What was noted and is to be written. Taken when the daemon begins.
+    pub audit_queue: Option<AuditQueue>,
     /// The way of sessions to the recorder.
     pub journal: Journal,
     /// What writes them. Taken when the daemon stops.
@@ -111,6 +124,8 @@ pub struct Parts {
     pub courier: Arc<Courier>,
     /// What makes reports.
     pub reports: Arc<StoredReports>,
+    /// What an operator is told without asking.
+    pub alerts: Arc<Alerts>,
     /// What looks names up.
     pub dns: Arc<dyn Dns>,
     /// What connects to mail hosts to look at them.
@@ -139,16 +154,18 @@ impl Parts {
         let counters = Arc::new(Counters::default());
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
-        let dns: Arc<dyn Dns> = Arc::new(HickoryDns::new(&config.dns)?);
+        let dns = counted_dns(config, &counters)?;
         let policy_host = policy_host(config, &dns, &clock)?;
         let (transport, report_sessions) = noted_transport(config, &dns, &clock)?;
         let roots = Arc::new(trust::roots(&config.policy.extra_roots)?);
         let report_host = report_host(config, &dns, &clock, &roots)?;
+        let alert_ways = alert_ways(config, &dns, &clock, &roots)?;
         let prober: Arc<dyn Prober> = Arc::new(prober(config, &dns)?);
         let scout = Arc::new(scout(config, &dns, &prober, &roots, &clock, &counters));
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
+        let (auditor, audit_queue) = Auditor::with_queue(&counters);
         let (journal, recorder) = recorder(config, &store, &counters, &clock)?;
         let keeper = Arc::new(Keeper::new(KeeperParts {
             dns: Arc::clone(&dns),
@@ -157,24 +174,15 @@ impl Parts {
             clock: Arc::clone(&clock),
             journal: journal.clone(),
             counters: Arc::clone(&counters),
+            auditor: auditor.clone(),
             config: config.policy.clone(),
         }));
-        let engine = Engine::new(
-            Arc::clone(&keeper) as _,
-            journal.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&counters),
-            engine_settings(loaded),
-        );
+        let engine = engine(loaded, &keeper, &journal, &clock, &counters);
         let engine = engine.with_looks(looks(config, &scout));
         let engine = engine.with_roots(Arc::clone(&roots));
         let engine = engine.with_report_sessions(report_sessions);
         let engine = Arc::new(engine.with_dane(Arc::clone(&dane) as _));
-        let reports = Arc::new(StoredReports::new(
-            Arc::clone(&store.store),
-            publisher,
-            &config.store,
-        ));
+        let reports = stored_reports(&store, publisher, config);
         let courier = Courier::new(
             courier::Parts {
                 store: Arc::clone(&store.store),
@@ -187,8 +195,12 @@ impl Parts {
             },
             courier_settings(config, &reports),
         );
+        let alerts = alerts(config, alert_ways, &store, &reports, &clock);
         Ok(Self {
+            alerts,
             store,
+            auditor,
+            audit_queue: Some(audit_queue),
             journal,
             recorder: Some(recorder),
             keeper,
@@ -236,6 +248,29 @@ fn looks(config: &Config, scout: &Arc<Scout>) -> Looks {
     Looks::new(Arc::clone(scout) as _, &config.probe, silence)
 }
 
+/// What makes reports of what the store holds.
+fn stored_reports(store: &Opened, publisher: Publisher, config: &Config) -> Arc<StoredReports> {
+    let store = Arc::clone(&store.store);
+    Arc::new(StoredReports::new(store, publisher, &config.store))
+}
+
+/// What answers MTAs, by policies alone.
+fn engine(
+    loaded: &Loaded,
+    keeper: &Arc<Keeper>,
+    journal: &Journal,
+    clock: &Arc<dyn Clock>,
+    counters: &Arc<Counters>,
+) -> Engine {
+    Engine::new(
+        Arc::clone(keeper) as _,
+        journal.clone(),
+        Arc::clone(clock),
+        Arc::clone(counters),
+        engine_settings(loaded),
+    )
+}
+
 /// What of the configuration the engine goes by.
 #[must_use]
 pub fn engine_settings(loaded: &Loaded) -> EngineSettings {
@@ -280,7 +315,7 @@ pub fn publisher(config: &Config) -> Result<Publisher, PartsError> {
 }
 
 /// What this host calls itself.
-fn host_name(config: &Config) -> String {
+pub(super) fn host_name(config: &Config) -> String {
     if !config.sender.host_name.is_empty() {
         return config.sender.host_name.clone();
     }
@@ -350,6 +385,55 @@ fn report_host(
     let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
     let made = HttpsReportHost::new(dns, clock, roots, &config.deliver)?;
     Ok(Arc::new(made))
+}
+
+/// The DNS, counted.
+fn counted_dns(config: &Config, counters: &Arc<Counters>) -> Result<Arc<dyn Dns>, ResolverError> {
+    let dns = Arc::new(HickoryDns::new(&config.dns)?);
+    Ok(Arc::new(CountedDns::new(dns, Arc::clone(counters))))
+}
+
+/// The ways of alerts to the operator.
+struct AlertWays {
+    transport: Arc<dyn Transport>,
+    webhook: Option<Webhook>,
+}
+
+fn alert_ways(
+    config: &Config,
+    dns: &Arc<dyn Dns>,
+    clock: &Arc<dyn Clock>,
+    roots: &Arc<RootCertStore>,
+) -> Result<AlertWays, PartsError> {
+    // What is no URL was found when the configuration was read.
+    let url = WebhookUrl::read(&config.alert.webhook_url).ok();
+    let webhook = |url| {
+        let (dns, clock, roots) = (Arc::clone(dns), Arc::clone(clock), Arc::clone(roots));
+        Webhook::new(url, dns, clock, roots)
+    };
+    Ok(AlertWays {
+        // A mail to the operator is no report: its session is counted as any other.
+        transport: transport(config, dns)?,
+        webhook: url.map(webhook).transpose()?,
+    })
+}
+
+fn alerts(
+    config: &Config,
+    ways: AlertWays,
+    store: &Opened,
+    reports: &Arc<StoredReports>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Alerts> {
+    Arc::new(Alerts::new(AlertParts {
+        store: Arc::clone(&store.store),
+        reports: Arc::clone(reports),
+        transport: ways.transport,
+        webhook: ways.webhook,
+        clock: Arc::clone(clock),
+        config: config.alert.clone(),
+        notebook: Notebook::within(&config.store.path),
+    }))
 }
 
 /// Who validates DNSSEC, and what DANE says of mail hosts by it.

@@ -19,7 +19,11 @@ use crate::{
         joint::{DaneSettings, Known},
         overrides::Overrides,
     },
-    observe::Counters,
+    observe::{
+        Counters,
+        measured::Measured,
+        words::{Demand, Way},
+    },
     policy::{PolicyDomain, Standing},
     record::{journal::Journal, report_sessions::ReportSessions, told::Told},
 };
@@ -207,6 +211,7 @@ impl Engine {
         if query.mx.is_some() {
             return None;
         }
+        let sampled = Measured::sample(self.counters.policy_queries.value());
         let settings = self.settings.load();
         let now = self.clock.now();
         let overridden = settings.overrides.mode_by_name(query.domain, now.day());
@@ -225,6 +230,9 @@ impl Engine {
             ready.answer(&dane()?, overridden, settings.dane, &self.answers)?
         };
         self.counters.policy_queries.count();
+        let demand = Demand::from(&answer.requirement.level);
+        let measured = &self.counters.measured;
+        measured.answered(Way::Memory, demand, sampled);
         Some(answer)
     }
 

@@ -15,6 +15,7 @@ use crate::{
         decide::{self, Refusal},
         joint::{self, DaneSettings, Known},
     },
+    observe::{measured::Measured, words::Demand},
     policy::{
         MxHost, NameError, PolicyDomain, PolicyType, Standing,
         dane::{DaneFinding, DomainDane, HostDane},
@@ -28,7 +29,15 @@ impl Engine {
     /// `dane_use` is what an MTA makes of DANE that takes one answer for all mail hosts; absent where each
     /// host can be asked about.
     pub(super) async fn answer(&self, query: Query<'_>, dane_use: Option<DaneUse>) -> Answer {
+        let sampled = Measured::sample(self.counters.policy_queries.value());
         self.counters.policy_queries.count();
+        let answer = self.answer_untimed(query, dane_use);
+        let demand = |answer: &Answer| Demand::from(&answer.requirement.level);
+        let measured = &self.counters.measured;
+        measured.answering(sampled, answer, demand).await
+    }
+
+    async fn answer_untimed(&self, query: Query<'_>, dane_use: Option<DaneUse>) -> Answer {
         let domain = match query.domain.parse::<PolicyDomain>() {
             Ok(domain) => domain,
             // RFC 8461 s3.4: an address literal has no policy.

@@ -2,8 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub mod audit;
+pub mod exposition;
+pub mod gauges;
 pub mod log;
+pub mod measured;
 pub mod printable;
+pub mod stopwatch;
+pub mod words;
+
+use measured::Measured;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -28,11 +36,13 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// Every counter of the running daemon; `sealpost status` shows them all.
         #[derive(Debug, Default)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: Counter,)*
+            $($(#[doc = $doc])* pub $name: Counter,)*
+            /// What is counted by kind, and what is timed: for the metrics.
+            pub measured: Measured,
         }
 
         impl Counters {
@@ -41,6 +51,12 @@ macro_rules! counters {
             pub fn list(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name.value()),)*]
             }
+
+            /// Every counter with its name and what it counts, in the same order.
+            #[must_use]
+            pub fn described(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),*).trim_ascii_start(), self.$name.value()),)*]
+            }
         }
     };
 }
@@ -48,14 +64,14 @@ macro_rules! counters {
 counters! {
     /// Policy questions answered.
     policy_queries,
-    /// Of those, answered without knowing the policy: as `policy.when_unknown` says, or with defer to
+    /// Policy questions answered without knowing the policy: as `policy.when_unknown` says, or with defer to
     /// what is no domain.
     policy_queries_unanswerable,
     /// MX hosts refused by a policy; each is also a failed session.
     mx_refused,
     /// Policy documents fetched and found valid.
     policy_fetches,
-    /// Fetches that failed.
+    /// Policy fetches that failed.
     policy_fetches_failed,
     /// Mail hosts whose addresses and TLSA records were looked up.
     dane_lookups,
@@ -64,7 +80,7 @@ counters! {
     dane_lookups_failed,
     /// Sessions told by MTAs.
     sessions,
-    /// Of those, not counted: no TLS sessions (RFC 8460 s4.3.4), or of no policy domain.
+    /// Sessions told by MTAs that are not counted: no TLS sessions (RFC 8460 s4.3.4), or of no policy domain.
     sessions_not_counted,
     /// Sessions left out because each may have carried one of our reports (`deliver.report_session_seconds`).
     sessions_of_reports,
@@ -73,15 +89,17 @@ counters! {
     sessions_dropped,
     /// Records dropped because the disk took nothing and too many rows waited.
     sessions_dropped_disk,
-    /// Batches on the disk.
+    /// Decisions that are in no audit log: more were noted than the disk took.
+    audit_dropped,
+    /// Batches of the store that are on the disk.
     store_commits,
-    /// Batches that the disk did not take; they are tried again.
+    /// Batches of the store that the disk did not take; they are tried again.
     store_commits_failed,
     /// Report deliveries that the next hop took.
     reports_sent,
-    /// Attempts that failed, their deliveries to be tried again.
+    /// Attempts to deliver a report that failed, their deliveries to be tried again.
     report_attempts_failed,
-    /// Deliveries given up.
+    /// Report deliveries given up.
     reports_given_up,
     /// Reports left out because their host gets no more of the day (`deliver.per_host_per_day_max`).
     reports_left_out_host_full,
@@ -93,7 +111,7 @@ counters! {
     plugin_lines_malformed,
     /// Policy questions on the socketmap.
     socketmap_queries,
-    /// Of those, answered with `TEMP` or `PERM`: the mail waits.
+    /// Policy questions on the socketmap answered with `TEMP` or `PERM`: the mail waits.
     socketmap_deferred,
     /// Requests on the socketmap that were not understood; the client is let go.
     socketmap_malformed,
@@ -101,31 +119,31 @@ counters! {
     socketmap_clients_refused,
     /// Datagrams of outcomes received.
     datagrams,
-    /// Of those, dropped because too much waited to be counted.
+    /// Datagrams of outcomes dropped because too much waited to be counted.
     datagrams_dropped,
-    /// Of those, not understood; by kind in the next ones.
+    /// Datagrams of outcomes not understood; by kind in the `datagrams_malformed_` ones.
     datagrams_malformed,
-    /// Longer than 212,992 octets.
+    /// Datagrams longer than 212,992 octets.
     datagrams_malformed_too_large,
-    /// A name or a policy is not UTF-8.
+    /// Datagrams with a name or a policy that is not UTF-8.
     datagrams_malformed_not_utf8,
-    /// Not JSON.
+    /// Datagrams that are not JSON.
     datagrams_malformed_not_json,
-    /// JSON of another shape.
+    /// Datagrams that are JSON of another shape.
     datagrams_malformed_shape,
-    /// Without a recipient domain, or with one that is none.
+    /// Datagrams without a recipient domain, or with one that is none.
     datagrams_malformed_domain,
-    /// Without a policy.
+    /// Datagrams without a policy.
     datagrams_malformed_no_policies,
-    /// With a policy domain that is no domain name.
+    /// Datagrams with a policy domain that is no domain name.
     datagrams_malformed_policy_domain,
-    /// With a policy type that is not known.
+    /// Datagrams with a policy type that is not known.
     datagrams_malformed_policy_type,
-    /// With a final result that is not known.
+    /// Datagrams with a final result that is not known.
     datagrams_malformed_final_result,
-    /// With a failure code that is not known.
+    /// Datagrams with a failure code that is not known.
     datagrams_malformed_failure_code,
-    /// With more policies, failures or lines than a delivery can have.
+    /// Datagrams with more policies, failures or lines than a delivery can have.
     datagrams_malformed_too_many,
     /// Datagrams of another version than 1: what version 1 has is read and counted.
     datagrams_other_version,
@@ -135,7 +153,7 @@ counters! {
     postfix_log_lines_too_long,
     /// Looks at mail hosts.
     probes,
-    /// Of those, hosts that could not be reached.
+    /// Looks at mail hosts that could not be reached.
     probes_unreached,
     /// Questions whose domain was not looked at because too many waited for it.
     probe_domains_dropped,

@@ -130,7 +130,7 @@ const CHOICE_BOUNDARY: u32 = 1 << 31;
 
 /// The text as it is where it is ASCII, for its lines are short; quoted-printable where the name of
 /// the organization is not.
-fn readable_body(text: &str) -> Result<Body, MailError> {
+pub(super) fn readable_body(text: &str) -> Result<Body, MailError> {
     if text.is_ascii() {
         let text = text.replace('\n', "\r\n").into_bytes();
         let encoding = ContentTransferEncoding::SevenBit;
@@ -156,7 +156,7 @@ fn boundary(report: &Report, first: u32, parts: &[&[u8]]) -> String {
 }
 
 /// A header field whose value is written as it is: printable ASCII, folded by us.
-fn line(name: &'static str, value: String) -> HeaderValue {
+pub(super) fn line(name: &'static str, value: String) -> HeaderValue {
     let name = HeaderName::new_from_ascii_str(name);
     // lettre reads the boundary back from the unfolded value.
     HeaderValue::dangerous_new_pre_encoded(name, value.replace("\r\n", ""), value)
@@ -188,7 +188,7 @@ impl Header for Attachment {
 /// The last second of the year 9999: what four digits can write.
 const DATE_MAX: u64 = 253_402_300_799;
 
-fn date_header(date: Timestamp) -> Date {
+pub(super) fn date_header(date: Timestamp) -> Date {
     let seconds = u64::try_from(date.0).unwrap_or(0).min(DATE_MAX);
     Date::new(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -29,6 +29,7 @@ pub mod id;
 pub mod json;
 pub mod key_record;
 pub mod mail;
+pub mod notice;
 pub mod read;
 pub mod room;
 pub mod sign;

@@ -9,10 +9,14 @@ use super::{
     octets::{Reader, Unreadable, Writer},
 };
 use crate::{
+    clock::{Timestamp, UtcDay},
+    config::OverrideMode,
     deliver::{
         DeliveryKey, DeliveryState, Step,
         suppression::{How, Refusal, SetBy, Suppression},
     },
+    hook::overrides::{CommandOverride, EndedOverride},
+    observe::audit::{AuditEntry, AuditKind},
     policy::{
         AppliedPolicy, Destination, Fingerprint, KeptPolicy, Mode, MxPattern, PolicyDomain,
         PolicyType, StsPolicy,
@@ -229,6 +233,81 @@ pub(crate) fn read_delivery(
     };
     from.end()?;
     Ok((key, state))
+}
+
+/// The value of an entry of the audit log, behind the digest of the one before.
+pub(crate) fn write_audit(before: &[u8; 32], entry: &AuditEntry) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.octets(before);
+    out.time(entry.at);
+    out.text(entry.kind.name());
+    out.text_or_none(entry.domain.as_ref().map(PolicyDomain::as_str));
+    out.text_or_none(entry.author.as_deref());
+    out.text(&entry.words);
+    out.finish()
+}
+
+/// Reads an entry of the audit log, and the digest of the one before.
+pub(crate) fn read_audit(value: &[u8]) -> Result<([u8; 32], AuditEntry), Unreadable> {
+    const WHAT: Unreadable = Unreadable("an entry of the audit log");
+    let mut from = Reader::new(value, WHAT)?;
+    let before = *from.array()?;
+    let entry = AuditEntry {
+        at: from.time()?,
+        kind: AuditKind::of_name(from.text()?).ok_or(WHAT)?,
+        domain: match from.text_or_none()? {
+            Some(domain) => Some(domain.parse().map_err(|_| WHAT)?),
+            None => None,
+        },
+        author: from.text_or_none()?,
+        words: from.text()?.to_owned(),
+    };
+    from.end()?;
+    Ok((before, entry))
+}
+
+/// The value of an override that was set by command. Its domain stands in its key.
+pub(crate) fn write_override(set: &CommandOverride) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.text(set.mode.name());
+    // A day by its first second, so that one that is absent has a form.
+    out.time_or_none(set.until.map(UtcDay::first_second));
+    out.text(&set.reason);
+    out.text(&set.author);
+    out.time(set.set_at);
+    out.time_or_none(set.ended.as_ref().map(|ended| ended.at));
+    if let Some(ended) = &set.ended {
+        out.text(&ended.author);
+        out.text(&ended.reason);
+    }
+    out.finish()
+}
+
+/// Reads an override that was set by command for a domain.
+pub(crate) fn read_override(
+    domain: PolicyDomain,
+    value: &[u8],
+) -> Result<CommandOverride, Unreadable> {
+    const WHAT: Unreadable = Unreadable("an override");
+    let mut from = Reader::new(value, WHAT)?;
+    let mut set = CommandOverride {
+        domain,
+        mode: OverrideMode::of_name(from.text()?).ok_or(WHAT)?,
+        until: from.time_or_none()?.map(Timestamp::day),
+        reason: from.text()?.to_owned(),
+        author: from.text()?.to_owned(),
+        set_at: from.time()?,
+        ended: None,
+    };
+    if let Some(at) = from.time_or_none()? {
+        set.ended = Some(EndedOverride {
+            at,
+            author: from.text()?.to_owned(),
+            reason: from.text()?.to_owned(),
+        });
+    }
+    from.end()?;
+    Ok(set)
 }
 
 /// The value of a destination that is or was suppressed: the destination in full, and how it stands.

@@ -7,11 +7,14 @@ use std::{
 };
 
 use super::{
-    Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, protected,
+    AuditLink, AuditShown, Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey,
+    TlsaHosts, audit, codec, protected,
 };
 use crate::{
-    clock::UtcDay,
+    clock::{Timestamp, UtcDay},
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
+    observe::audit::AuditEntry,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
 };
 
@@ -29,6 +32,9 @@ struct Held {
     kept: BTreeMap<PolicyDomain, KeptPolicy>,
     deliveries: BTreeMap<DeliveryKey, DeliveryState>,
     suppressed: BTreeMap<Destination, Suppression>,
+    overrides: BTreeMap<PolicyDomain, CommandOverride>,
+    audit: BTreeMap<u64, Vec<u8>>,
+    audit_begins: AuditLink,
 }
 
 /// How many single failures of one domain and day are kept unless the operator says otherwise.
@@ -226,5 +232,55 @@ impl Store for MemoryStore {
 
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
         Ok(self.held().suppressed.clone().into_iter().collect())
+    }
+
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        self.held()
+            .overrides
+            .insert(set.domain.clone(), set.clone());
+        Ok(())
+    }
+
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.held().overrides.remove(domain);
+        Ok(())
+    }
+
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        Ok(self.held().overrides.values().cloned().collect())
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let mut held = self.held();
+        let last = held.audit.last_key_value();
+        let last = last.map(|(number, value)| AuditLink::of(*number, value));
+        let mut link = last.unwrap_or(held.audit_begins);
+        for entry in entries {
+            let (next, value) = link.followed_by(entry);
+            held.audit.insert(next.number, value);
+            link = next;
+        }
+        Ok(())
+    }
+
+    fn audit(&self, show: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError> {
+        let held = self.held();
+        show(AuditShown::Begins(held.audit_begins));
+        for (number, value) in &held.audit {
+            show(audit::shown(*number, value));
+        }
+        Ok(())
+    }
+
+    fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
+        let mut held = self.held();
+        while held.audit.len() > 1
+            && let Some((number, value)) = held.audit.first_key_value()
+            && codec::read_audit(value).is_ok_and(|(_, entry)| entry.at < before)
+        {
+            held.audit_begins = AuditLink::of(*number, value);
+            held.audit.pop_first();
+        }
+        Ok(())
     }
 }

@@ -14,10 +14,13 @@ use std::collections::BTreeMap;
 use crate::{
     clock::{Timestamp, UtcDay},
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
+    observe::audit::AuditEntry,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain},
     record::{Failure, Source, protection::Protection},
 };
 
+mod audit;
 mod codec;
 mod engine;
 pub mod hosts;
@@ -33,6 +36,7 @@ mod sealed;
 pub mod sled;
 mod trees;
 
+pub use audit::{AuditHash, AuditLink, AuditRecord, AuditShown, Chain};
 pub use hosts::TlsaHosts;
 pub use memory::MemoryStore;
 pub use open::{Opened, open_or_put_aside};
@@ -180,6 +184,23 @@ pub trait Store: Send + Sync {
         domain: &PolicyDomain,
     ) -> Result<Vec<(TallyKey, u64)>, StoreError>;
 
+    /// Shows every row of a day, those of one domain together. An engine that can does it in one pass.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn each_tally(
+        &self,
+        day: UtcDay,
+        show: &mut dyn FnMut(TallyKey, u64),
+    ) -> Result<(), StoreError> {
+        for domain in self.domains(day)? {
+            for (key, total) in self.tallies(day, &domain)? {
+                show(key, total);
+            }
+        }
+        Ok(())
+    }
+
     /// How the sessions of a day were protected, by recipient domain, in order. Sessions that were
     /// counted before protection was noted are in none.
     ///
@@ -282,6 +303,20 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError>;
 
+    /// Every delivery of one domain's report of one day, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn deliveries_of(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        let mut deliveries = self.deliveries(day)?;
+        deliveries.retain(|(key, _)| key.domain == *domain);
+        Ok(deliveries)
+    }
+
     /// Writes how a destination stands that has refused reports, or that the operator suppressed.
     ///
     /// # Errors
@@ -303,4 +338,40 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError>;
+
+    /// Writes the override that was set by command for a domain, in the place of an earlier one.
+    ///
+    /// # Errors
+    /// When it is not surely on the disk.
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError>;
+
+    /// Forgets the override that was set by command for a domain.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError>;
+
+    /// Every override that was set by command, by domain, those that ended too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError>;
+
+    /// Appends entries to the audit log.
+    ///
+    /// # Errors
+    /// When not all of them are surely on the disk. They may be appended again, and are then there twice.
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Shows the audit log: where it begins, then every entry, the oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn audit(&self, show: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError>;
+
+    /// Forgets the entries of the audit log from before a moment, up to the first that is not; the newest stays.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError>;
 }

@@ -100,6 +100,7 @@ fn put_aside(config: &StoreConfig, now: Timestamp, damage: StoreError) -> Opened
                 policies = saved.kept.len(),
                 deliveries = saved.deliveries.len(),
                 suppressed = saved.suppressed.len(),
+                overrides = saved.overrides.len(),
                 "a fresh store is in its place; sessions that were counted in the old one and not \
                  reported yet will not be"
             );

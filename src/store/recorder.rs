@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     config::StoreConfig,
-    observe::Counters,
+    observe::{Counters, stopwatch::Stopwatch, words::Written},
     record::{
         SessionRecord,
         journal::{JournalReader, Next},
@@ -209,6 +209,7 @@ impl Work {
     /// the session is dropped, and that is counted.
     fn count(&mut self, record: &SessionRecord) {
         if self.running.add(record) == Room::Found {
+            self.counters.measured.counted(record);
             return;
         }
         let is_failing = self.said_failing_at.is_some();
@@ -216,6 +217,8 @@ impl Work {
             self.counters
                 .sessions_dropped_disk
                 .add(record.sessions.into());
+        } else {
+            self.counters.measured.counted(record);
         }
     }
 
@@ -227,6 +230,7 @@ impl Work {
             return Ok(());
         }
         let store = &*self.store;
+        let watch = Stopwatch::start();
         let mut batch = self.running.batch(store);
         if batch.is_err() {
             // The totals so far cannot be read. Only a write opens a store again that is closed.
@@ -235,6 +239,12 @@ impl Work {
                 .and_then(|()| self.running.batch(store));
         }
         let result = batch.and_then(|batch| store.commit(&batch));
+        let written = match &result {
+            Ok(()) => Written::Written,
+            Err(_) => Written::Failed,
+        };
+        let times = &self.counters.measured.commit_times;
+        times.took(written, watch.elapsed());
         match &result {
             Ok(()) => {
                 self.counters.store_commits.count();

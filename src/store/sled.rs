@@ -16,16 +16,18 @@ use std::{
 };
 
 use super::{
-    Batch, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, codec,
+    AuditShown, Batch, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, codec,
     engine::{LOG_FILE, Walk},
     key, protected,
     recorder::monotonic,
     trees::{Saved, Trees, days_of, remove_under},
 };
 use crate::{
-    clock::UtcDay,
+    clock::{Timestamp, UtcDay},
     config::StoreConfig,
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
+    observe::audit::AuditEntry,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain},
 };
 
@@ -38,6 +40,8 @@ pub struct SledStore {
     changing: Mutex<()>,
     /// Held while a day is packed or forgotten.
     upkeep: Mutex<()>,
+    /// Held while the audit log is written: an entry names the one before.
+    auditing: Mutex<()>,
     free_mib: FreeSpace,
 }
 
@@ -84,6 +88,7 @@ impl SledStore {
             state: RwLock::new(state),
             changing: Mutex::new(()),
             upkeep: Mutex::new(()),
+            auditing: Mutex::new(()),
             free_mib: Box::new(free_mib),
         }
     }
@@ -110,6 +115,10 @@ impl SledStore {
             for (destination, suppression) in &saved.suppressed {
                 trees.put_suppression(destination, suppression)?;
             }
+            for set in &saved.overrides {
+                trees.put_override(set)?;
+            }
+            trees.take_over_audit(&saved.audit, saved.audit_begins)?;
             trees.engine.sync()
         })
     }
@@ -292,6 +301,20 @@ impl Store for SledStore {
         })
     }
 
+    fn each_tally(
+        &self,
+        day: UtcDay,
+        show: &mut dyn FnMut(TallyKey, u64),
+    ) -> Result<(), StoreError> {
+        self.read(|trees| {
+            for (key, value) in trees.rows(day, &key::day(day))? {
+                let (key, total) = trees.readable(codec::read_tally(&key, &value))?;
+                show(key, total);
+            }
+            Ok(())
+        })
+    }
+
     fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
         self.read(|trees| {
             let rows = trees.rows_where(day, &key::day(day), &key::is_protected)?;
@@ -456,16 +479,15 @@ impl Store for SledStore {
     }
 
     fn deliveries(&self, day: UtcDay) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
-        self.read(|trees| {
-            let mut deliveries = Vec::new();
-            trees.deliveries.walk(&key::day(day), |key, value| {
-                let value = trees.plain(value, "a delivery")?;
-                deliveries.push(trees.readable(codec::read_delivery(key, &value))?);
-                Ok(())
-            })?;
-            deliveries.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Ok(deliveries)
-        })
+        self.read(|trees| trees.deliveries_under(&key::day(day)))
+    }
+
+    fn deliveries_of(
+        &self,
+        day: UtcDay,
+        domain: &PolicyDomain,
+    ) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        self.read(|trees| trees.deliveries_under(&key::day_domain(day, domain)))
     }
 
     fn put_suppression(
@@ -489,6 +511,42 @@ impl Store for SledStore {
 
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
         self.read(Trees::suppressions)
+    }
+
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        self.write(|trees| {
+            trees.put_override(set)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.write(|trees| {
+            let key = domain.as_str().as_bytes();
+            trees.overrides.remove(&trees.engine, key)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        self.read(Trees::overrides)
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let _auditing = self.auditing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(|trees| {
+            trees.append_audit(entries)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn audit(&self, show: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError> {
+        self.read(|trees| trees.show_audit(show))
+    }
+
+    fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
+        let _auditing = self.auditing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(|trees| trees.forget_audit(before))
     }
 }
 

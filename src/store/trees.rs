@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    FailureRecord, StoreError, codec,
+    AuditLink, AuditShown, FailureRecord, StoreError, audit, codec,
     engine::{Engine, Rows, Walk},
     key,
     octets::Unreadable,
@@ -17,9 +17,11 @@ use super::{
     sealed::{RowMap, Sealed},
 };
 use crate::{
-    clock::UtcDay,
+    clock::{Timestamp, UtcDay},
     config::StoreConfig,
     deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    hook::overrides::CommandOverride,
+    observe::audit::AuditEntry,
     policy::{Destination, Fingerprint, KeptPolicy, PolicyDomain},
 };
 
@@ -29,6 +31,9 @@ pub(super) const FORMAT: u32 = 2;
 
 /// In the tree `about`: the newest day that has rows of format 1.
 const UNNOTED_UNTIL: &[u8] = b"unnoted-until";
+
+/// In the tree `about`: number and digest of the last entry of the audit log that was forgotten.
+const AUDIT_BEGINS: &[u8] = b"audit-begins";
 
 /// An open database and its trees.
 pub(super) struct Trees {
@@ -42,6 +47,9 @@ pub(super) struct Trees {
     pub(super) deliveries: Parted,
     // A later comer: a store that lacks it gets it, and a release that does not know it leaves it alone.
     pub(super) suppressed: Parted,
+    // Another; an earlier release goes by the overrides of its file alone.
+    pub(super) overrides: Parted,
+    audit: Rows,
     // Behind the trees, so that it is dropped after them.
     pub(super) engine: Engine,
     _lock: File,
@@ -61,6 +69,7 @@ impl Trees {
                 &trees.kept,
                 &trees.deliveries,
                 &trees.suppressed,
+                &trees.overrides,
             ],
         )?;
         trees.look_at_everything()?;
@@ -76,9 +85,15 @@ impl Trees {
             &self.kept,
             &self.deliveries,
             &self.suppressed,
+            &self.overrides,
         ]
         .map(Parted::heads);
-        let rows = [&self.tallies, &self.failures, self.kept.parts()];
+        let rows = [
+            &self.tallies,
+            &self.failures,
+            &self.audit,
+            self.kept.parts(),
+        ];
         for rows in rows.into_iter().chain(sealed).chain(parted) {
             rows.walk(&[], None, |_, _| Ok(Walk::On))?;
         }
@@ -101,6 +116,8 @@ impl Trees {
             kept: Parted::open(&engine, "kept")?,
             deliveries: Parted::open(&engine, "deliveries")?,
             suppressed: Parted::open(&engine, "suppressed")?,
+            overrides: Parted::open(&engine, "overrides")?,
+            audit: engine.rows("audit")?,
             engine,
             _lock: lock,
         };
@@ -244,6 +261,21 @@ impl Trees {
             .put(&self.engine, &key::delivery(key), &value)
     }
 
+    /// The deliveries whose key begins so, in order.
+    pub(super) fn deliveries_under(
+        &self,
+        prefix: &[u8],
+    ) -> Result<Vec<(DeliveryKey, DeliveryState)>, StoreError> {
+        let mut deliveries = Vec::new();
+        self.deliveries.walk(prefix, |key, value| {
+            let value = self.plain(value, "a delivery")?;
+            deliveries.push(self.readable(codec::read_delivery(key, &value))?);
+            Ok(())
+        })?;
+        deliveries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(deliveries)
+    }
+
     pub(super) fn put_suppression(
         &self,
         destination: &Destination,
@@ -273,6 +305,102 @@ impl Trees {
         })?;
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(found)
+    }
+
+    pub(super) fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        let key = set.domain.as_str().as_bytes();
+        self.overrides
+            .put(&self.engine, key, &codec::write_override(set))
+    }
+
+    /// One that is damaged is said and left out: its domain's policies hold again as they are published.
+    pub(super) fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        let mut found = Vec::new();
+        self.overrides.walk(&[], |key, value| {
+            let read = key::domain(key).zip(value.ok());
+            let read = read.and_then(|(domain, value)| codec::read_override(domain, &value).ok());
+            if read.is_none() {
+                tracing::error!(
+                    domain = %key.escape_ascii(),
+                    "the override that was set for this domain is damaged; it holds no more"
+                );
+            }
+            found.extend(read);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let mut link = match self.audit.last(&[], None)? {
+            Some((key, value)) => AuditLink::of(audit_number(&key), &value),
+            None => self.audit_begins()?,
+        };
+        for entry in entries {
+            let (next, value) = link.followed_by(entry);
+            self.audit.put(&next.number.to_be_bytes(), &value)?;
+            link = next;
+        }
+        Ok(())
+    }
+
+    pub(super) fn show_audit(&self, show: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError> {
+        show(AuditShown::Begins(self.audit_begins()?));
+        self.audit.walk(&[], None, |key, value| {
+            show(audit::shown(audit_number(key), value));
+            Ok(Walk::On)
+        })
+    }
+
+    /// Where the log begins is on the disk before its entries go: cut off between the two they are passed over.
+    pub(super) fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
+        let newest = self.audit.last(&[], None)?.map(|(key, _)| key);
+        let mut old = Vec::new();
+        let mut begins = None;
+        self.audit.walk(&[], None, |key, value| {
+            let is_old = codec::read_audit(value).is_ok_and(|(_, entry)| entry.at < before);
+            if !is_old || newest.as_deref() == Some(key) {
+                return Ok(Walk::Enough);
+            }
+            begins = Some(AuditLink::of(audit_number(key), value));
+            old.push(key.to_vec());
+            Ok(Walk::On)
+        })?;
+        let Some(begins) = begins else {
+            return Ok(());
+        };
+        self.put_audit_begins(begins)?;
+        self.engine.sync()?;
+        old.iter().try_for_each(|key| self.audit.remove(key))?;
+        self.engine.sync()
+    }
+
+    fn audit_begins(&self) -> Result<AuditLink, StoreError> {
+        let value = self.about.value(AUDIT_BEGINS)?;
+        let link = |octets: Vec<u8>| {
+            let (number, hash) = octets.split_first_chunk::<8>()?;
+            Some(AuditLink {
+                number: u64::from_be_bytes(*number),
+                hash: *hash.first_chunk()?,
+            })
+        };
+        Ok(value.and_then(link).unwrap_or_default())
+    }
+
+    fn put_audit_begins(&self, begins: AuditLink) -> Result<(), StoreError> {
+        let value = [&begins.number.to_be_bytes()[..], &begins.hash[..]].concat();
+        self.about.put(AUDIT_BEGINS, &value)
+    }
+
+    /// The log of another store, octet by octet: what was broken in it stays so, and what was not goes on.
+    pub(super) fn take_over_audit(
+        &self,
+        rows: &[(Vec<u8>, Vec<u8>)],
+        begins: AuditLink,
+    ) -> Result<(), StoreError> {
+        self.put_audit_begins(begins)?;
+        rows.iter()
+            .try_for_each(|(key, value)| self.audit.put(key, value))
     }
 
     /// One domain's damaged policy is its own trouble: it is said, and left out.
@@ -315,7 +443,17 @@ impl Trees {
             kept: self.kept_policies().unwrap_or_default(),
             deliveries: Vec::new(),
             suppressed: self.suppressions().unwrap_or_default(),
+            overrides: self.overrides().unwrap_or_default(),
+            audit: Vec::new(),
+            audit_begins: self.audit_begins().unwrap_or_default(),
         };
+        let walked = self.audit.walk(&[], None, |key, value| {
+            saved.audit.push((key.to_vec(), value.to_vec()));
+            Ok(Walk::On)
+        });
+        if let Err(error) = walked {
+            tracing::error!(%error, "not every entry of the audit log could be read");
+        }
         let walked = self.deliveries.walk(&[], |key, value| {
             let read = value
                 .ok()
@@ -387,6 +525,9 @@ pub(super) struct Saved {
     pub(super) kept: Vec<(PolicyDomain, KeptPolicy)>,
     pub(super) deliveries: Vec<(DeliveryKey, DeliveryState)>,
     pub(super) suppressed: Vec<(Destination, Suppression)>,
+    pub(super) overrides: Vec<CommandOverride>,
+    pub(super) audit: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) audit_begins: AuditLink,
 }
 
 /// Makes the directory when it is missing, and holds it against other processes.
@@ -439,6 +580,12 @@ pub(super) fn remove_under(rows: &Rows, prefix: &[u8]) -> Result<(), StoreError>
         Ok(Walk::On)
     })?;
     keys.iter().try_for_each(|key| rows.remove(key))
+}
+
+/// The number of an entry of the audit log.
+fn audit_number(key: &[u8]) -> u64 {
+    key.first_chunk()
+        .map_or(0, |octets| u64::from_be_bytes(*octets))
 }
 
 /// Takes the policy that a row names out of those that are unused.

@@ -18,6 +18,8 @@ use tokio::sync::watch;
 use scripted::Scripted;
 
 mod activation;
+mod alerts;
+mod audit;
 mod checks;
 mod datagrams;
 mod days;
@@ -25,13 +27,17 @@ mod dkim;
 mod doctor;
 mod documents;
 mod earlier_stores;
+mod evidence;
 mod host;
 mod https;
 mod kills;
 mod life;
 mod looks;
 mod mail;
+mod metrics;
 mod mx_hosts;
+mod overrides;
+mod page;
 mod postfix_log;
 mod report_sessions;
 mod restarts;
@@ -186,6 +192,16 @@ fn every_command_shows_what_the_daemon_answers() {
                 "`sealpost explain sts-policy-fetch-error` says what that means",
             ],
         ),
+        (
+            &["alert", "list"],
+            1,
+            &["enforce-failures  mx\\r\\n", "enforce-failures: look"],
+        ),
+        (
+            &["alert", "test", "--to", "mail", "alarm"],
+            1,
+            &["alarm  NO"],
+        ),
         (&["policy", "list"], 0, &["example.org  enforce"]),
         (
             &["policy", "show", "example.org"],
@@ -264,8 +280,28 @@ fn what_protected_the_mail_is_shown_as_the_daemon_answers() {
                 "Sessions were counted, but not what protected them, on 2026-11-20.",
             ],
         ),
+        (
+            &["evidence", "--from", "2026-11-01"],
+            0,
+            &[
+                "Organization         mx\\r\\n\\u{1b}[2J\\u{9b}forged",
+                "all  1         0     0.00  0        0.00  0    0.00  1      100.00  0        0.00",
+            ],
+        ),
     ] {
         check(&daemon, arguments, code, holds);
+    }
+    for (form, holds) in [
+        (
+            "csv",
+            "about,host,mx\\r\\n\\u{1b}[2J\\u{9b}forged,,,,,,,,,,,\r\n",
+        ),
+        ("html", "<dd>mx\\r\\n\\u{1b}[2J\\u{9b}forged</dd>"),
+    ] {
+        let asked = ["evidence", "--from", "2026-11-01", "--format", form];
+        let shown = stdout(&daemon.run(&asked));
+        assert!(shown.contains(holds), "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{9b}']), "{shown}");
     }
     daemon.stop();
 }
@@ -313,12 +349,97 @@ fn the_report_commands_show_what_the_daemon_answers() {
 }
 
 #[test]
+fn a_log_that_was_changed_is_said_to_be_broken() {
+    let daemon = Daemon::start();
+    for (arguments, code, holds) in [
+        (
+            &["audit"][..],
+            0,
+            &[
+                "override-set  example.org  mx\\r\\n\\u{1b}[2J\\u{9b}forged  mx\\r\\n",
+                "6 earlier decisions not shown; --all shows every one.",
+                "THE LOG IS BROKEN: entry 5 does not follow",
+            ][..],
+        ),
+        (&["audit", "--verify"], 1, &["THE LOG IS BROKEN: entry 5"]),
+        (
+            &["audit", "--verify", "--contains", "AA"],
+            1,
+            &["Entry 7 has the digest that was given."],
+        ),
+    ] {
+        check(&daemon, arguments, code, holds);
+    }
+    daemon.stop();
+}
+
+#[test]
+fn the_override_commands_show_what_the_daemon_answers() {
+    let daemon = Daemon::start();
+    let set = ["override", "set", "example.net", "--mode", "audit"];
+    for (arguments, code, holds) in [
+        (
+            &["override", "list"][..],
+            0,
+            &["example.org  without-dane  -      mx\\r\\n\\u{1b}[2J\\u{9b}forged"][..],
+        ),
+        (
+            &["override", "list", "--all"],
+            0,
+            &["example.org  without-dane  - (ended)  mx\\r\\n"],
+        ),
+        (
+            &["override", "show", "example.org"],
+            0,
+            &["example.org: without-dane\n  state   ended\n"],
+        ),
+        (
+            &[&set[..], &["--reason", "\u{1b}[2J", "--author", "Ada"]].concat(),
+            0,
+            &[
+                "example.net: audit\n",
+                "set by  Ada (as ",
+                "reason  \\u{1b}[2J",
+            ],
+        ),
+        (
+            &["override", "expire", "example.org", "--reason", "done"],
+            0,
+            &["ended   2026-11-24T12:00:00Z\n"],
+        ),
+        (
+            &["status"],
+            1,
+            &["a.example  audit     2026-11-23 (ended)  the configuration"],
+        ),
+    ] {
+        check(&daemon, arguments, code, holds);
+    }
+    for wrong in [
+        &set[..],
+        &[
+            "override",
+            "set",
+            "example.net",
+            "--mode",
+            "none",
+            "--reason",
+            "x",
+        ],
+    ] {
+        assert_eq!(daemon.run(wrong).status.code(), Some(64));
+    }
+    daemon.stop();
+}
+
+#[test]
 fn what_is_not_there_is_said_and_ends_with_1() {
     let daemon = Daemon::start();
     for command in [
         ["policy", "show"],
         ["report", "show"],
         ["report", "preview"],
+        ["override", "show"],
     ] {
         let output = daemon.run(&[&command[..], &["other.example"]].concat());
         assert_eq!(output.status.code(), Some(1));

@@ -121,6 +121,7 @@ impl Internet {
         let config = self.config();
         let keeper = Keeper::new(KeeperParts {
             dns: Arc::new(self.resolver()),
+            auditor: Default::default(),
             policy_host: Arc::new(self.policy_host(&config)),
             store,
             clock: Arc::new(clock.clone()),

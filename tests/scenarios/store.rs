@@ -10,19 +10,21 @@ use std::{
 
 use sealpost::{
     clock::{Timestamp, UtcDay},
-    config::StoreConfig,
+    config::{OverrideMode, StoreConfig},
     deliver::{
         DeliveryKey, DeliveryState, Step,
         suppression::{How, Refusal, SetBy, Suppression},
     },
+    hook::overrides::{CommandOverride, EndedOverride},
+    observe::audit::{AuditEntry, AuditKind},
     policy::{
         AppliedPolicy, Destination, KeptPolicy, Mode, MxPattern, PolicyDomain, PolicyType,
         StsPolicy,
     },
     record::{Failure, Source, protection::Protection},
     store::{
-        Batch, Counted, FailureRecord, MemoryStore, Protected, SledStore, Store, StoreError,
-        TallyKey,
+        AuditShown, Batch, Chain, Counted, FailureRecord, MemoryStore, Protected, SledStore, Store,
+        StoreError, TallyKey,
         memory::FAILURES_PER_DOMAIN_DAY_MAX,
         open::{KeptIn, open_or_put_aside},
     },
@@ -541,6 +543,103 @@ fn f9_a_suppressed_destination_is_kept_until_it_is_removed() {
     });
 }
 
+fn overridden(name: &str, mode: OverrideMode, until: Option<UtcDay>) -> CommandOverride {
+    CommandOverride {
+        domain: domain(name),
+        mode,
+        until,
+        reason: "their MX moves".to_owned(),
+        author: "root".to_owned(),
+        set_at: NOW,
+        ended: None,
+    }
+}
+
+#[test]
+fn an_override_is_kept_as_it_was_set_and_as_it_ended() {
+    both(|store| {
+        let mut all: Vec<_> = OverrideMode::ALL
+            .into_iter()
+            .map(|mode| overridden(&format!("{}.example", mode.name()), mode, None))
+            .collect();
+        all.sort_by(|one, other| one.domain.cmp(&other.domain));
+        all[0].until = Some(DAY);
+        all[1].reason = "x".repeat(10_000);
+        all[2].ended = Some(EndedOverride {
+            at: NOW.plus_seconds(1),
+            author: "Ada (as root)".to_owned(),
+            reason: "it has moved".to_owned(),
+        });
+        for set in &all {
+            store.put_override(set).unwrap();
+        }
+        assert_eq!(store.overrides(), Ok(all.clone()));
+        // One domain has one; and it is of no day.
+        all[3].mode = OverrideMode::Off;
+        store.put_override(&all[3]).unwrap();
+        assert_eq!(store.overrides(), Ok(all.clone()));
+        assert_eq!(store.days(), Ok(vec![]));
+        let gone = all.remove(0);
+        store.remove_override(&gone.domain).unwrap();
+        assert_eq!(store.overrides(), Ok(all));
+    });
+}
+
+fn shown(store: &dyn Store) -> Vec<AuditShown> {
+    let mut all = Vec::new();
+    store.audit(&mut |one| all.push(one)).unwrap();
+    all
+}
+
+fn chain_of(shown: &[AuditShown]) -> Chain {
+    let mut chain = Chain::default();
+    shown.iter().for_each(|one| chain.take(one));
+    chain
+}
+
+#[test]
+fn the_audit_log_is_one_chain_and_forgets_from_its_beginning_only() {
+    both(|store| {
+        let entry = |day: UtcDay, words: &str| {
+            AuditEntry::new(day.first_second(), AuditKind::OverrideSet, words)
+                .about(&domain("a.example"))
+                .by("root")
+        };
+        let days = [DAY, DAY, DAY.next(), DAY, DAY.next()];
+        for (number, day) in days.into_iter().enumerate() {
+            store
+                .append_audit(&[entry(day, &number.to_string())])
+                .unwrap();
+        }
+        let two = [
+            entry(DAY.next(), &"x".repeat(5_000)),
+            entry(DAY.next(), "last"),
+        ];
+        store.append_audit(&two).unwrap();
+        let before = shown(store);
+        assert_eq!(chain_of(&before).broken_at(), None);
+        assert_eq!(chain_of(&before).entries(), 7);
+        let AuditShown::Record(second) = &before[2] else {
+            panic!("{:?}", before[2]);
+        };
+        assert_eq!((second.number, &second.entry), (2, &entry(DAY, "1")));
+        // The fourth is old too, but a younger one lies before it.
+        store.forget_audit(DAY.next().first_second()).unwrap();
+        let after = shown(store);
+        assert_eq!(after[1..], before[3..]);
+        assert_eq!(chain_of(&after).broken_at(), None);
+        assert_eq!(chain_of(&after).first(), Some(3));
+        // The newest stays, so that what follows is numbered on.
+        store.forget_audit(Timestamp(i64::MAX)).unwrap();
+        store.append_audit(&[entry(DAY, "more")]).unwrap();
+        let chain = chain_of(&shown(store));
+        assert_eq!((chain.first(), chain.last().number), (Some(7), 8));
+        assert_eq!(chain.broken_at(), None);
+        // It is of no day.
+        assert_eq!(store.days(), Ok(vec![]));
+    });
+}
+
 /// Names, texts and policies of the greatest length, many of them: no page may grow so long that
 /// sled puts it into a file of its own, which it does not bring to the disk (checked in `both`).
 #[test]
@@ -640,6 +739,11 @@ fn with_rows_and_then(change: impl Fn(&Path)) -> (tempfile::TempDir, StoreConfig
     store.put_delivery(&key, &state).unwrap();
     let (to, stands) = suppression("550 no such user");
     store.put_suppression(&to, &stands).unwrap();
+    store
+        .put_override(&overridden("a.example", OverrideMode::Audit, None))
+        .unwrap();
+    let noted = AuditEntry::new(NOW, AuditKind::Started, "sealpost");
+    store.append_audit(&[noted.clone(), noted]).unwrap();
     drop(store);
     // Once more, so that there is a snapshot with something in it.
     drop(SledStore::open(&config).unwrap());
@@ -695,6 +799,10 @@ fn a_damaged_store_is_put_aside_and_what_can_be_saved_is() {
     assert_eq!(store.delivery(&key), Ok(Some(state)));
     let suppressed = vec![suppression("550 no such user")];
     assert_eq!(store.suppressions(), Ok(suppressed));
+    let set = overridden("a.example", OverrideMode::Audit, None);
+    assert_eq!(store.overrides(), Ok(vec![set]));
+    let chain = chain_of(&shown(&*store));
+    assert_eq!((chain.entries(), chain.broken_at()), (2, None));
     assert_eq!(
         store.total(&row(DAY, "a.example", Counted::Successes)),
         Ok(0)

@@ -13,6 +13,7 @@ mod exim;
 mod name_servers;
 mod package;
 mod postfix;
+mod prometheus;
 mod roots;
 mod sources;
 mod test;
@@ -56,13 +57,18 @@ const CHORES: &[Chore] = &[
         run: postfix::run,
     },
     Chore {
+        name: "promtool",
+        text: "unpack Debian's promtool for the tests, into the target directory",
+        run: prometheus::run,
+    },
+    Chore {
         name: "roots",
         text: "make clean roots of Debian 12 and 13 for the tests of the package, into the target directory",
         run: roots::run,
     },
     Chore {
         name: "tools",
-        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, clean Debians, a Python venv",
+        text: "install what the tests need besides Rust: Debian's packages, both Exims, both Postfixes, name servers, promtool, clean Debians, a Python venv",
         run: tools::run_chore,
     },
     Chore {

@@ -14,6 +14,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("c++", "g++"),
     // The second opinion on what certificates are worth under TLSA records.
     ("openssl", "openssl"),
+    // The browser that the page is looked at in.
+    ("chromium", "chromium"),
     // What reads the units.
     ("systemd-analyze", "systemd"),
     // What the package depends on, whether it is as Debian wants packages, and where it is tried.
@@ -66,6 +68,7 @@ pub(crate) fn install(root: &Path) -> Result<(), String> {
     crate::exim::prepare(&directory)?;
     crate::postfix::prepare(&directory)?;
     crate::name_servers::prepare(&directory)?;
+    crate::prometheus::prepare(&directory)?;
     crate::roots::prepare(&directory)?;
     crate::consumers::install(root)
 }

@@ -114,7 +114,8 @@ fn libraries(depends: &str) -> Vec<String> {
             one.split([' ', '(', ':', '\n'])
                 .find(|word| !word.is_empty())
         })
-        .filter(|name| name.starts_with("lib") && *name != "libc6")
+        // Scripts for browsers are no libraries that a program is linked with.
+        .filter(|name| name.starts_with("lib") && !name.starts_with("libjs-") && *name != "libc6")
         .map(str::to_owned)
         .collect()
 }
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn the_libraries_of_a_package_are_read_from_its_depends_field() {
         let depends = "exim4-base (>= 4.96), debconf (>= 0.5) | debconf-2.0, libc6 (>= 2.34), \
-                       libcrypt1 (>= 1:4.1.0), libgnutls-dane0:any, libidn12 | libidn11\n";
+                       libcrypt1 (>= 1:4.1.0), libgnutls-dane0:any, libidn12 | libidn11, libjs-jquery (>= 3.5.1~)\n";
         assert_eq!(
             libraries(depends),
             ["libcrypt1", "libgnutls-dane0", "libidn12"]

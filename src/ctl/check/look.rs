@@ -27,6 +27,7 @@ use crate::{
     doors::socketmap_reply::DaneOnly,
     engine::dane::DaneSource,
     hook::joint::{self, DaneSettings, decide_domain},
+    hook::overrides::{CommandOverride, holds},
     net::{
         dns::{Answer, Dns, DnsError, Mx},
         https::PolicyHost,
@@ -52,6 +53,8 @@ pub struct Means<'a> {
     pub config: &'a Config,
     /// What is done otherwise for single domains.
     pub overrides: &'a [Override],
+    /// What was set by command for the domain and holds; nobody knows without the daemon.
+    pub commanded: Option<CommandOverride>,
     /// The time.
     pub now: Timestamp,
     /// The policy that is kept for the domain.
@@ -92,8 +95,10 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
         .overrides
         .iter()
         .find(|each| each.domain == *domain)
-        .filter(|each| each.until.is_none_or(|until| means.now.day() <= until));
+        .filter(|each| holds(each.until, means.now.day()));
+    let commanded = means.commanded.as_ref().filter(|_| overridden.is_none());
     let mode = overridden.map(|each| each.mode);
+    let mode = mode.or(commanded.map(|set| set.mode));
     let (dane, named) = tokio::join!(means.dane.domain(domain), mx_hosts(domain, means));
     let known = joint::Known {
         standing: &standing,
@@ -106,7 +111,9 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
     CheckResult {
         domain: domain.to_string(),
         at: means.now.to_string(),
-        overridden: overridden.map(|each| OverrideView::of(each, means.config, means.now.day())),
+        overridden: overridden
+            .map(|each| OverrideView::of(each, means.config, means.now.day()))
+            .or(commanded.map(|set| OverrideView::of_command(set, means.now.day(), false))),
         outcome: outcome(&announcement, &standing, &decision.requirement, &mx, &rua),
         dane: dane_state(&dane, &means.validation),
         document: document(domain, fetched),

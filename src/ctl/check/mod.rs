@@ -43,8 +43,10 @@ mod verdict;
 pub use live::Look;
 pub use look::{Means, check};
 
-/// What would happen to mail to a domain now, and why: its MTA-STS record and policy, what signed DNS
-/// says of its mail hosts (DANE), what the MTA would be told of each, and where reports go.
+/// What would happen to mail to a domain now, and why
+///
+/// Shows its MTA-STS record and policy, what signed DNS says of its mail hosts (DANE), what the MTA would be
+/// told of each, and where reports go.
 ///
 /// Asks the daemon, which knows the policy it keeps; without a daemon everything is looked up here.
 /// Nothing is changed or counted. Ends with 1 when mail could go to no host now.
@@ -159,6 +161,7 @@ fn look_up_here(arguments: &Arguments, loaded: &Loaded) -> Result<CheckResult, F
             policy_host: &policy_host,
             config,
             overrides: &loaded.overrides,
+            commanded: None,
             now: clock.now(),
             kept: None,
             trouble: None,
@@ -175,12 +178,16 @@ fn as_text(result: &CheckResult) -> String {
             .as_ref()
             .map(|until| format!(" until {}", shown(until)));
         let reason = each.reason.as_ref().map(|why| format!(": {}", shown(why)));
+        let signed = each.author.as_ref().zip(each.since.as_ref());
+        let signed =
+            signed.map(|(author, since)| format!(" (set by {}, {})", shown(author), shown(since)));
         let _ = writeln!(
             text,
-            "Override  {}{}{}",
+            "Override  {}{}{}{}",
             shown(&each.mode),
             until.unwrap_or_default(),
-            reason.unwrap_or_default()
+            reason.unwrap_or_default(),
+            signed.unwrap_or_default()
         );
     }
     record_as_text(&mut text, &result.record);

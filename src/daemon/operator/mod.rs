@@ -5,23 +5,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 
-use super::{parts::Parts, reports::StoredReports};
+use super::{alerts::Alerts, parts::Parts, reports::StoredReports};
 use crate::{
+    alert::Rule,
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
     config::Loaded,
     ctl::{
         check::{self, Look, Means, check, validation},
-        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+        control::{
+            AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked,
+            Replied, SecurityQuestion, SessionsQuestion,
+        },
         protocol::{Refusal, RefusalKind},
         wire::{
-            BounceTaken, CheckResult, CounterView, DayTotals, Deliveries, DnssecView, OverrideView,
-            Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView, ReportsSent,
-            Security, Sessions, Status, StoreState, StoreStatus, SuppressionView, Suppressions,
+            AlertWay, AlertsTested, AlertsView, Audit, BounceTaken, CheckResult, CounterView,
+            DayTotals, Deliveries, DnssecView, Evidence, Metrics, OverrideView, Overrides,
+            PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
+            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
+            Suppressions,
         },
     },
     deliver::courier::Courier,
     doors::socketmap_reply::{Resolvers, TellingDane},
     engine::{
+        Engine,
         dane::DaneResolver,
         keeper::{Keeper, Unknown},
     },
@@ -31,17 +38,28 @@ use crate::{
         smtp::probe::Prober,
         validation::{Outcome, Validation},
     },
-    observe::Counters,
+    observe::{
+        Counters,
+        audit::{AuditKind, Auditor},
+    },
+    page::SignIn,
     policy::{Destination, FetchTrouble, KeptPolicy, PolicyDomain, StsStanding},
     record::journal::Journal,
     store::{Store, StoreError, open::KeptIn, recorder::Health},
 };
 
+mod alerts;
+mod audit;
+mod evidence;
+mod metrics;
+mod overrides;
+mod page;
 mod read_file;
 mod reports;
 mod security;
 mod suppression;
 
+use overrides::Commands;
 use read_file::ReadFile;
 use reports::{delivery_views, undelivered_view};
 
@@ -53,7 +71,11 @@ pub struct Operator {
     journal: Journal,
     health: Box<dyn Fn() -> Health + Send + Sync>,
     keeper: Arc<Keeper>,
+    engine: Arc<Engine>,
+    commands: Commands,
+    auditor: Auditor,
     courier: Arc<Courier>,
+    alerts: Arc<Alerts>,
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
     policy_host: Arc<dyn PolicyHost>,
@@ -72,6 +94,10 @@ pub struct Operator {
     file: Mutex<ReadFile>,
     raised: Mutex<Vec<String>>,
     signing: Mutex<Vec<String>>,
+    /// What lets one sign in to the page; absent where nobody can.
+    sign_in: Option<Arc<SignIn>>,
+    /// What the metrics have of the store.
+    last_read: tokio::sync::Mutex<metrics::LastRead>,
 }
 
 impl Operator {
@@ -93,7 +119,11 @@ impl Operator {
                 |recorder| recorder.watch(),
             ),
             keeper: Arc::clone(&parts.keeper),
+            engine: Arc::clone(&parts.engine),
+            commands: Commands::default(),
+            auditor: parts.auditor.clone(),
             courier: Arc::clone(&parts.courier),
+            alerts: Arc::clone(&parts.alerts),
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
             policy_host: Arc::clone(&parts.policy_host),
@@ -110,6 +140,8 @@ impl Operator {
             loaded: ArcSwap::from_pointee(loaded),
             raised: Mutex::default(),
             signing: Mutex::default(),
+            sign_in: None,
+            last_read: tokio::sync::Mutex::default(),
         }
     }
 
@@ -122,12 +154,25 @@ impl Operator {
         }
     }
 
-    /// Takes up a configuration that was read again; what has changed in these sections waits for the next start.
+    /// The same where one can sign in to the page.
+    #[must_use]
+    pub fn with_sign_in(self, sign_in: Arc<SignIn>) -> Self {
+        Self {
+            sign_in: Some(sign_in),
+            ..self
+        }
+    }
+
+    /// Takes up a configuration that was read again, and has the engine go by it; what has changed in these sections
+    /// waits for the next start.
     pub fn reload(&self, loaded: Loaded, waits_for_restart: &[&str]) {
         let mut file = ReadFile::of(loaded.path.as_deref());
         file.waits_for_restart = waits_for_restart.iter().map(ToString::to_string).collect();
         *self.file() = file;
-        self.loaded.store(Arc::new(loaded));
+        let loaded = Arc::new(loaded);
+        let before = self.loaded.swap(Arc::clone(&loaded));
+        self.apply_overrides();
+        self.note_reload(&before, &loaded);
     }
 
     fn file(&self) -> MutexGuard<'_, ReadFile> {
@@ -245,6 +290,11 @@ impl Operator {
         {
             alarms.push(format!("what was counted cannot be read: {reason}"));
         }
+        if !self.knows_overrides() {
+            let why =
+                "the overrides that were set by command do not hold: the store cannot be read";
+            alarms.push(why.to_owned());
+        }
         for (count, what) in [
             (self.counters.sessions_dropped.value(), "the queue was full"),
             (
@@ -260,6 +310,12 @@ impl Operator {
                 alarms.push(format!("{count} sessions were not counted: {what}"));
             }
         }
+        let lost = self.counters.audit_dropped.value();
+        if lost > 0 {
+            alarms.push(format!(
+                "{lost} decisions are in no audit log: more were noted than the disk took"
+            ));
+        }
         let left_out = self.counters.reports_left_out_host_full.value();
         if left_out > 0 {
             alarms.push(format!(
@@ -271,21 +327,32 @@ impl Operator {
     }
 
     async fn status(&self) -> Replied<Status> {
-        let now = self.clock.now();
-        let loaded = self.loaded.load_full();
         // A store that cannot be read is just what this is asked for.
-        let today = self.totals(now.day()).await;
+        let today = self.totals(self.today()).await;
         let kept = self.read(|store, _| store.kept_policies()).await;
         let suppressed = self.courier.suppressed_destinations().await;
         let unreadable = today.as_ref().err().or(kept.as_ref().err());
         let unreadable = unreadable.map(|refusal| refusal.message.clone());
-        let store = self.store_status(unreadable.clone());
+        Ok(Status {
+            today: today.ok(),
+            policies_kept: kept.ok().map(|kept| kept.len() as u64),
+            suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
+            ..self.status_without_totals(unreadable.as_deref())
+        })
+    }
+
+    /// How the daemon is, without what costs a pass over the store; `unreadable` is why it was not read just
+    /// now, if it was not.
+    fn status_without_totals(&self, unreadable: Option<&str>) -> Status {
+        let now = self.clock.now();
+        let loaded = self.loaded.load_full();
+        let store = self.store_status(unreadable.map(str::to_owned));
         let counters = self.counters.list().into_iter();
         let (config_changed, config_waits_for_restart) = {
             let file = self.file();
             (file.has_changed(), file.waits_for_restart.clone())
         };
-        Ok(Status {
+        Status {
             program: concat!("sealpost ", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: std::process::id(),
             started_at: self.started_at.to_string(),
@@ -294,23 +361,19 @@ impl Operator {
             config_changed,
             config_waits_for_restart,
             dnssec: Some(dnssec_view(&self.validation)),
-            alarms: self.alarms(&store, unreadable.as_deref()),
-            today: today.ok(),
-            policies_kept: kept.ok().map(|kept| kept.len() as u64),
-            suppressed: suppressed.ok().map(|suppressed| suppressed.len() as u64),
+            alarms: self.alarms(&store, unreadable),
+            today: None,
+            policies_kept: None,
+            suppressed: None,
             store,
-            overrides: loaded
-                .overrides
-                .iter()
-                .map(|each| OverrideView::of(each, &loaded.config, now.day()))
-                .collect(),
+            overrides: self.override_views(OverridesAsked::HoldingAndOfFile),
             counters: counters
                 .map(|(name, value)| CounterView {
                     name: name.to_owned(),
                     value,
                 })
                 .collect(),
-        })
+        }
     }
 
     async fn sessions(&self, question: SessionsQuestion) -> Replied<Sessions> {
@@ -387,6 +450,9 @@ impl Operator {
                 )
             }
         };
+        let words = format!("an operator had it looked up: {}", outcome.name());
+        let entry = self.entry(AuditKind::PolicyRefreshed, words);
+        self.note(entry.about(&domain)).await;
         Ok(Refreshed {
             outcome,
             reason: reason.map(|trouble| format!("{}: {}", trouble.result, trouble.reason)),
@@ -401,6 +467,10 @@ impl Operator {
             .purge(&domain)
             .await
             .map_err(|unknown| refused(&unknown))?;
+        if purged {
+            let entry = self.entry(AuditKind::PolicyPurged, "an operator had it forgotten");
+            self.note(entry.about(&domain)).await;
+        }
         Ok(Purged {
             domain: domain.to_string(),
             purged,
@@ -428,6 +498,7 @@ impl Operator {
             policy_host: &*self.policy_host,
             config: &loaded.config,
             overrides: &loaded.overrides,
+            commanded: self.commanded(&domain),
             now: self.clock.now(),
             kept: self.kept(&domain).await?,
             trouble: self.trouble(&domain),
@@ -465,6 +536,10 @@ impl Control for Operator {
 
     fn security(&self, question: SecurityQuestion) -> BoxFuture<'_, Replied<Security>> {
         Box::pin(self.security(question))
+    }
+
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>> {
+        Box::pin(self.evidence(question))
     }
 
     fn sessions(&self, question: SessionsQuestion) -> BoxFuture<'_, Replied<Sessions>> {
@@ -553,6 +628,31 @@ impl Control for Operator {
         Box::pin(self.send(day.unwrap_or_else(|| self.today().previous()), domain))
     }
 
+    fn audit(&self, question: AuditQuestion) -> BoxFuture<'_, Replied<Audit>> {
+        Box::pin(self.audit(question))
+    }
+
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>> {
+        Box::pin(std::future::ready(self.overrides(asked)))
+    }
+
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>> {
+        Box::pin(std::future::ready(self.override_of(&domain)))
+    }
+
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>> {
+        Box::pin(self.set_override(order))
+    }
+
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>> {
+        Box::pin(self.expire_override(domain, author, reason))
+    }
+
     fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>> {
         Box::pin(self.suppressions())
     }
@@ -572,6 +672,26 @@ impl Control for Operator {
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>> {
         Box::pin(self.suppress(destination, until, reason))
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>> {
+        Box::pin(async {
+            Ok(Metrics {
+                text: self.metrics_text().await?,
+            })
+        })
+    }
+
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>> {
+        Box::pin(std::future::ready(Ok(self.alerts_view())))
+    }
+
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>> {
+        Box::pin(async move { Ok(self.test_alerts(to, rule).await) })
+    }
+
+    fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {
+        Box::pin(std::future::ready(self.link()))
     }
 
     fn bounce(

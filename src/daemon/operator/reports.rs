@@ -87,7 +87,7 @@ impl Operator {
 
     /// The recipient domains whose sessions the report of a name tells of, if it is their MX host. Notes
     /// where a destination is told of fewer.
-    async fn recipients(
+    pub(super) async fn recipients(
         &self,
         day: UtcDay,
         domain: &PolicyDomain,

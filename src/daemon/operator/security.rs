@@ -1,6 +1,6 @@
 //! What operators ask about the protection of the mail.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, ops::RangeInclusive};
 
 use super::Operator;
 use crate::{
@@ -27,43 +27,47 @@ impl Operator {
         };
         let since = question.since.unwrap_or(until);
         if since > today {
-            let why = format!("{since} has not begun: it is {today} (UTC)");
-            return Err(Refusal::new(RefusalKind::BadRequest, why));
+            return Err(not_begun(since, today));
         }
         let domains_max = question.domains_max;
         self.read_newest(move |store, _| {
-            let mut found = Found {
-                unnoted_until: store.unnoted_until()?,
-                ..Found::default()
-            };
-            for day in store.days()? {
-                if (since..=until).contains(&day) {
-                    found.day(store, day)?;
-                }
-            }
+            let found = Found::read(store, since..=until, None)?;
             Ok(found.shown(since, until, domains_max))
         })
         .await
     }
 }
 
+pub(super) fn not_begun(day: UtcDay, today: UtcDay) -> Refusal {
+    let why = format!("{day} has not begun: it is {today} (UTC)");
+    Refusal::new(RefusalKind::BadRequest, why)
+}
+
 /// What the days that were read so far come to.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// Up to this day it was not noted of every session what protected it.
     unnoted_until: Option<UtcDay>,
-    days: Vec<SecurityOfDay>,
-    not_noted: Vec<String>,
-    total: Protected,
-    domains: BTreeMap<PolicyDomain, Protected>,
+    pub(super) days: Vec<SecurityOfDay>,
+    pub(super) not_noted: Vec<String>,
+    pub(super) total: Protected,
+    pub(super) domains: BTreeMap<PolicyDomain, Protected>,
 }
 
 /// Whether sessions were counted on a day: a failed fetch of a policy is a note, and no session.
-fn has_sessions(store: &dyn Store, day: UtcDay) -> Result<bool, StoreError> {
+fn has_sessions(
+    store: &dyn Store,
+    day: UtcDay,
+    domain: Option<&PolicyDomain>,
+) -> Result<bool, StoreError> {
     let is_session = |(key, total): &(TallyKey, u64)| {
         *total > 0 && matches!(key.counted, Counted::Successes | Counted::Failures)
     };
-    for domain in store.domains(day)? {
+    let domains = match domain {
+        Some(domain) => vec![domain.clone()],
+        None => store.domains(day)?,
+    };
+    for domain in domains {
         if store.tallies(day, &domain)?.iter().any(is_session) {
             return Ok(true);
         }
@@ -71,10 +75,62 @@ fn has_sessions(store: &dyn Store, day: UtcDay) -> Result<bool, StoreError> {
     Ok(false)
 }
 
+/// What protected the sessions of a day: of every domain, or of one.
+fn protected(
+    store: &dyn Store,
+    day: UtcDay,
+    domain: Option<&PolicyDomain>,
+) -> Result<Vec<(PolicyDomain, Protected)>, StoreError> {
+    let Some(domain) = domain else {
+        return store.protected(day);
+    };
+    let protected = protected_of(store, day, domain)?;
+    let found = (protected.total() > 0).then(|| (domain.clone(), protected));
+    Ok(found.into_iter().collect())
+}
+
+/// What protected the sessions of a day with one domain.
+pub(super) fn protected_of(
+    store: &dyn Store,
+    day: UtcDay,
+    domain: &PolicyDomain,
+) -> Result<Protected, StoreError> {
+    let mut protected = Protected::default();
+    for (key, sessions) in store.tallies(day, domain)? {
+        if let Counted::Protected(protection) = key.counted {
+            protected.add(protection, sessions);
+        }
+    }
+    Ok(protected)
+}
+
 impl Found {
-    fn day(&mut self, store: &dyn Store, day: UtcDay) -> Result<(), StoreError> {
+    /// Reads the days of a range: all that is held of them, or what is of one domain.
+    pub(super) fn read(
+        store: &dyn Store,
+        range: RangeInclusive<UtcDay>,
+        domain: Option<&PolicyDomain>,
+    ) -> Result<Self, StoreError> {
+        let mut found = Self {
+            unnoted_until: store.unnoted_until()?,
+            ..Self::default()
+        };
+        for day in store.days()? {
+            if range.contains(&day) {
+                found.day(store, day, domain)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn day(
+        &mut self,
+        store: &dyn Store,
+        day: UtcDay,
+        domain: Option<&PolicyDomain>,
+    ) -> Result<(), StoreError> {
         let mut of_day = Protected::default();
-        for (domain, protected) in store.protected(day)? {
+        for (domain, protected) in protected(store, day, domain)? {
             of_day.merge(&protected);
             self.domains.entry(domain).or_default().merge(&protected);
         }
@@ -87,7 +143,7 @@ impl Found {
             });
         }
         let may_be_unnoted = !is_noted || self.unnoted_until.is_some_and(|until| day <= until);
-        if may_be_unnoted && has_sessions(store, day)? {
+        if may_be_unnoted && has_sessions(store, day, domain)? {
             self.not_noted.push(day.to_string());
         }
         Ok(())
@@ -104,10 +160,9 @@ impl Found {
         let mut further = Protected::default();
         rest.iter()
             .for_each(|(_, protected)| further.merge(protected));
-        let views = domains.iter().map(|(domain, protected)| SecurityOfDomain {
-            domain: domain.to_string(),
-            protected: protected.into(),
-        });
+        let views = domains
+            .iter()
+            .map(|(domain, protected)| of_domain(domain, protected));
         Security {
             since: since.to_string(),
             until: until.to_string(),
@@ -118,5 +173,12 @@ impl Found {
             further_domains: rest.len() as u64,
             further: (&further).into(),
         }
+    }
+}
+
+pub(super) fn of_domain(domain: &PolicyDomain, protected: &Protected) -> SecurityOfDomain {
+    SecurityOfDomain {
+        domain: domain.to_string(),
+        protected: protected.into(),
     }
 }

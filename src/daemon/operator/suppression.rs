@@ -8,6 +8,7 @@ use crate::{
         protocol::{Refusal, RefusalKind},
         wire::{BounceTaken, SuppressionView, Suppressions},
     },
+    observe::audit::AuditKind,
     policy::Destination,
     store::StoreError,
 };
@@ -44,6 +45,9 @@ impl Operator {
         let stood =
             stood.ok_or_else(|| Refusal::not_found(format!("{destination} is not suppressed")))?;
         tracing::info!(%destination, "the operator lifted a suppression");
+        let words = destination.to_string();
+        self.note(self.entry(AuditKind::SuppressionLifted, words))
+            .await;
         Ok(SuppressionView::of(&destination, &stood, now))
     }
 
@@ -72,6 +76,9 @@ impl Operator {
         let added = added.map_err(|error| trouble(&error))?;
         let added = added.ok_or_else(|| Refusal::trouble("nothing was suppressed"))?;
         tracing::info!(%destination, suppression = %added, "the operator suppressed a destination");
+        let words = format!("{destination}: {reason}");
+        self.note(self.entry(AuditKind::SuppressionAdded, words))
+            .await;
         Ok(SuppressionView::of(&destination, &added, now))
     }
 

@@ -8,7 +8,7 @@ use super::kept::{Kept, Lives};
 use crate::{
     clock::{Clock, Timestamp},
     net::dns::{DnsError, Found, Lookup, SecureDns},
-    observe::Counters,
+    observe::{Counters, measured::Measured, words::Asked},
     policy::{
         MxHost, PolicyDomain,
         dane::{
@@ -50,7 +50,8 @@ struct Way<'a> {
 impl Lookups {
     /// The MX records of a domain.
     pub(super) async fn exchanges(&self, domain: &PolicyDomain) -> Kept<ExchangesFound> {
-        let answer = self.dns.mx(domain.as_str()).await;
+        let answer = self.dns.mx(domain.as_str());
+        let answer = self.counters.measured.looking_up(Asked::Mx, answer).await;
         let now = self.clock.now();
         let (value, until) = match read(answer) {
             Ok((proof, found)) => {
@@ -125,6 +126,10 @@ impl Lookups {
 }
 
 impl Way<'_> {
+    fn measured(&self) -> &Measured {
+        &self.lookups.counters.measured
+    }
+
     async fn walk(&mut self) -> HostLookup {
         let mut records_until = Timestamp(i64::MIN);
         let found = match self.bases().await {
@@ -140,7 +145,8 @@ impl Way<'_> {
     /// RFC 7672 s2.2.2: the addresses first. They say where records are to be asked for, or that none
     /// are, and what there is of the host then.
     async fn bases(&mut self) -> Result<Vec<MxHost>, HostFound> {
-        let answer = self.lookups.dns.addresses(self.host.as_str()).await;
+        let answer = self.lookups.dns.addresses(self.host.as_str());
+        let answer = self.measured().looking_up(Asked::Address, answer).await;
         let (proof, found) = self.take(answer).map_err(|trouble| unreachable(&trouble))?;
         if found.values.is_empty() {
             return Err(HostFound::NoAddress(proof));
@@ -154,7 +160,8 @@ impl Way<'_> {
             NextQuestion::Tlsa(bases) => Ok(bases),
             NextQuestion::None(why) => Err(HostFound::Nothing(why)),
             NextQuestion::Alias => {
-                let answer = self.lookups.dns.alias(self.host.as_str()).await;
+                let answer = self.lookups.dns.alias(self.host.as_str());
+                let answer = self.measured().looking_up(Asked::Alias, answer).await;
                 let (proof, found) = self.take(answer).map_err(|trouble| unreachable(&trouble))?;
                 after_alias(self.host, proof, found.values.len()).map_err(HostFound::Nothing)
             }
@@ -165,7 +172,8 @@ impl Way<'_> {
     async fn records(&mut self, bases: &[MxHost], records_until: &mut Timestamp) -> HostFound {
         for base in bases {
             let name = tlsa_name(base, self.port);
-            let answer = self.lookups.dns.tlsa(&name).await;
+            let answer = self.lookups.dns.tlsa(&name);
+            let answer = self.measured().looking_up(Asked::Tlsa, answer).await;
             // So long a name cannot have the records.
             if matches!(answer, Lookup::Failed(DnsError::BadName { .. })) {
                 continue;

@@ -15,6 +15,8 @@ use crate::{
     clock::Timestamp,
     engine::Ready,
     net::dns::DnsError,
+    observe::audit::{AuditEntry, AuditKind},
+    observe::{stopwatch::Stopwatch, words::Fetched},
     policy::{
         Announcement, FetchTrouble, Intervals, KeptPolicy, Known, Mode, Occasion, PolicyDomain,
         Standing, StsDiscovery, StsPolicy, StsStanding,
@@ -228,7 +230,15 @@ impl Desk {
     /// Fetches the document, and puts what comes of it into `known` and the store. Gives whether the
     /// store still lacks it, if there was something to write.
     async fn fetch(&self, domain: &PolicyDomain, known: &mut Known, id: String) -> Option<bool> {
-        match self.document(domain, &id).await {
+        let watch = Stopwatch::start();
+        let document = self.document(domain, &id).await;
+        let fetched = match &document {
+            Ok(_) => Fetched::Policy,
+            Err(trouble) => trouble.result.into(),
+        };
+        let times = &self.parts.counters.measured.fetch_times;
+        times.took(fetched, watch.elapsed());
+        match document {
             Ok(policy) => {
                 self.parts.counters.policy_fetches.count();
                 let now = self.now();
@@ -243,6 +253,7 @@ impl Desk {
                     tried_at: now,
                 });
                 let written = self.keep(domain, &kept).await;
+                self.note_change(domain, known.kept.as_deref(), &kept);
                 known.kept = Some(kept);
                 known.trouble = None;
                 Some(!written)
@@ -254,6 +265,21 @@ impl Desk {
                 unwritten
             }
         }
+    }
+
+    /// Notes that a policy is another than the one before, in what changes mail.
+    fn note_change(&self, domain: &PolicyDomain, before: Option<&KeptPolicy>, kept: &KeptPolicy) {
+        let before = before.filter(|before| before.holds_at(kept.fetched_at));
+        let is_same = before.is_some_and(|before| {
+            (before.policy.mode, &before.policy.mx) == (kept.policy.mode, &kept.policy.mx)
+        });
+        if is_same {
+            return;
+        }
+        let before = before.map_or_else(|| "none".to_owned(), |before| in_words(&before.policy));
+        let words = format!("{}; before: {before}", in_words(&kept.policy));
+        let entry = AuditEntry::new(kept.fetched_at, AuditKind::PolicyChanged, words);
+        self.parts.auditor.note(entry.about(domain));
     }
 
     async fn document(&self, domain: &PolicyDomain, id: &str) -> Result<StsPolicy, FetchTrouble> {
@@ -349,6 +375,9 @@ impl Desk {
         });
         if dropped.await? {
             info!(%domain, "policy expired unused and dropped");
+            let words = "no newer one was to be had";
+            let entry = AuditEntry::new(now, AuditKind::PolicyExpired, words);
+            self.parts.auditor.note(entry.about(domain));
             // A newer one that could not be written may be in memory only.
             let newer = self.memory.recall(domain.as_str());
             if newer.is_none_or(|newer| newer.known.in_force(now).is_none()) {
@@ -364,6 +393,15 @@ impl Desk {
         self.with_store(move |store| store.purge_policy(&about))
             .await?;
         Ok(nothing_known(domain))
+    }
+}
+
+/// What of a policy changes mail.
+fn in_words(policy: &StsPolicy) -> String {
+    let patterns: Vec<String> = policy.mx.iter().map(ToString::to_string).collect();
+    match patterns.as_slice() {
+        [] => policy.mode.name().to_owned(),
+        patterns => format!("{}, {}", policy.mode.name(), patterns.join(" ")),
     }
 }
 

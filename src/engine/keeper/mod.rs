@@ -25,7 +25,7 @@ use crate::{
         dns::{Dns, DnsError},
         https::PolicyHost,
     },
-    observe::Counters,
+    observe::{Counters, audit::Auditor},
     policy::{
         FetchTrouble, Intervals, KeptPolicy, PolicyDomain, RuaDiscovery, RuaRecord, Standing,
     },
@@ -66,6 +66,8 @@ pub struct KeeperParts {
     pub journal: Journal,
     /// What the operator sees.
     pub counters: Arc<Counters>,
+    /// Where it is noted that a domain's policy is another.
+    pub auditor: Auditor,
     /// `[policy]`
     pub config: PolicyConfig,
 }

@@ -161,6 +161,7 @@ fn parts(
         clock: Arc::new(clock.clone()),
         journal,
         counters: Arc::clone(counters),
+        auditor: Default::default(),
         config: PolicyConfig::default(),
     }
 }

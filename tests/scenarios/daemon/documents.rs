@@ -13,7 +13,13 @@ use super::{
 use crate::mta::stand_in_program::write_program;
 
 /// The documents whose commands are run. Each is a page of `docs/`; add others to it.
-const DOCUMENTS: [&str; 2] = ["guide/bounces.md", "guide/reports.md"];
+const DOCUMENTS: [&str; 5] = [
+    "guide/bounces.md",
+    "guide/doctor.md",
+    "guide/evidence.md",
+    "guide/overrides.md",
+    "guide/reports.md",
+];
 
 /// Commands that go on until they are stopped, or that another test types.
 const TYPED_ELSEWHERE: [&str; 3] = ["sealpost serve", "sealpost demo", "sealpost setup"];
@@ -21,11 +27,17 @@ const TYPED_ELSEWHERE: [&str; 3] = ["sealpost serve", "sealpost demo", "sealpost
 /// A reader has a domain, a day and a mail of their own.
 fn with_own_names(command: &str, day: &str, tomorrow: &str) -> String {
     let mut own = String::new();
+    let mut before = "";
     for word in command.split(' ') {
+        let of_a_range = matches!(before, "--from" | "--to" | "--since");
+        before = word;
         let word = match word {
             "DOMAIN" => "correct.test",
             "DAY" => day,
             "NAME" => "certificate-expired",
+            "SETTING" => "dns.servers",
+            "HOST" => "127.0.66.1",
+            word if of_a_range && word.starts_with("20") => day,
             // `add ... --until`: a day that is to come.
             word if word.starts_with("20") && word.matches('-').count() == 2 => tomorrow,
             word => word,

@@ -1,15 +1,21 @@
 //! A daemon that answers from a script.
 
 use sealpost::{
+    alert::Rule,
     clock::{BoxFuture, UtcDay},
     ctl::{
-        control::{Control, Depth, Replied, SecurityQuestion, SessionsQuestion},
+        control::{
+            AuditQuestion, Control, Depth, EvidenceQuestion, OverrideOrder, OverridesAsked,
+            Replied, SecurityQuestion, SessionsQuestion,
+        },
         protocol::Refusal,
         wire::{
-            AppliedView, BounceOutcome, BounceTaken, CheckResult, CounterView, DaneState,
+            AlertTested, AlertView, AlertWay, AlertsTested, AlertsView, AppliedView, Audit,
+            AuditView, BounceOutcome, BounceTaken, ChainView, CheckResult, CounterView, DaneState,
             DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
-            DomainSessions, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
-            MxFinding, MxVerdict, OutcomeView, OverrideView, Policies, PolicySessions, PolicyView,
+            DomainSessions, Evidence, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
+            Metrics, MxFinding, MxVerdict, OutcomeView, OverrideEnding, OverrideSource,
+            OverrideView, Overrides, PageLink, Policies, PolicySessions, PolicyView,
             ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed, RefusalView,
             ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay, SecurityOfDomain,
             SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState, StoreStatus,
@@ -98,6 +104,21 @@ fn report(day: String, day_over: bool) -> ReportView {
     }
 }
 
+fn overridden(ended: bool) -> OverrideView {
+    OverrideView {
+        domain: text("example.org"),
+        mode: text("without-dane"),
+        until: None,
+        reason: Some(text(HOSTILE)),
+        ended,
+        source: OverrideSource::Command,
+        author: Some(text(HOSTILE)),
+        since: Some(text("2026-11-24T12:00:00Z")),
+        passed_over: false,
+        ending: None,
+    }
+}
+
 impl Control for Scripted {
     fn status(&self) -> BoxFuture<'_, Replied<Status>> {
         ready(Ok(Status {
@@ -130,11 +151,39 @@ impl Control for Scripted {
                 until: Some(text("2026-11-23")),
                 reason: Some(text("their MX moves")),
                 ended: true,
+                source: OverrideSource::File,
+                author: None,
+                since: None,
+                passed_over: false,
+                ending: None,
             }],
             counters: vec![CounterView {
                 name: text("sessions"),
                 value: 5,
             }],
+        }))
+    }
+
+    fn evidence(&self, question: EvidenceQuestion) -> BoxFuture<'_, Replied<Evidence>> {
+        ready(Ok(Evidence {
+            program: text("sealpost 0.1.0"),
+            organization: Some(text(HOSTILE)),
+            host: text(HOSTILE),
+            made_at: text("2026-11-24T12:00:00Z"),
+            from: question.from.to_string(),
+            to: day_or(question.to, "2026-11-23"),
+            domain: question.domain.map(|domain| domain.to_string()),
+            held_since: None,
+            last_day_runs: false,
+            days: Vec::new(),
+            not_noted: vec![text(HOSTILE)],
+            total: ProtectedSessions {
+                sessions: 1,
+                clear: 1,
+                ..ProtectedSessions::default()
+            },
+            domains: Vec::new(),
+            sha256: text(HOSTILE),
         }))
     }
 
@@ -299,6 +348,64 @@ impl Control for Scripted {
         }))
     }
 
+    fn audit(&self, _: AuditQuestion) -> BoxFuture<'_, Replied<Audit>> {
+        ready(Ok(Audit {
+            entries: vec![AuditView {
+                number: 7,
+                at: text("2026-11-24T12:00:00Z"),
+                kind: text("override-set"),
+                domain: Some(text("example.org")),
+                author: Some(text(HOSTILE)),
+                words: text(HOSTILE),
+                sha256: text("aa"),
+            }],
+            earlier: 6,
+            chain: ChainView {
+                whole: false,
+                broken_at: Some(5),
+                entries: 7,
+                first: Some(1),
+                last: 7,
+                sha256: text("aa"),
+            },
+        }))
+    }
+
+    fn overrides(&self, asked: OverridesAsked) -> BoxFuture<'_, Replied<Overrides>> {
+        let mut overrides = vec![overridden(false)];
+        overrides.extend((asked == OverridesAsked::All).then(|| overridden(true)));
+        ready(Ok(Overrides { overrides }))
+    }
+
+    fn override_of(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Overrides>> {
+        ready(known(&domain).map(|()| Overrides {
+            overrides: vec![overridden(true)],
+        }))
+    }
+
+    fn set_override(&self, order: OverrideOrder) -> BoxFuture<'_, Replied<OverrideView>> {
+        ready(Ok(OverrideView {
+            domain: order.domain.to_string(),
+            mode: order.mode.name().to_owned(),
+            reason: Some(order.reason),
+            author: Some(order.author),
+            ..overridden(false)
+        }))
+    }
+
+    fn expire_override(
+        &self,
+        domain: PolicyDomain,
+        author: String,
+        reason: String,
+    ) -> BoxFuture<'_, Replied<OverrideView>> {
+        let at = text("2026-11-24T12:00:00Z");
+        ready(known(&domain).map(|()| OverrideView {
+            ending: Some(OverrideEnding { at, author, reason }),
+            ..overridden(true)
+        }))
+    }
+
     fn suppressions(&self) -> BoxFuture<'_, Replied<Suppressions>> {
         ready(Ok(Suppressions {
             suppressions: vec![suppression("mailto:tlsrpt@example.org")],
@@ -327,6 +434,45 @@ impl Control for Scripted {
             reason: Some(reason),
             refusals: Vec::new(),
             ..suppression(&destination.to_string())
+        }))
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>> {
+        ready(Ok(Metrics {
+            text: text("# TYPE sealpost_alarms gauge\nsealpost_alarms 1\n"),
+        }))
+    }
+
+    fn alerts(&self) -> BoxFuture<'_, Replied<AlertsView>> {
+        ready(Ok(AlertsView {
+            alerts: vec![AlertView {
+                rule: text("enforce-failures"),
+                subject: text(HOSTILE),
+                words: text(HOSTILE),
+                since: text("2026-11-24T08:00:00Z"),
+                mailed_at: None,
+                posted_at: None,
+                what_to_do: text("look"),
+            }],
+        }))
+    }
+
+    fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>> {
+        let rule = rule.map_or("each", Rule::name);
+        ready(Ok(AlertsTested {
+            to,
+            tested: vec![AlertTested {
+                rule: text(rule),
+                is_taken: false,
+                words: text(HOSTILE),
+            }],
+        }))
+    }
+
+    fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {
+        ready(Ok(PageLink {
+            links: vec![text("http://127.0.0.1:8462/sign-in?link=0af3")],
+            path: Some(text("/run/sealpost/page.sock")),
         }))
     }
 

@@ -23,6 +23,7 @@ use sealpost::{
         sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
         suppression::{NextHop, Suppression},
     },
+    hook::overrides::CommandOverride,
     net::{
         dns::{Dns as _, DnsError},
         handover::{Accepted, SendError},
@@ -31,15 +32,15 @@ use sealpost::{
         report_post::HttpsReportHost,
         smtp::{Envelope, MxTransport, PrivateAddresses, Transport},
     },
-    observe::Counters,
+    observe::{Counters, audit::AuditEntry},
     policy::{
         AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType, RuaRecord,
         rua_record::RuaDiscovery,
     },
     report::gzip::gzip,
     store::{
-        Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts,
-        memory::MemoryStore,
+        AuditShown, Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey,
+        TlsaHosts, memory::MemoryStore,
     },
 };
 use sealpost_kit::{
@@ -272,6 +273,30 @@ impl Store for TrialStore {
 
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
         self.alive()?.suppressions()
+    }
+
+    fn put_override(&self, set: &CommandOverride) -> Result<(), StoreError> {
+        self.alive()?.put_override(set)
+    }
+
+    fn remove_override(&self, domain: &PolicyDomain) -> Result<(), StoreError> {
+        self.alive()?.remove_override(domain)
+    }
+
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        self.alive()?.overrides()
+    }
+
+    fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        self.alive()?.append_audit(entries)
+    }
+
+    fn audit(&self, show: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError> {
+        self.alive()?.audit(show)
+    }
+
+    fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
+        self.alive()?.forget_audit(before)
     }
 }
 

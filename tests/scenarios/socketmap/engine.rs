@@ -134,6 +134,7 @@ fn engine(
         clock: Arc::clone(&clock) as _,
         journal: journal.clone(),
         counters: Arc::clone(&counters),
+        auditor: Default::default(),
         config: policy,
     });
     let settings = EngineSettings {

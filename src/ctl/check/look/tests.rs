@@ -137,6 +137,7 @@ fn checked_by(
         validation: Ok(By::Resolver),
         dane_only: DaneOnly::Told,
         look: None,
+        commanded: None,
         dns: world,
         policy_host: world,
         config,

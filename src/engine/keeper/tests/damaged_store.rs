@@ -1,7 +1,10 @@
 //! A disk that has gone bad.
 
 use super::*;
-use crate::{deliver::suppression::Suppression, policy::Destination};
+use crate::{
+    deliver::suppression::Suppression, hook::overrides::CommandOverride,
+    observe::audit::AuditEntry, policy::Destination, store::AuditShown,
+};
 
 /// What it answers.
 pub(super) fn damaged() -> StoreError {
@@ -94,6 +97,24 @@ impl Store for DamagedStore {
         Err(damaged())
     }
     fn suppressions(&self) -> Result<Vec<(Destination, Suppression)>, StoreError> {
+        Err(damaged())
+    }
+    fn put_override(&self, _: &CommandOverride) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn remove_override(&self, _: &PolicyDomain) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn overrides(&self) -> Result<Vec<CommandOverride>, StoreError> {
+        Err(damaged())
+    }
+    fn append_audit(&self, _: &[AuditEntry]) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn audit(&self, _: &mut dyn FnMut(AuditShown)) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn forget_audit(&self, _: Timestamp) -> Result<(), StoreError> {
         Err(damaged())
     }
 }

@@ -108,6 +108,7 @@ fn looked_at(
             prober: shows,
             roots: &roots,
         }),
+        commanded: None,
         dns: &world,
         policy_host: &world,
         config,

@@ -1,0 +1,217 @@
+//! How long the web page takes where there are many domains:
+//! `cargo bench --bench page [-- DOMAINS [DAYS]]`.
+//!
+//! The real store on the working directory's disk, the daemon's own parts behind the page, its unix socket,
+//! and a client that reads each answer to the end. A day as it is counted has three rows a domain.
+
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use sealpost::{
+    clock::{Clock as _, SystemClock, UtcDay},
+    config::load::load,
+    daemon::{operator::Operator, parts::Parts},
+    deliver::{DeliveryKey, DeliveryState, Step},
+    net::activation::Activated,
+    page::{PageSockets, SignIn, router},
+    policy::{AppliedPolicy, Destination, PolicyDomain},
+    record::{Failure, protection::Protection},
+    store::{Batch, Counted, SledStore, Store as _, TallyKey},
+};
+use sealpost_plugin_api::ResultType;
+use tokio::sync::watch;
+
+mod figures;
+
+use figures::{now, say};
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// How often each page is asked for.
+const TIMES: usize = 20;
+
+/// How many domains are written at once.
+const BATCH: usize = 5_000;
+
+fn main() -> Outcome {
+    let mut numbers = std::env::args()
+        .skip(1)
+        .filter_map(|text| text.parse().ok());
+    let domains: usize = numbers.next().unwrap_or(100_000);
+    let days: usize = numbers.next().unwrap_or(3);
+    let directory = tempfile::tempdir_in(".")?;
+    let file = directory.path().join("sealpost.toml");
+    std::fs::write(
+        &file,
+        "[sender]\norganization = \"Example\"\ncontact = \"tlsrpt@sender.example\"\n[store]\npath = \"store\"\n\
+         free_space_min_mib = 0\n[page]\npath = \"page.sock\"\n[dane]\nvalidation = \"off\"\n\
+         [control_socket]\npath = \"control.sock\"\n",
+    )?;
+    let loaded = load(&file)?;
+    let today = SystemClock.now().day();
+    let began = now();
+    fill(&loaded.config.store, today, domains, days)?;
+    say(&format!(
+        "{domains} domains, {days} days; filled in {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let (_stop, stopping) = watch::channel(false);
+    let clock = Arc::new(SystemClock);
+    let _inside = runtime.enter();
+    let parts = Parts::start(&loaded, Arc::clone(&clock) as _)?;
+    let operator = Arc::new(Operator::new(&parts, loaded.clone(), clock.now()));
+    let page = &loaded.config.page;
+    let sockets = PageSockets::open(page, &mut Activated::none())?;
+    let sign_in = Arc::new(SignIn::new(&page.token_file, clock)?);
+    let pages = router(operator, sign_in, page);
+    runtime.spawn(sockets.serve(pages, stopping));
+
+    let yesterday = today.previous();
+    let began = now();
+    while ask(&page.path, "/")?.contains("role=\"status\"") {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    say(&format!(
+        "the first look, until all days were read: {:.2} s",
+        began.elapsed().as_secs_f64()
+    ));
+    for path in [
+        "/domains",
+        "/domains?page=1999",
+        "/domains?q=77",
+        "/domains?q=domain00077&sort=sessions",
+        "/domains/domain00077.example",
+        "/policies",
+        "/",
+        &format!("/reports?day={yesterday}"),
+        &format!("/reports?day={yesterday}&state=given-up&q=99"),
+        "/health",
+    ] {
+        measure(&page.path, path)?;
+    }
+    Ok(())
+}
+
+/// Days of sessions: most well, one domain in twenty not; yesterday's reports are sent.
+fn fill(
+    config: &sealpost::config::StoreConfig,
+    today: UtcDay,
+    domains: usize,
+    days: usize,
+) -> Outcome {
+    let store = SledStore::open(config)?;
+    let names: Vec<PolicyDomain> = (0..domains)
+        .map(|number| format!("domain{number:05}.example").parse())
+        .collect::<Result<_, _>>()?;
+    let mut day = today;
+    for _ in 0..days {
+        for part in names.chunks(BATCH) {
+            let mut batch = Batch::default();
+            for (number, domain) in part.iter().enumerate() {
+                day_of(&mut batch, day, domain, number);
+            }
+            store.commit(&batch)?;
+        }
+        if day < today {
+            store.seal(day)?;
+        }
+        day = day.previous();
+    }
+    let yesterday = today.previous();
+    let sent = Step::Sent(today.first_second().plus_seconds(7_200));
+    for part in names.chunks(BATCH) {
+        let states: Vec<_> = part
+            .iter()
+            .map(|domain| {
+                let key = DeliveryKey {
+                    day: yesterday,
+                    domain: domain.clone(),
+                    destination: Destination::Mail(format!("tlsrpt@{domain}")),
+                };
+                let state = DeliveryState {
+                    report_id: format!("{yesterday}.{domain}@sender.example"),
+                    attempts: 1,
+                    first_attempt_at: Some(today.first_second().plus_seconds(7_190)),
+                    step: sent.clone(),
+                };
+                (key, state)
+            })
+            .collect();
+        store.put_deliveries(&states)?;
+    }
+    Ok(())
+}
+
+fn day_of(batch: &mut Batch, day: UtcDay, domain: &PolicyDomain, number: usize) {
+    let policy = AppliedPolicy::no_policy_found(domain.clone());
+    let row = |counted| TallyKey {
+        day,
+        domain: domain.clone(),
+        policy: policy.fingerprint(),
+        counted,
+    };
+    let sessions = 1 + (number % 37) as u64;
+    if number.is_multiple_of(20) {
+        let failure = Failure::of_policy(ResultType::StarttlsNotSupported, "starttls-not-offered");
+        batch.totals.insert(row(Counted::Failures), sessions);
+        batch.totals.insert(row(Counted::Detail(failure)), sessions);
+        batch
+            .totals
+            .insert(row(Counted::Protected(Protection::Clear)), sessions);
+    } else {
+        batch.totals.insert(row(Counted::Successes), sessions);
+        batch
+            .totals
+            .insert(row(Counted::Protected(Protection::Tls)), sessions);
+    }
+    batch.policies.insert(policy.fingerprint(), policy);
+}
+
+/// Asks for a page and gives all of the answer.
+fn ask(socket: &Path, path: &str) -> Outcome<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200") {
+        Ok(answer)
+    } else {
+        Err(format!("{path}: {}", answer.lines().next().unwrap_or_default()).into())
+    }
+}
+
+fn measure(socket: &Path, path: &str) -> Outcome {
+    let mut taken = Vec::new();
+    let mut octets = 0;
+    for _ in 0..TIMES {
+        let began = now();
+        octets = ask(socket, path)?.len();
+        taken.push(began.elapsed());
+        // As people do: and while the newest days are read again behind it.
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    taken.sort_unstable();
+    let millis = |place: usize| {
+        taken
+            .get(place)
+            .map_or(0.0, |taken| taken.as_secs_f64() * 1_000.0)
+    };
+    say(&format!(
+        "{path:<48} median {:>7.1} ms, slowest {:>7.1} ms, {} KiB",
+        millis(TIMES / 2),
+        millis(TIMES - 1),
+        octets / 1_024
+    ));
+    Ok(())
+}

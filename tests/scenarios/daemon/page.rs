@@ -1,0 +1,9 @@
+//! The web page: the real daemon with a month of sessions behind it, asked as browsers ask, and looked at
+//! in a real one.
+
+pub(super) mod browser;
+mod chromium;
+mod looks;
+mod month;
+mod pages;
+mod security;
