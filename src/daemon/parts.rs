@@ -151,7 +151,7 @@ impl Parts {
     /// When the operator must act first.
     pub fn start(loaded: &Loaded, clock: Arc<dyn Clock>) -> Result<Self, PartsError> {
         let config = &loaded.config;
-        let counters = Arc::new(Counters::default());
+        let (counters, auditor, audit_queue) = counted_and_noted();
         // What can be wrong without the disk comes first: a store that was opened is to be closed.
         let publisher = publisher(config)?;
         let dns = counted_dns(config, &counters)?;
@@ -165,7 +165,6 @@ impl Parts {
         let (validation, dane) = dane(config, &clock, &counters)?;
 
         let store = open_or_put_aside(&config.store, clock.now())?;
-        let (auditor, audit_queue) = Auditor::with_queue(&counters);
         let (journal, recorder) = recorder(config, &store, &counters, &clock)?;
         let keeper = Arc::new(Keeper::new(KeeperParts {
             dns: Arc::clone(&dns),
@@ -246,6 +245,13 @@ fn looks(config: &Config, scout: &Arc<Scout>) -> Looks {
         Silence::ToldByLog
     };
     Looks::new(Arc::clone(scout) as _, &config.probe, silence)
+}
+
+/// What an operator sees of the parts: counters, and decisions on their way to the log.
+fn counted_and_noted() -> (Arc<Counters>, Auditor, AuditQueue) {
+    let counters = Arc::new(Counters::default());
+    let (auditor, queue) = Auditor::with_queue(&counters);
+    (counters, auditor, queue)
 }
 
 /// What makes reports of what the store holds.
