@@ -18,7 +18,7 @@ use sealpost::{
     daemon::{operator::Operator, parts::Parts},
     deliver::{DeliveryKey, DeliveryState, Step},
     net::activation::Activated,
-    page::{PageSockets, SignIn, router},
+    page::{self, SignIn, router},
     policy::{AppliedPolicy, Destination, PolicyDomain},
     record::{Failure, protection::Protection},
     store::{Batch, Counted, SledStore, Store as _, TallyKey},
@@ -68,15 +68,15 @@ fn main() -> Outcome {
     let _inside = runtime.enter();
     let parts = Parts::start(&loaded, Arc::clone(&clock) as _)?;
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), clock.now()));
-    let page = &loaded.config.page;
-    let sockets = PageSockets::open(page, &mut Activated::none())?;
-    let sign_in = Arc::new(SignIn::new(&page.token_file, clock)?);
-    let pages = router(operator, sign_in, page);
+    let settings = &loaded.config.page;
+    let sockets = page::open(settings, &mut Activated::none())?;
+    let sign_in = Arc::new(SignIn::new(&settings.token_file, clock)?);
+    let pages = router(operator, sign_in, settings);
     runtime.spawn(sockets.serve(pages, stopping));
 
     let yesterday = today.previous();
     let began = now();
-    while ask(&page.path, "/")?.contains("role=\"status\"") {
+    while ask(&settings.path, "/")?.contains("role=\"status\"") {
         std::thread::sleep(Duration::from_millis(50));
     }
     say(&format!(
@@ -95,7 +95,7 @@ fn main() -> Outcome {
         &format!("/reports?day={yesterday}&state=given-up&q=99"),
         "/health",
     ] {
-        measure(&page.path, path)?;
+        measure(&settings.path, path)?;
     }
     Ok(())
 }

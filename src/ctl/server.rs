@@ -248,9 +248,6 @@ impl Client {
             | Request::Suppression { .. }
             | Request::SuppressionLift { .. }
             | Request::SuppressionAdd { .. }) => self.decision(decision, to).await,
-            Request::Metrics => reply!(to, control.metrics().await),
-            Request::Alerts => reply!(to, control.alerts().await),
-            Request::AlertTest { to: way, rule } => reply!(to, self.alert_test(way, rule).await),
             Request::PageLink => reply!(to, control.page_link().await),
             Request::Bounce {
                 report_id,

@@ -21,10 +21,8 @@ fn done(host: &Host, arguments: &[&str]) {
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
 }
 
-#[test]
-fn every_decision_is_in_the_log_with_its_author_over_kills_and_restarts() {
-    let mut host = Host::new();
-    let mut daemon = host.start();
+/// Decisions of every kind that an operator can make.
+fn decide(host: &mut Host) {
     let about = ["override", "expire", "correct.test", "--reason", "moved"];
     let set = [
         "override",
@@ -36,17 +34,24 @@ fn every_decision_is_in_the_log_with_its_author_over_kills_and_restarts() {
         "it moves",
     ];
     assert_eq!(level(&host.say("POLICY\tcorrect.test")), "verify");
-    done(&host, &[&set[..], &["--author", "Ada"]].concat());
-    done(&host, &about);
-    done(&host, &["policy", "refresh", "correct.test"]);
-    done(&host, &["policy", "purge", "correct.test"]);
+    done(host, &[&set[..], &["--author", "Ada"]].concat());
+    done(host, &about);
+    done(host, &["policy", "refresh", "correct.test"]);
+    done(host, &["policy", "purge", "correct.test"]);
     done(
-        &host,
+        host,
         &["suppression", "add", "x@y.test", "--reason", "they asked"],
     );
-    done(&host, &["suppression", "lift", "x@y.test"]);
+    done(host, &["suppression", "lift", "x@y.test"]);
     host.set_override("testing.test", "off");
     host.write_config();
+}
+
+#[test]
+fn every_decision_is_in_the_log_with_its_author_over_kills_and_restarts() {
+    let mut host = Host::new();
+    let mut daemon = host.start();
+    decide(&mut host);
     daemon.reload();
 
     let all = entries(&host, &[]);
