@@ -252,16 +252,32 @@ impl Courier {
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self, day: UtcDay) -> Result<Vec<Listed>, StoreError> {
+        let mut all = Vec::new();
+        self.each_listed(day, |listed| all.push(listed)).await?;
+        Ok(all)
+    }
+
+    /// The same, one after the other in the order of their names: all of them at once are some ten MB of a large
+    /// sender.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn each_listed(
+        &self,
+        day: UtcDay,
+        each: impl FnMut(Listed),
+    ) -> Result<(), StoreError> {
         self.ledger.load(day).await?;
         let hosts = self.hosts.of(&self.store, day).await?;
         let mut names = self.names_held(day, &hosts).await?;
         for domain in self.ledger.domains(day) {
             names.entry(domain).or_insert(Part::Recipient);
         }
-        Ok(names
+        names
             .into_iter()
             .map(|(domain, part)| self.listed(Errand { day, domain }, part, &hosts))
-            .collect())
+            .for_each(each);
+        Ok(())
     }
 
     fn listed(&self, errand: Errand, part: Part, hosts: &TlsaHosts) -> Listed {

@@ -89,28 +89,26 @@ impl Held {
         }
     }
 
-    /// So the reports of a day stand.
-    pub fn reports<'a>(&mut self, listed: impl Iterator<Item = &'a Listed>) {
-        for each in listed {
-            if each.deliveries.is_empty() {
-                let stands = match &each.note {
-                    None => Stands::Waiting,
-                    Some(Note::HeldUp { .. }) => Stands::HeldUp,
-                    // There will be none.
-                    Some(_) => continue,
-                };
-                self.report(stands, each.due_at);
-            }
-            for (_, state) in &each.deliveries {
-                let stands = match state.step {
-                    Step::Due(_) => Stands::Due,
-                    Step::Sending(_) => Stands::Sending,
-                    Step::RetryAt { .. } => Stands::Retry,
-                    Step::Sent(_) => Stands::Sent,
-                    Step::GivenUp { .. } => Stands::GivenUp,
-                };
-                self.report(stands, each.due_at);
-            }
+    /// So the report of one domain stands, by its destinations.
+    pub fn report_of(&mut self, listed: &Listed) {
+        if listed.deliveries.is_empty() {
+            let stands = match &listed.note {
+                None => Stands::Waiting,
+                Some(Note::HeldUp { .. }) => Stands::HeldUp,
+                // There will be none.
+                Some(_) => return,
+            };
+            self.report(stands, listed.due_at);
+        }
+        for (_, state) in &listed.deliveries {
+            let stands = match state.step {
+                Step::Due(_) => Stands::Due,
+                Step::Sending(_) => Stands::Sending,
+                Step::RetryAt { .. } => Stands::Retry,
+                Step::Sent(_) => Stands::Sent,
+                Step::GivenUp { .. } => Stands::GivenUp,
+            };
+            self.report(stands, listed.due_at);
         }
     }
 
@@ -198,16 +196,15 @@ mod tests {
             times: 1,
         };
         let mut held = Held::at(NOW);
-        held.reports(
-            [
-                listed(-60, None, vec![]),
-                listed(900, Some(Note::NoRecord), vec![]),
-                listed(50, Some(held_up), vec![]),
-                listed(800, None, vec![Step::Sent(NOW)]),
-                listed(70, None, vec![Step::Sent(NOW), retry]),
-            ]
-            .iter(),
-        );
+        for listed in [
+            listed(-60, None, vec![]),
+            listed(900, Some(Note::NoRecord), vec![]),
+            listed(50, Some(held_up), vec![]),
+            listed(800, None, vec![Step::Sent(NOW)]),
+            listed(70, None, vec![Step::Sent(NOW), retry]),
+        ] {
+            held.report_of(&listed);
+        }
         let counted: Vec<_> = held.reports.iter().filter(|(_, n)| **n > 0).collect();
         assert_eq!(
             counted,

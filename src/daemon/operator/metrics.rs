@@ -101,7 +101,9 @@ impl Operator {
         let yesterday = now.day().previous();
         let days = [yesterday.previous(), yesterday].into_iter();
         for day in days.filter(|day| Schedule::is_current(*day, now)) {
-            held.reports(self.courier.list(day).await?.iter());
+            self.courier
+                .each_listed(day, |listed| held.report_of(&listed))
+                .await?;
         }
         held.suppressed = self.courier.suppressed_destinations().await?.len() as u64;
         Ok(held)

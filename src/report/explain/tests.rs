@@ -54,7 +54,8 @@ const EMITTERS: [&str; 11] = [
 ];
 
 /// What is written like a reason code in those files and is none.
-const NO_REASON_CODES: [&str; 9] = [
+const NO_REASON_CODES: [&str; 10] = [
+    "audit-begins",
     "auto-generated",
     "ed25519-sha256",
     "kebab-case",
