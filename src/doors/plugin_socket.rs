@@ -34,6 +34,10 @@ use crate::{
 /// them: most take a fraction of a millisecond, the worst some tens.
 const JUDGED_AT_ONCE_MAX: usize = 4;
 
+/// How long a client that was let in just before the daemon stops may take to speak. Exim opens a connection for each
+/// question, and one that is closed unheard makes its mail wait.
+const FIRST_LINE_AT_SHUTDOWN: Duration = Duration::from_millis(500);
+
 /// A bound plugin socket. [`serve`](Self::serve) it; dropped, it closes, and takes its file away if
 /// it made that.
 #[derive(Debug)]
@@ -155,6 +159,7 @@ fn admit(
         lines: Lines::new(plugin_line::LINE_BYTES_MAX),
         house: house.clone(),
         malformed: 0,
+        has_spoken: false,
     };
     clients.spawn(client.speak(stream, shutdown.clone()));
 }
@@ -210,6 +215,8 @@ struct Client {
     house: House,
     /// How many of its lines were not understood.
     malformed: u64,
+    /// Has it sent a line?
+    has_spoken: bool,
 }
 
 impl Client {
@@ -218,9 +225,9 @@ impl Client {
         loop {
             let input = tokio::select! {
                 biased;
-                _ = shutdown.wait_for(|stop| *stop) => self.received(&reader),
+                _ = shutdown.wait_for(|stop| *stop) => None,
                 input = timeout(self.house.limits.idle, self.lines.next(&mut reader)) => match input {
-                    Ok(Ok(input)) => input,
+                    Ok(Ok(input)) => Some(input),
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "a client of the plugin socket is gone");
                         return;
@@ -228,11 +235,16 @@ impl Client {
                     Err(_idle) => return,
                 },
             };
+            let input = match input {
+                Some(input) => input,
+                None => self.last_words(&mut reader).await,
+            };
             let request = match input {
                 Input::Line(line) => plugin_line::parse(&line),
                 Input::TooLong => Err(LineError::TOO_LONG),
                 Input::End => return,
             };
+            self.has_spoken = true;
             let Some(mut answer) = self.answer(request).await else {
                 return;
             };
@@ -249,7 +261,18 @@ impl Client {
         }
     }
 
-    /// At shutdown: the next line that is here already, or the end.
+    /// At shutdown: the next line that is here already, or the end. A client that has not spoken yet may have been
+    /// let in a moment ago, and has a moment to speak.
+    async fn last_words(&mut self, reader: &mut OwnedReadHalf) -> Input {
+        if !self.has_spoken
+            && let Ok(Ok(input)) = timeout(FIRST_LINE_AT_SHUTDOWN, self.lines.next(reader)).await
+        {
+            return input;
+        }
+        self.received(reader)
+    }
+
+    /// The next line that is here already, or the end.
     fn received(&mut self, reader: &OwnedReadHalf) -> Input {
         loop {
             if let Some(input) = self.lines.take() {

@@ -489,6 +489,8 @@ async fn at_shutdown_what_was_received_is_answered() {
     let mut idle = door.client().await;
     idle.send("PING\n").await;
     assert_eq!(idle.answer().await, pong());
+    // Let in, for whoever came behind it is asked of.
+    let mut new = door.client().await;
     let mut busy = door.client().await;
     busy.send("POLICY\theld.example\nPING\nPOLICY\ta.example\nPI")
         .await;
@@ -497,6 +499,8 @@ async fn at_shutdown_what_was_received_is_answered() {
     let hook = Arc::clone(&door.hook);
     let stopping = tokio::spawn(door.stop());
     assert_eq!(idle.rest().await, "");
+    new.send("PING\n").await;
+    assert_eq!(new.rest().await, pong());
     hook.release.add_permits(1);
     let expected = format!(
         "encrypt\taudit=no\treason=held.example\n{}may\taudit=no\treason=a.example\n",

@@ -41,6 +41,8 @@ fn every_socket_of_the_defaults_comes_from_systemd_and_no_other() {
             Preset::Value(value) => Some(value.trim_matches('"').to_owned()),
             _ => None,
         })
+        // Those that are off by default.
+        .filter(|path| !path.is_empty())
         .collect();
     assert_eq!(passed, of_the_defaults);
     let defaults = Config::default();
