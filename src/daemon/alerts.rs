@@ -23,7 +23,7 @@ use crate::{
     observe::stopwatch::Stopwatch,
     policy::{KeptPolicy, PolicyDomain},
     report::notice::{Notice, mail},
-    store::{Counted, Protected, Store, StoreError, TallyKey},
+    store::{Protected, Store, StoreError, TallyKey},
 };
 
 /// How often it is looked.
@@ -293,7 +293,7 @@ fn read(store: &dyn Store, today: UtcDay, days: u32) -> Result<Read, StoreError>
         let mut day = today;
         for _ in 0..days {
             day = day.previous();
-            before.push((day, protected_on(store, day, &domain)?));
+            before.push((day, store.protected_of(day, &domain)?));
         }
         bare.push(Bare {
             rows: store.tallies(today, &domain)?,
@@ -306,18 +306,4 @@ fn read(store: &dyn Store, today: UtcDay, days: u32) -> Result<Read, StoreError>
         kept: store.kept_policies()?,
         bare,
     })
-}
-
-fn protected_on(
-    store: &dyn Store,
-    day: UtcDay,
-    domain: &PolicyDomain,
-) -> Result<Protected, StoreError> {
-    let mut protected = Protected::default();
-    for (key, sessions) in store.tallies(day, domain)? {
-        if let Counted::Protected(protection) = key.counted {
-            protected.add(protection, sessions);
-        }
-    }
-    Ok(protected)
 }

@@ -208,6 +208,20 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn protected(&self, day: UtcDay) -> Result<Vec<(PolicyDomain, Protected)>, StoreError>;
 
+    /// The same of one domain. Reads its rows alone.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn protected_of(&self, day: UtcDay, domain: &PolicyDomain) -> Result<Protected, StoreError> {
+        let mut protected = Protected::default();
+        for (key, sessions) in self.tallies(day, domain)? {
+            if let Counted::Protected(protection) = key.counted {
+                protected.add(protection, sessions);
+            }
+        }
+        Ok(protected)
+    }
+
     /// The newest day on which an earlier release counted sessions without what protected them, if one did.
     ///
     /// # Errors

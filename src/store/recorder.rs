@@ -208,17 +208,15 @@ impl Work {
     /// Counts a session. Where it finds no room the disk is asked first; where that does not help
     /// the session is dropped, and that is counted.
     fn count(&mut self, record: &SessionRecord) {
-        if self.running.add(record) == Room::Found {
-            self.counters.measured.counted(record);
-            return;
+        let mut is_counted = self.running.add(record) == Room::Found;
+        if !is_counted && self.said_failing_at.is_none() && self.commit().is_ok() {
+            is_counted = self.running.add(record) == Room::Found;
         }
-        let is_failing = self.said_failing_at.is_some();
-        if is_failing || self.commit().is_err() || self.running.add(record) == Room::None {
-            self.counters
-                .sessions_dropped_disk
-                .add(record.sessions.into());
-        } else {
+        if is_counted {
             self.counters.measured.counted(record);
+        } else {
+            let dropped = &self.counters.sessions_dropped_disk;
+            dropped.add(record.sessions.into());
         }
     }
 

@@ -3,3 +3,17 @@
 
 mod first_day;
 mod installed;
+
+use serde_json::Value;
+
+/// The sessions that went well by what `sealpost sessions --json` says.
+fn successes(said: &str) -> u64 {
+    let said: Value = serde_json::from_str(said).unwrap();
+    let domains = said["domains"].as_array().unwrap();
+    let policies = domains
+        .iter()
+        .flat_map(|domain| domain["policies"].as_array().unwrap());
+    policies
+        .map(|policy| policy["successes"].as_u64().unwrap())
+        .sum()
+}

@@ -1,6 +1,6 @@
 //! What only the web page asks.
 
-use super::{Operator, security::protected_of};
+use super::Operator;
 use crate::{
     aggregate::sums::DaySums,
     clock::{BoxFuture, Timestamp, UtcDay},
@@ -64,7 +64,7 @@ fn day_of_domain(
     day: UtcDay,
     domain: &PolicyDomain,
 ) -> Result<DayOfDomain, StoreError> {
-    let protected = protected_of(store, day, domain)?;
+    let protected = store.protected_of(day, domain)?;
     let deliveries = store.deliveries_of(day, domain)?;
     Ok(DayOfDomain {
         day,

@@ -84,24 +84,9 @@ fn protected(
     let Some(domain) = domain else {
         return store.protected(day);
     };
-    let protected = protected_of(store, day, domain)?;
+    let protected = store.protected_of(day, domain)?;
     let found = (protected.total() > 0).then(|| (domain.clone(), protected));
     Ok(found.into_iter().collect())
-}
-
-/// What protected the sessions of a day with one domain.
-pub(super) fn protected_of(
-    store: &dyn Store,
-    day: UtcDay,
-    domain: &PolicyDomain,
-) -> Result<Protected, StoreError> {
-    let mut protected = Protected::default();
-    for (key, sessions) in store.tallies(day, domain)? {
-        if let Counted::Protected(protection) = key.counted {
-            protected.add(protection, sessions);
-        }
-    }
-    Ok(protected)
 }
 
 impl Found {

@@ -6,9 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use sealpost::{
-    clock::UtcDay, policy::AppliedPolicy, record::protection::Protection, store::Counted,
-};
+use sealpost::{clock::UtcDay, record::protection::Protection, store::Counted};
 use sealpost_kit::{Answer, Message};
 use serde_json::Value;
 
@@ -27,16 +25,9 @@ fn mailed_host() -> Host {
 }
 
 fn count(host: &Host, rows: &[(UtcDay, &str, Protection, u64)]) {
-    host.counted_before(
-        rows.iter()
-            .map(|(day, domain, protection, sessions)| Before {
-                day: *day,
-                domain,
-                policy: AppliedPolicy::no_policy_found(domain.parse().unwrap()),
-                counted: Counted::Protected(*protection),
-                sessions: *sessions,
-            }),
-    );
+    host.counted_before(rows.iter().map(|(day, domain, protection, sessions)| {
+        Before::without_policy(*day, domain, Counted::Protected(*protection), *sessions)
+    }));
 }
 
 fn days_before(day: UtcDay, days: u32) -> UtcDay {

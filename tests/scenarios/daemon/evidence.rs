@@ -7,9 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use sealpost::{
-    clock::UtcDay, policy::AppliedPolicy, record::protection::Protection, store::Counted,
-};
+use sealpost::{clock::UtcDay, record::protection::Protection, store::Counted};
 use serde_json::Value;
 
 use super::host::{Before, Host};
@@ -74,17 +72,9 @@ fn a_month(host: &Host, first: UtcDay, old: UtcDay) {
         }
         day = day.next();
     }
-    let policy = |domain: &str| AppliedPolicy::no_policy_found(domain.parse().unwrap());
-    host.counted_before(
-        rows.into_iter()
-            .map(|(day, domain, counted, sessions)| Before {
-                day,
-                domain,
-                policy: policy(domain),
-                counted,
-                sessions,
-            }),
-    );
+    host.counted_before(rows.into_iter().map(|(day, domain, counted, sessions)| {
+        Before::without_policy(day, domain, counted, sessions)
+    }));
 }
 
 #[test]

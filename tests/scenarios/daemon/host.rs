@@ -55,6 +55,24 @@ pub(super) struct Before<'a> {
     pub(super) sessions: u64,
 }
 
+impl<'a> Before<'a> {
+    /// One of a domain that publishes no policy.
+    pub(super) fn without_policy(
+        day: UtcDay,
+        domain: &'a str,
+        counted: Counted,
+        sessions: u64,
+    ) -> Self {
+        Self {
+            day,
+            domain,
+            policy: AppliedPolicy::no_policy_found(domain.parse().unwrap()),
+            counted,
+            sessions,
+        }
+    }
+}
+
 /// The host. What it runs on stays when its daemon ends; [`Daemon`] is that.
 pub(super) struct Host {
     pub(super) internet: Internet,

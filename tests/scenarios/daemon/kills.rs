@@ -16,7 +16,6 @@ use std::{
 use sealpost::{
     config::StoreConfig,
     deliver::{DeliveryState, Step},
-    policy::AppliedPolicy,
     store::{Counted, SledStore, Store as _},
 };
 use sealpost_kit::ReportMail;
@@ -116,12 +115,13 @@ fn host_with(trial: &Trial) -> (Host, Vec<Recipient>) {
             host.publish_rua(&recipient.name, rua);
         }
     }
-    host.counted_before(recipients.iter().map(|recipient| Before {
-        day: host.day,
-        domain: &recipient.name,
-        policy: AppliedPolicy::no_policy_found(recipient.name.parse().unwrap()),
-        counted: Counted::Successes,
-        sessions: recipient.sessions,
+    host.counted_before(recipients.iter().map(|recipient| {
+        Before::without_policy(
+            host.day,
+            &recipient.name,
+            Counted::Successes,
+            recipient.sessions,
+        )
     }));
     set_clock_after_night_of(&host, host.day);
     (host, recipients)

@@ -45,14 +45,7 @@ fn publish(host: &Booted, printed: &str) {
 
 fn successes(shell: &mut Shell, domain: &str) -> u64 {
     let said = shell.types(&format!("sealpost sessions --domain {domain} --json"));
-    let said: Value = serde_json::from_str(&said).unwrap();
-    let domains = said["domains"].as_array().unwrap();
-    let policies = domains
-        .iter()
-        .flat_map(|domain| domain["policies"].as_array().unwrap());
-    policies
-        .map(|policy| policy["successes"].as_u64().unwrap())
-        .sum()
+    super::successes(&said)
 }
 
 #[test]

@@ -135,14 +135,7 @@ fn a_daemon_that_hangs_is_started_anew(host: &Booted) {
 
 fn successes(host: &Booted) -> u64 {
     let said = host.line("sealpost sessions --domain plain.test --json");
-    let said: Value = serde_json::from_str(&said).unwrap();
-    let domains = said["domains"].as_array().unwrap();
-    let policies = domains
-        .iter()
-        .flat_map(|domain| domain["policies"].as_array().unwrap());
-    policies
-        .map(|policy| policy["successes"].as_u64().unwrap())
-        .sum()
+    super::successes(&said)
 }
 
 fn an_upgrade_turns_nobody_away_and_keeps_the_store(host: &Booted) {

@@ -12,20 +12,12 @@ use toml::{Value, value::Array};
 
 use super::{
     pretended::{nobodys_process, pretend},
-    stage::{Case, Kept, Stage},
+    stage::{Case, Kept, Stage, case},
 };
 
 #[test]
 fn each_trap_of_the_machine_is_found_when_it_is_set() {
     Stage::finds_each(CASES);
-}
-
-const fn case(trap: &'static str, examination: &'static str, set: fn(&mut Stage) -> Kept) -> Case {
-    Case {
-        trap,
-        examination,
-        set,
-    }
 }
 
 /// Sets a setting and writes the file.

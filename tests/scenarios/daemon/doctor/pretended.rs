@@ -23,20 +23,12 @@ use serde_json::{Value, json};
 
 use super::{
     super::host::is_root,
-    stage::{Case, Kept, Stage},
+    stage::{Case, Kept, Stage, case},
 };
 
 #[test]
 fn each_trap_that_the_daemon_tells_of_is_found() {
     Stage::finds_each(CASES);
-}
-
-const fn told(trap: &'static str, examination: &'static str, set: fn(&mut Stage) -> Kept) -> Case {
-    Case {
-        trap,
-        examination,
-        set,
-    }
 }
 
 /// A daemon that says this instead of what one says with which all is well.
@@ -55,69 +47,69 @@ fn counts(stage: &Stage, counters: &[(&str, u64)]) -> Kept {
 }
 
 pub(super) const CASES: &[Case] = &[
-    told("daemon-not-running", "daemon", |stage| {
+    case("daemon-not-running", "daemon", |stage| {
         // It has run, and was killed.
         drop(UnixListener::bind(stage.host.file("control.sock")).unwrap());
         Vec::new()
     }),
-    told("daemon-silent", "daemon", |stage| {
+    case("daemon-silent", "daemon", |stage| {
         says(stage, |status| *status = "no status".into())
     }),
-    told("daemon-older-than-program", "daemon", |stage| {
+    case("daemon-older-than-program", "daemon", |stage| {
         says(stage, |status| status["program"] = "sealpost 0.0.9".into())
     }),
-    told("daemon-alarm", "daemon", |stage| {
+    case("daemon-alarm", "daemon", |stage| {
         says(stage, |status| {
             status["alarms"] = json!(["the disk is full"]);
         })
     }),
-    told("store-not-written", "store", |stage| {
+    case("store-not-written", "store", |stage| {
         says(stage, |status| {
             status["store"]["state"] = "waiting".into();
             status["store"]["reason"] = "no space left".into();
         })
     }),
-    told("store-kept-in-memory-only", "store", |stage| {
+    case("store-kept-in-memory-only", "store", |stage| {
         says(stage, |status| {
             status["store"]["state"] = "put-aside".into();
             status["store"]["reason"] = "it is damaged".into();
         })
     }),
-    told("dnssec-doubted", "resolver", |stage| {
+    case("dnssec-doubted", "resolver", |stage| {
         says(stage, |status| {
             status["dnssec"] = json!({"validation": "own", "reason": null, "doubt": "forged"});
         })
     }),
-    told("clock-of-daemon-differs", "clock", |stage| {
+    case("clock-of-daemon-differs", "clock", |stage| {
         says(stage, |status| {
             status["now"] = "2020-01-01T00:00:00Z".into();
         })
     }),
-    told("sessions-nobody-asks", "sessions", |stage| {
+    case("sessions-nobody-asks", "sessions", |stage| {
         counts(stage, &[])
     }),
-    told("sessions-not-told", "sessions", |stage| {
+    case("sessions-not-told", "sessions", |stage| {
         counts(stage, &[("policy_queries", 100)])
     }),
-    told("sessions-lost", "sessions", |stage| {
+    case("sessions-lost", "sessions", |stage| {
         counts(stage, &[("datagrams_dropped", 1)])
     }),
-    told("sessions-not-understood", "sessions", |stage| {
+    case("sessions-not-understood", "sessions", |stage| {
         counts(stage, &[("datagrams_malformed", 1)])
     }),
-    told("sessions-clients-refused", "sessions", |stage| {
+    case("sessions-clients-refused", "sessions", |stage| {
         counts(stage, &[("plugin_clients_refused", 1)])
     }),
-    told("sessions-unanswered", "sessions", |stage| {
+    case("sessions-unanswered", "sessions", |stage| {
         counts(
             stage,
             &[("policy_queries", 100), ("policy_queries_unanswerable", 50)],
         )
     }),
-    told("reports-stuck", "sessions", |stage| {
+    case("reports-stuck", "sessions", |stage| {
         counts(stage, &[("report_attempts_failed", 3)])
     }),
-    told("open-files-few", "limits", |stage| {
+    case("open-files-few", "limits", |stage| {
         let mut command = Command::new("sh");
         let process = Process(
             command

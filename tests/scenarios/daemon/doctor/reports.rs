@@ -6,20 +6,12 @@ use sealpost_kit::DkimKey;
 
 use super::{
     pretended::{powerless_process, pretend},
-    stage::{Case, Kept, Stage},
+    stage::{Case, Kept, Stage, case},
 };
 
 #[test]
 fn each_trap_of_the_reports_is_found_when_it_is_set() {
     Stage::finds_each(CASES);
-}
-
-const fn case(trap: &'static str, examination: &'static str, set: fn(&mut Stage) -> Kept) -> Case {
-    Case {
-        trap,
-        examination,
-        set,
-    }
 }
 
 /// Publishes this in the place of a record.

@@ -23,6 +23,18 @@ pub(super) struct Case {
     pub(super) set: fn(&mut Stage) -> Kept,
 }
 
+pub(super) const fn case(
+    trap: &'static str,
+    examination: &'static str,
+    set: fn(&mut Stage) -> Kept,
+) -> Case {
+    Case {
+        trap,
+        examination,
+        set,
+    }
+}
+
 /// Things that end when they are dropped.
 pub(super) type Kept = Vec<Box<dyn Any>>;
 
