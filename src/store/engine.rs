@@ -1,8 +1,9 @@
 //! The one file that calls sled: rows in named trees, and a sync that means it.
 //!
-//! Three things about sled 0.34 are dealt with here (docs/decisions/0004-sled.md):
+//! Four things about sled 0.34 are dealt with here (docs/decisions/0004-sled.md):
 //! its `flush` starts the write but does not ask the disk to keep it, so every sync ends in an
-//! `fdatasync` of our own; it may panic where it meets damage, so every call is caught; and after
+//! `fdatasync` of our own; between two of these it writes over what has moved elsewhere, so the
+//! filesystem is asked to keep each write before the next; it may panic where it meets damage, so every call is caught; and after
 //! an error of the operating system it refuses everything until it is opened again, so the first
 //! error is remembered in [`Engine::has_failed`].
 
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
 
 use super::StoreError;
 
@@ -69,9 +70,9 @@ impl Engine {
             // Nothing is written behind our back: a batch is flushed, synced and acknowledged.
             .flush_every_ms(None);
         wait_for_old_threads(directory)?;
+        let log = ordered_log(directory).map_err(|error| mood.io(&error))?;
         let database = mood.guard(|| config.open())?;
         let open = |name: &str| File::open(directory.join(name)).map_err(|error| mood.io(&error));
-        let log = open(LOG_FILE)?;
         // sled renames its snapshot into place and writes its parameters without asking the disk
         // to keep either; and a new directory is itself only an entry in its parent.
         for file in [&open(PARAMETER_FILE)?, &open(".")?, &open("..")?] {
@@ -205,6 +206,34 @@ fn wait_for_old_threads(directory: &Path) -> Result<(), StoreError> {
     Err(StoreError::Held {
         path: directory.display().to_string(),
     })
+}
+
+/// Opens sled's log, or makes an empty one, and asks its filesystem to have each write on the disk before it returns
+/// (`FS_SYNC_FL`, `chattr +S`).
+///
+/// sled moves pages into new segments at the end of its log, and writes over the old ones as soon as `sync_file_range`
+/// has returned; that brings octets to the disk, but not the file's growth, so that a power cut before the next
+/// `fdatasync` kept the new segments and lost what had moved to the end.
+fn ordered_log(directory: &Path) -> std::io::Result<File> {
+    let log = File::options()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(directory.join(LOG_FILE))?;
+    let asked = ioctl_getflags(&log).and_then(|flags| {
+        if flags.contains(IFlags::SYNC) {
+            return Ok(());
+        }
+        ioctl_setflags(&log, flags | IFlags::SYNC)
+    });
+    if let Err(error) = asked {
+        tracing::warn!(
+            path = %directory.display(), %error,
+            "the filesystem of the store does not take the attribute S (`man chattr`), by which each write is kept \
+             before the next; a power cut while much is written may damage the store"
+        );
+    }
+    Ok(log)
 }
 
 /// Two seconds in all.

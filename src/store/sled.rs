@@ -567,11 +567,34 @@ pub(super) fn free_mib(directory: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
     use super::*;
     use crate::{
         clock::Timestamp,
         store::{engine::Engine, open_or_put_aside, parted, trees::FORMAT},
     };
+
+    /// What it is for, only the trial of power cuts shows.
+    #[test]
+    fn d14_each_write_is_kept_before_the_next_also_in_a_store_of_an_earlier_release() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            path: directory.path().join("store"),
+            ..StoreConfig::default()
+        };
+        drop(SledStore::open(&config).unwrap());
+        let log = File::open(config.path.join(LOG_FILE)).unwrap();
+        let flags = || ioctl_getflags(&log).unwrap();
+        if let Err(error) = ioctl_setflags(tempfile::tempfile().unwrap(), IFlags::SYNC) {
+            println!("\n##### SKIPPED: the attribute S of the store's log: {error} #####\n");
+            return;
+        }
+        assert!(flags().contains(IFlags::SYNC));
+        ioctl_setflags(&log, flags() - IFlags::SYNC).unwrap();
+        drop(SledStore::open(&config).unwrap());
+        assert!(flags().contains(IFlags::SYNC));
+    }
 
     #[test]
     fn a_store_from_the_future_is_named_and_left_alone() {
