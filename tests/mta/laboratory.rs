@@ -138,7 +138,7 @@ impl Laboratory {
 
     /// Lets it be noon for the daemon.
     pub(crate) fn begin_day(&self) {
-        self.set_clock(SystemClock.now().day(), SECONDS_PER_DAY / 2);
+        self.set_clock(daemons_day(), SECONDS_PER_DAY / 2);
     }
 
     /// Starts the daemon as it is configured, at whatever moment its clock shows, by this command of the
@@ -147,7 +147,7 @@ impl Laboratory {
         Daemon {
             child: self.spawn_daemon(program),
             laboratory: self,
-            day: SystemClock.now().day(),
+            day: daemons_day(),
         }
     }
 
@@ -226,6 +226,12 @@ impl Laboratory {
     fn set_clock(&self, day: UtcDay, seconds: i64) {
         set_clock(&self.path("clock"), day, seconds);
     }
+}
+
+/// The day that the daemon begins with: yesterday, because its reports are signed when that day is over, and programs
+/// of others refuse signatures from the future.
+fn daemons_day() -> UtcDay {
+    SystemClock.now().day().previous()
 }
 
 /// Sets the clock of the daemon that reads this file to so many seconds into this day.
