@@ -48,7 +48,7 @@ use sealpost::{
     policy::{AppliedPolicy, Destination, PolicyDomain, PolicyType, RuaRecord},
     record::Failure,
     report::{DkimKey, Submitter},
-    store::{Batch, Counted, SledStore, Store, TallyKey},
+    store::{Batch, Counted, Keeping, SledStore, Store, TallyKey},
 };
 use sealpost_plugin_api::ResultType;
 
@@ -374,7 +374,7 @@ fn settings() -> Settings {
             at_once_max: 2,
             per_minute_max: 600,
         },
-        keep_days: 30,
+        keeping: Keeping::of(&StoreConfig::default()),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     alert::quiet::QuietHours,
     net::{address_guard::is_this_machine, webhook::WebhookUrl},
     policy::rua_record::DESTINATIONS_MAX,
+    store::keeping::{DayPart, Keeping, UNDER_WAY_DAYS},
 };
 
 /// Walks the file and gathers what is wrong with it.
@@ -243,6 +244,7 @@ impl<'a> Judge<'a> {
         self.believed_resolvers(config, table);
         self.page(config, table);
         self.alert(config, table);
+        self.keeping(config, table);
         if config.report.enabled {
             self.reports(config, table);
         }
@@ -307,6 +309,38 @@ impl<'a> Judge<'a> {
             let reason =
                 "the mail is from sender.contact: set organization and contact below [sender]";
             complain("mail_to", reason.to_owned());
+        }
+    }
+
+    /// What cannot be kept so long, or so short.
+    fn keeping(&mut self, config: &Config, table: &DeTable<'_>) {
+        let store = &config.store;
+        let (failures, reports) = (store.keep_failures_days, store.keep_reports_days);
+        // As long as tallies are really kept: what may be reported stays whatever is set.
+        let tallies = Keeping::of(store).days(DayPart::Counts);
+        let mut complain = |key: &str, reason: String| {
+            let at = span_of(table, "store", key);
+            self.complain(at, &format!("store.{key}"), reason);
+        };
+        if (1..UNDER_WAY_DAYS).contains(&failures) {
+            let reason = format!(
+                "a report can be under way for {UNDER_WAY_DAYS} days after its own, and says at which times of the \
+                 day a failure was seen: write at least {UNDER_WAY_DAYS}, or 0 to keep them as long as tallies"
+            );
+            complain("keep_failures_days", reason);
+        } else if failures > tallies {
+            let reason = format!(
+                "single failures are kept no longer than the tallies they are part of, for {tallies} days: write at \
+                 most {tallies}, or raise store.keep_days"
+            );
+            complain("keep_failures_days", reason);
+        }
+        if (1..tallies).contains(&reports) {
+            let reason = format!(
+                "tallies are kept for {tallies} days, and without knowing what was sent the report of one of them \
+                 could be sent again: write at least {tallies}, or lower store.keep_days"
+            );
+            complain("keep_reports_days", reason);
         }
     }
 

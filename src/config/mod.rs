@@ -196,10 +196,16 @@ pub struct StoreConfig {
     pub waiting_rows_max: usize,
     /// Writing stops when less than this is left on the disk.
     pub free_space_min_mib: u64,
-    /// For how many days tallies and delivery states are kept.
+    /// For how many days tallies are kept.
     pub keep_days: u32,
+    /// For how many days single failures are kept; 0: as long as tallies.
+    pub keep_failures_days: u32,
+    /// For how many days it is kept how the delivery of reports stands; 0: as long as tallies.
+    pub keep_reports_days: u32,
     /// For how many days the audit log is kept.
     pub keep_audit_days: u32,
+    /// How much the store may hold before days go early; 0: as much as there is.
+    pub size_max_mib: u64,
     /// How many single failures of one domain and day are kept.
     pub failures_per_domain_day_max: usize,
     /// How much memory sled may use for its cache.
@@ -579,7 +585,10 @@ impl Default for StoreConfig {
             waiting_rows_max: 1_000_000,
             free_space_min_mib: 256,
             keep_days: 30,
+            keep_failures_days: 0,
+            keep_reports_days: 0,
             keep_audit_days: 400,
+            size_max_mib: 0,
             failures_per_domain_day_max: 1_000,
             cache_mib: 64,
         }

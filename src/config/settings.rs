@@ -341,8 +341,27 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Number(3, 400),
                 "30",
                 "days",
-                "For how many days tallies and delivery states are kept. A report can be under way until \
-                 two days after its day, hence at least 3.",
+                "For how many days tallies are kept. Days of which a report can still be under way stay \
+                 whatever is set: five days after their own.",
+            ),
+            first(
+                "keep_failures_days",
+                Kind::Number(0, 400),
+                "0",
+                "days",
+                "For how many days failures are kept one by one, with time and addresses. Those are personal \
+                 data: keep them no longer than somebody looks at them. Reports say of them at which times of \
+                 the day a failure was seen, hence at least 5. 0: as long as tallies (`keep_days`), \
+                 which is also the longest.",
+            ),
+            first(
+                "keep_reports_days",
+                Kind::Number(0, 10_000),
+                "0",
+                "days",
+                "For how many days it is kept which report went where, when, and how that ended. It can be \
+                 kept longer than tallies, to show later what was sent, and not shorter: by it a report is \
+                 known to have been sent. 0: as long as tallies (`keep_days`).",
             ),
             first(
                 "keep_audit_days",
@@ -350,6 +369,17 @@ pub const SECTIONS: &[Section] = &[
                 "400",
                 "days",
                 "For how many days the log of decisions is kept that `sealpost audit` shows.",
+            ),
+            first(
+                "size_max_mib",
+                Kind::Number(0, 1_048_576),
+                "0",
+                "MiB",
+                "How much the store may hold. Beyond that, what is kept of old days goes before its time: first single failures, \
+                 then tallies, then how their reports were delivered, the oldest days first; the last seven days stay whole. \
+                 Once set, reports look back two days at most for since when something fails. The file is larger, \
+                 up to seven times in trials (docs/decisions/0021-keeping.md). \
+                 0: days go by their age alone.",
             ),
             first(
                 "failures_per_domain_day_max",

@@ -11,7 +11,7 @@ use super::{
     protocol::Request,
     screen::{Table, counted, shown},
     security,
-    wire::{Metrics, Security, Status, StoreState},
+    wire::{Metrics, QuotaView, Security, Status, StoreState},
 };
 use crate::clock::UtcDay;
 
@@ -114,6 +114,9 @@ fn as_text(status: &Status) -> String {
         let _ = write!(text, " ({})", shown(reason));
     }
     text.push('\n');
+    if let Some(quota) = &status.store.quota {
+        let _ = writeln!(text, "quota           {}", quota_as_text(quota));
+    }
     for alarm in &status.alarms {
         let _ = writeln!(text, "ALARM           {}", shown(alarm));
     }
@@ -130,6 +133,24 @@ fn as_text(status: &Status) -> String {
 
 /// Stands for what the store does not give.
 const UNREADABLE: &str = "cannot be read";
+
+fn quota_as_text(quota: &QuotaView) -> String {
+    let mib = |octets: u64| octets.div_ceil(1024 * 1024);
+    let file = mib(quota.file_octets);
+    let mut text = match quota.held_octets {
+        None => format!("the file has {file} MiB of {}", quota.max_mib),
+        Some(held) => format!(
+            "{} MiB of {} are held, the file has {file}",
+            mib(held),
+            quota.max_mib
+        ),
+    };
+    for forgotten in &quota.forgotten {
+        let (part, until) = (shown(&forgotten.part), shown(&forgotten.until));
+        let _ = write!(text, "; {part} forgotten up to {until}");
+    }
+    text
+}
 
 fn today_as_text(status: &Status) -> String {
     let Some(today) = &status.today else {

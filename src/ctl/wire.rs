@@ -106,6 +106,31 @@ wire! {
         pub reason: Option<String>,
         /// Changed rows that wait in memory for the disk.
         pub waiting_rows: u64,
+        /// How it stands by `store.size_max_mib`; absent where nothing is set, or it was not looked at yet.
+        #[serde(default)]
+        pub quota: Option<QuotaView>,
+    }
+
+    /// How the store stands by its quota.
+    struct QuotaView {
+        /// `store.size_max_mib`
+        pub max_mib: u64,
+        /// How large its file is, in octets. It does not shrink.
+        pub file_octets: u64,
+        /// What is held, in octets of keys and values; absent while the file is no larger than what may be held.
+        pub held_octets: Option<u64>,
+        /// More is held than may be, and nothing more may go.
+        pub is_exceeded: bool,
+        /// What it took of days that were still to be kept.
+        pub forgotten: Vec<QuotaForgotten>,
+    }
+
+    /// What the quota took.
+    struct QuotaForgotten {
+        /// `failures`, `counts` or `reports`.
+        pub part: String,
+        /// Of this UTC day and all before it.
+        pub until: String,
     }
 
     /// A counter.

@@ -36,6 +36,7 @@ pub mod metrics;
 pub(crate) mod open_files;
 pub mod operator;
 pub mod parts;
+pub mod quota;
 pub mod reports;
 mod resolvers;
 pub mod signing;
@@ -208,6 +209,8 @@ fn begin(
     workers.spawn(until(stopping.clone(), signing));
     let alerting = Arc::clone(&parts.alerts).keep_looking(Arc::clone(operator));
     workers.spawn(until(stopping.clone(), alerting));
+    let quota = Arc::clone(&parts.quota).keep_looking();
+    workers.spawn(until(stopping.clone(), quota));
     let overriding = Arc::clone(operator);
     let overriding = async move { overriding.attend_decisions(noted).await };
     workers.spawn(until(stopping.clone(), overriding));

@@ -6,6 +6,7 @@ use rustls::RootCertStore;
 
 use super::{
     alerts::{AlertParts, Alerts},
+    quota::{QuotaKeeper, QuotaParts},
     reports::{Publisher, StoredReports},
 };
 use crate::{
@@ -53,7 +54,7 @@ use crate::{
     record::{journal::Journal, report_sessions::ReportSessions},
     report::{DkimKey, DkimKeyError, Submitter, SubmitterError},
     store::{
-        StoreError,
+        Keeping, StoreError,
         open::{Opened, open_or_put_aside},
         recorder::Recorder,
     },
@@ -126,6 +127,8 @@ pub struct Parts {
     pub reports: Arc<StoredReports>,
     /// What an operator is told without asking.
     pub alerts: Arc<Alerts>,
+    /// What keeps the store within its quota.
+    pub quota: Arc<QuotaKeeper>,
     /// What looks names up.
     pub dns: Arc<dyn Dns>,
     /// What connects to mail hosts to look at them.
@@ -195,8 +198,10 @@ impl Parts {
             courier_settings(config, &reports),
         );
         let alerts = alerts(config, alert_ways, &store, &reports, &clock);
+        let quota = quota(config, &courier, &clock, &counters, &auditor);
         Ok(Self {
             alerts,
+            quota,
             store,
             auditor,
             audit_queue: Some(audit_queue),
@@ -442,6 +447,23 @@ fn alerts(
     }))
 }
 
+/// What keeps the store within its quota.
+fn quota(
+    config: &Config,
+    courier: &Arc<Courier>,
+    clock: &Arc<dyn Clock>,
+    counters: &Arc<Counters>,
+    auditor: &Auditor,
+) -> Arc<QuotaKeeper> {
+    let parts = QuotaParts {
+        courier: Arc::clone(courier),
+        clock: Arc::clone(clock),
+        counters: Arc::clone(counters),
+        auditor: auditor.clone(),
+    };
+    Arc::new(QuotaKeeper::new(parts, &config.store))
+}
+
 /// Who validates DNSSEC, and what DANE says of mail hosts by it.
 ///
 /// # Errors
@@ -543,6 +565,6 @@ fn courier_settings(config: &Config, reports: &StoredReports) -> courier::Settin
             at_once_max: deliver.per_host_max,
             per_minute_max: deliver.per_host_per_minute,
         },
-        keep_days: config.store.keep_days,
+        keeping: Keeping::of(&config.store),
     }
 }

@@ -6,15 +6,15 @@ use crate::{
     aggregate::{self, DomainDay, seen::DAYS_BEFORE_MAX},
     clock::{BoxFuture, Timestamp, UtcDay},
     config::{ReportConfig, StoreConfig},
-    deliver::{
-        schedule::CATCH_UP_DAYS,
-        sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
-    },
+    deliver::sources::{ComposeError, FinishedReport, ReportSource, RuaSource},
     engine::keeper::Keeper,
     net::dns::DnsError,
     policy::{AppliedPolicy, Fingerprint, PolicyDomain, RuaDiscovery, RuaRecord},
     report::{DkimKey, MailError, Report, Submitter, owed},
-    store::{Store, StoreError, TallyKey},
+    store::{
+        Store, StoreError, TallyKey,
+        keeping::{LOOK_BACK_DAYS_MAX, Quota, UNDER_WAY_DAYS},
+    },
 };
 
 mod before;
@@ -37,22 +37,17 @@ pub struct StoredReports {
     failures_kept_max: usize,
 }
 
-/// For how many days after its own a report may still be made: while it is caught up on, and a day more for
-/// the last attempt's retries, which may end on the next.
-const DAYS_UNDER_WAY: u32 = CATCH_UP_DAYS + 2;
-
 impl StoredReports {
     /// Reports from `publisher` of what `store` holds; `keeps` says for how long.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, publisher: Publisher, keeps: &StoreConfig) -> Self {
+        // A day that is forgotten between two attempts must not make other bytes of the second.
+        let kept = keeps.keep_days.saturating_sub(UNDER_WAY_DAYS);
+        let untouched = Quota::of(keeps).map_or(DAYS_BEFORE_MAX, |_| LOOK_BACK_DAYS_MAX);
         Self {
             store,
             publisher: Arc::new(publisher),
-            // A day that is forgotten between two attempts must not make other bytes of the second.
-            days_before_max: keeps
-                .keep_days
-                .saturating_sub(DAYS_UNDER_WAY)
-                .min(DAYS_BEFORE_MAX),
+            days_before_max: kept.min(untouched).min(DAYS_BEFORE_MAX),
             failures_kept_max: keeps.failures_per_domain_day_max,
         }
     }

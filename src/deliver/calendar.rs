@@ -8,11 +8,11 @@ use super::{
     destinations,
     ledger::on_disk,
     outbox,
-    schedule::{CATCH_UP_DAYS, Schedule},
+    schedule::Schedule,
 };
 use crate::{
     clock::{SECONDS_PER_DAY, Timestamp, UtcDay},
-    store::StoreError,
+    store::{DayPart, StoreError},
 };
 
 /// What has been done with each day by this process.
@@ -23,9 +23,6 @@ pub(super) struct Calendar {
     /// When to look again.
     pages_at: Option<Timestamp>,
 }
-
-/// A report may be under way for a day after the last moment it may begin.
-const KEEP_DAYS_MIN: u32 = CATCH_UP_DAYS + 2;
 
 /// The next page is never more than a day off. A moment that is was noted by a clock that has been
 /// set back since.
@@ -71,11 +68,16 @@ impl Courier {
         agenda: &mut Agenda,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let keep_days = self.settings.keep_days.max(KEEP_DAYS_MIN);
-        let mut turned = Ok(());
+        let (keeping, today) = (self.settings.keeping, now.day());
+        let mut turned = self.forget_old(today).await;
         for day in on_disk(&self.store, |store| store.days()).await? {
+            if keeping.is_over(DayPart::Counts, day, today) {
+                // Of what was sent long ago nothing is done any more; whoever had it listed has seen it.
+                self.ledger.forget(day);
+                continue;
+            }
             // A day that cannot be read must not hold up the others.
-            if let Err(error) = self.turn_to(day, keep_days, calendar, agenda, now).await {
+            if let Err(error) = self.turn_to(day, calendar, agenda, now).await {
                 tracing::error!(%day, %error, "the day cannot be read or packed");
                 turned = Err(error);
             }
@@ -84,23 +86,19 @@ impl Courier {
             tracing::error!(%error, "suppressed destinations of long ago cannot be forgotten");
         }
         // What the store no longer holds will not come back.
-        let oldest = UtcDay(now.day().0.saturating_sub(keep_days));
-        calendar.opened.retain(|day| *day >= oldest);
-        calendar.closed.retain(|day| *day >= oldest);
+        let is_kept = |day: &UtcDay| !keeping.is_over(DayPart::Counts, *day, today);
+        calendar.opened.retain(is_kept);
+        calendar.closed.retain(is_kept);
         turned
     }
 
     async fn turn_to(
         &self,
         day: UtcDay,
-        keep_days: u32,
         calendar: &mut Calendar,
         agenda: &mut Agenda,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if day.0.saturating_add(keep_days) < now.day().0 {
-            return self.forget(day).await;
-        }
         if !Schedule::is_current(day, now) {
             // Most domains ask for no reports, and each has its note: they are not held for long.
             self.notes.forget(day);
@@ -173,12 +171,36 @@ impl Courier {
         Ok(())
     }
 
-    async fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
-        on_disk(&self.store, move |store| store.forget(day)).await?;
-        self.ledger.forget(day);
-        self.hosts.forget(day);
-        self.notes.forget(day);
-        tracing::info!(%day, "the day is forgotten");
+    /// Forgets what has been kept for its time.
+    async fn forget_old(&self, today: UtcDay) -> Result<(), StoreError> {
+        let mut forgotten = Ok(());
+        for part in DayPart::ALL {
+            let days = on_disk(&self.store, move |store| store.days_of(part)).await?;
+            let is_over = |day: &UtcDay| self.settings.keeping.is_over(part, *day, today);
+            for day in days.into_iter().filter(is_over) {
+                match self.forget_part(day, part).await {
+                    Ok(()) => tracing::info!(%day, part = part.name(), "kept no longer"),
+                    Err(error) => {
+                        tracing::error!(%day, part = part.name(), %error, "cannot be forgotten");
+                        forgotten = Err(error);
+                    }
+                }
+            }
+        }
+        forgotten
+    }
+
+    /// Forgets a part of a day, in the store and here.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_part(&self, day: UtcDay, part: DayPart) -> Result<(), StoreError> {
+        on_disk(&self.store, move |store| store.forget_part(day, part)).await?;
+        if part != DayPart::Failures {
+            self.ledger.forget(day);
+            self.hosts.forget(day);
+            self.notes.forget(day);
+        }
         Ok(())
     }
 }

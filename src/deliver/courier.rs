@@ -34,7 +34,7 @@ use crate::{
     net::{report_host::ReportHost, smtp::Transport},
     observe::Counters,
     policy::PolicyDomain,
-    store::{Store, StoreError, TlsaHosts},
+    store::{Keeping, Store, StoreError, TlsaHosts},
 };
 
 /// How long attempts under way may go on when the daemon is to stop. What is not done by then is
@@ -62,9 +62,8 @@ pub struct Settings {
     pub concurrent_max: usize,
     /// What one destination host is spared.
     pub host_limits: HostLimits,
-    /// For how many days tallies and delivery states are kept; at least as long as a report of the
-    /// day may be under way.
-    pub keep_days: u32,
+    /// For how long what of a day is kept.
+    pub keeping: Keeping,
 }
 
 /// Are reports made and sent at all?
@@ -157,6 +156,11 @@ impl Courier {
             hosts: Hosts::default(),
             handed_over: Mutex::default(),
         })
+    }
+
+    /// Where the day's rows and the delivery states are.
+    pub(crate) const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// Sends what is due, day after day, until `shutdown`; takes up first what an earlier process

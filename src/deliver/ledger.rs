@@ -199,7 +199,7 @@ impl Held {
 }
 
 /// Asks the store on a thread that may block.
-pub(super) async fn on_disk<T: Send + 'static>(
+pub(crate) async fn on_disk<T: Send + 'static>(
     store: &Arc<dyn Store>,
     question: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

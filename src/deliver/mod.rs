@@ -27,6 +27,7 @@ pub mod suppression;
 mod suppressions;
 mod under_way;
 
+pub(crate) use ledger::on_disk;
 pub use suppressing::{Belief, NotBelieved};
 pub use under_way::HostLimits;
 

@@ -81,6 +81,8 @@ kinds! {
     DaneOn = "dane-on",
     /// Nobody validates DNSSEC any more.
     DaneOff = "dane-off",
+    /// The quota took what was counted on a day before its time.
+    CountsForgotten = "counts-forgotten",
     /// An operator has no more reports sent to a destination.
     SuppressionAdded = "suppression-added",
     /// An operator has reports sent to a destination again.

@@ -128,6 +128,13 @@ impl Page<'_, '_> {
             "Failed sessions by result type of RFC 8460; a session can be in several",
             &measured.failures,
         )?;
+        let help = "Parts of days that the quota took before their time (`store.size_max_mib`)";
+        let mut metric = self.metric("store_quota_forgotten_days", help, MetricType::Counter)?;
+        for (part, counter) in measured.forgotten.each() {
+            metric
+                .encode_family(&[("part", part.word())])?
+                .encode_counter::<NoLabelSet, _, u64>(&counter.value(), None)?;
+        }
         self.times(
             ("store_commit_seconds", "result"),
             "How long batches took to come to the disk",
@@ -190,6 +197,16 @@ impl Page<'_, '_> {
         self.gauge("store_waiting_rows", help, &gauges.waiting_rows)?;
         let help = "Rows held in memory, changed or not";
         self.gauge("store_rows_in_memory", help, &gauges.rows_in_memory)?;
+        if let Some(quota) = &gauges.quota {
+            let help = "How many octets the store may hold; absent where it has no quota";
+            self.gauge("store_size_max_bytes", help, &quota.octets_max)?;
+            let help = "How large the store's file is, where it has a quota";
+            self.gauge("store_file_bytes", help, &quota.file_octets)?;
+            if let Some(held) = quota.held_octets {
+                let help = "What the store holds, in octets of keys and values; absent while the file is within the quota";
+                self.gauge("store_held_bytes", help, &held)?;
+            }
+        }
         let help =
             "1 where the store could be read for the numbers below, 0 where they are missing";
         self.gauge("store_readable", help, &i64::from(gauges.held.is_some()))
@@ -258,7 +275,10 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::words::{Asked, Fetched, Found};
+    use crate::observe::{
+        gauges::QuotaGauges,
+        words::{Asked, Fetched, Found},
+    };
 
     const NOW: Timestamp = Timestamp(1_790_000_000);
 
@@ -349,6 +369,10 @@ mod tests {
         let gauges = Gauges {
             started_at: Some(NOW),
             alerts: [("alarm", 0)].into(),
+            quota: Some(QuotaGauges {
+                held_octets: Some(0),
+                ..QuotaGauges::default()
+            }),
             held: Some(held),
             ..Gauges::default()
         };

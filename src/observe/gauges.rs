@@ -25,10 +25,23 @@ pub struct Gauges {
     pub waiting_rows: u64,
     /// Rows held in memory.
     pub rows_in_memory: u64,
+    /// How the store stands by its quota; absent where it has none, or was not looked at yet.
+    pub quota: Option<QuotaGauges>,
     /// Alerts that hold, by rule.
     pub alerts: BTreeMap<&'static str, u64>,
     /// What only a pass over the store tells; absent where it cannot be read.
     pub held: Option<Held>,
+}
+
+/// How the store stands by its quota, in octets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuotaGauges {
+    /// What may be held.
+    pub octets_max: u64,
+    /// How large the file is.
+    pub file_octets: u64,
+    /// What is held; absent while the file is no larger than what may be held.
+    pub held_octets: Option<u64>,
 }
 
 /// What the store holds. Read at most once a minute, so it can be as old as that.

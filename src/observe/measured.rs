@@ -22,6 +22,7 @@ use super::{
 use crate::{
     policy::PolicyType,
     record::{SessionRecord, Verdict},
+    store::DayPart,
 };
 
 /// One thing of each kind for every word of a set.
@@ -138,6 +139,8 @@ pub struct Measured {
     pub sessions: Each<PolicyType, Each<Went, Counter>>,
     /// Of the failed ones, those that failed in this way. A session can be in several.
     pub failures: Each<PolicyType, Each<ResultType, Counter>>,
+    /// Parts of days that the store's quota took before their time.
+    pub forgotten: Each<DayPart, Counter>,
     /// How long batches took to come to the disk.
     pub commit_times: Each<Written, Times>,
 }
@@ -160,6 +163,11 @@ impl Measured {
         {
             times.took(demand, watch.elapsed());
         }
+    }
+
+    /// The store's quota took a part of a day before its time.
+    pub fn forgot(&self, part: DayPart) {
+        self.forgotten.add(part, 1);
     }
 
     /// Waits for an answer, and says whether it waited for anything else. Where it did not, it is timed

@@ -6,6 +6,7 @@ use sealpost_plugin_api::{Level, ResultType};
 use crate::{
     net::dns::{Answer, DnsError, Lookup},
     policy::{Mode, PolicyType},
+    store::DayPart,
 };
 
 /// One word of a closed set.
@@ -176,6 +177,18 @@ impl Word for PolicyType {
     }
 }
 
+impl Word for DayPart {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
 impl Word for ResultType {
     const ALL: &'static [Self] = &Self::ALL;
 
@@ -287,6 +300,7 @@ mod tests {
         stands_where_it_says::<KeptMode>();
         stands_where_it_says::<Stands>();
         stands_where_it_says::<PolicyType>();
+        stands_where_it_says::<DayPart>();
         stands_where_it_says::<ResultType>();
     }
 }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    AuditLink, AuditShown, Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey,
-    TlsaHosts, audit, codec, protected,
+    AuditLink, AuditShown, Batch, Counted, DayPart, FailureRecord, Holdings, Protected, Store,
+    StoreError, TallyKey, TlsaHosts, audit, codec, key, protected,
 };
 use crate::{
     clock::{Timestamp, UtcDay},
-    deliver::{DeliveryKey, DeliveryState, suppression::Suppression},
+    deliver::{DeliveryKey, DeliveryState, outbox, suppression::Suppression},
     hook::overrides::CommandOverride,
     observe::audit::AuditEntry,
     policy::{AppliedPolicy, Destination, Fingerprint, KeptPolicy, PolicyDomain, PolicyType},
@@ -35,6 +35,55 @@ struct Held {
     overrides: BTreeMap<PolicyDomain, CommandOverride>,
     audit: BTreeMap<u64, Vec<u8>>,
     audit_begins: AuditLink,
+    cut_until: BTreeMap<DayPart, UtcDay>,
+}
+
+impl Held {
+    /// What the rows would take that the store on the disk makes of it, those of a day not packed yet.
+    fn holdings(&self) -> Holdings {
+        let mut holdings = Holdings::default();
+        let octets = |key: &[u8], value: &[u8]| (key.len() + value.len()) as u64;
+        for (key, total) in &self.totals {
+            let of_day = holdings.days.entry(key.day).or_default();
+            of_day.counts += octets(&key::tally(key), &codec::write_tally(key, *total));
+        }
+        for ((day, domain), failures) in &self.failures {
+            let of_day = holdings.days.entry(*day).or_default();
+            for failure in failures {
+                let key = key::failure(*day, domain, 0);
+                of_day.failures += octets(&key, &codec::write_failure(failure));
+            }
+        }
+        for (key, state) in &self.deliveries {
+            let of_day = holdings.days.entry(key.day).or_default();
+            of_day.reports += octets(&key::delivery(key), &codec::write_delivery(key, state));
+            of_day.has_open_report |= !outbox::is_finished(state);
+        }
+        let applied = self.applied.iter();
+        holdings.rest += applied
+            .map(|(name, policy)| octets(&name.0, &codec::write_applied(policy)))
+            .sum::<u64>();
+        let kept = self.kept.iter();
+        holdings.rest += kept
+            .map(|(domain, kept)| octets(domain.as_str().as_bytes(), &codec::write_kept(kept)))
+            .sum::<u64>();
+        let suppressed = self.suppressed.iter();
+        holdings.rest += suppressed
+            .map(|(destination, suppression)| {
+                let value = codec::write_suppression(destination, suppression);
+                octets(&key::destination(destination), &value)
+            })
+            .sum::<u64>();
+        let overrides = self.overrides.iter();
+        holdings.rest += overrides
+            .map(|(domain, set)| octets(domain.as_str().as_bytes(), &codec::write_override(set)))
+            .sum::<u64>();
+        let audit = self.audit.iter();
+        holdings.rest += audit
+            .map(|(number, value)| octets(&number.to_be_bytes(), value))
+            .sum::<u64>();
+        holdings
+    }
 }
 
 /// How many single failures of one domain and day are kept unless the operator says otherwise.
@@ -79,12 +128,13 @@ impl Store for MemoryStore {
         Ok(self.held().totals.get(key).copied().unwrap_or(0))
     }
 
-    fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
+    fn days_of(&self, part: DayPart) -> Result<Vec<UtcDay>, StoreError> {
         let held = self.held();
-        let totals = held.totals.keys().map(|key| key.day);
-        let failures = held.failures.keys().map(|(day, _)| *day);
-        let deliveries = held.deliveries.keys().map(|key| key.day);
-        let days: BTreeSet<_> = totals.chain(failures).chain(deliveries).collect();
+        let days: BTreeSet<UtcDay> = match part {
+            DayPart::Failures => held.failures.keys().map(|(day, _)| *day).collect(),
+            DayPart::Counts => held.totals.keys().map(|key| key.day).collect(),
+            DayPart::Reports => held.deliveries.keys().map(|key| key.day).collect(),
+        };
         Ok(days.into_iter().collect())
     }
 
@@ -145,14 +195,37 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
+    fn forget_part(&self, day: UtcDay, part: DayPart) -> Result<(), StoreError> {
         let mut held = self.held();
-        held.totals.retain(|key, _| key.day != day);
-        held.failures.retain(|(of, _), _| *of != day);
-        held.deliveries.retain(|key, _| key.day != day);
-        let used: BTreeSet<_> = held.totals.keys().map(|key| key.policy).collect();
-        held.applied.retain(|policy, _| used.contains(policy));
+        match part {
+            DayPart::Failures => held.failures.retain(|(of, _), _| *of != day),
+            DayPart::Counts => {
+                held.totals.retain(|key, _| key.day != day);
+                let used: BTreeSet<_> = held.totals.keys().map(|key| key.policy).collect();
+                held.applied.retain(|policy, _| used.contains(policy));
+            }
+            DayPart::Reports => held.deliveries.retain(|key, _| key.day != day),
+        }
         Ok(())
+    }
+
+    fn holdings(&self) -> Result<Holdings, StoreError> {
+        Ok(self.held().holdings())
+    }
+
+    fn file_octets(&self) -> Result<u64, StoreError> {
+        Ok(self.held().holdings().octets())
+    }
+
+    fn note_cut(&self, part: DayPart, day: UtcDay) -> Result<(), StoreError> {
+        let mut held = self.held();
+        let until = held.cut_until.entry(part).or_insert(day);
+        *until = day.max(*until);
+        Ok(())
+    }
+
+    fn cut_until(&self, part: DayPart) -> Result<Option<UtcDay>, StoreError> {
+        Ok(self.held().cut_until.get(&part).copied())
     }
 
     fn failures(

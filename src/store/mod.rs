@@ -9,7 +9,7 @@
 //! does no harm; and one for each way in which sessions were protected. [`Recorder`](recorder) gathers them in memory and writes the changed ones together;
 //! a session is acknowledged when its batch is on the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     clock::{Timestamp, UtcDay},
@@ -23,7 +23,9 @@ use crate::{
 mod audit;
 mod codec;
 mod engine;
+mod holdings;
 pub mod hosts;
+pub mod keeping;
 mod key;
 pub mod memory;
 mod octets;
@@ -38,6 +40,7 @@ mod trees;
 
 pub use audit::{AuditHash, AuditLink, AuditRecord, AuditShown, Chain};
 pub use hosts::TlsaHosts;
+pub use keeping::{DayPart, Holdings, Keeping};
 pub use memory::MemoryStore;
 pub use open::{Opened, open_or_put_aside};
 pub use protected::Protected;
@@ -166,7 +169,19 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn days(&self) -> Result<Vec<UtcDay>, StoreError>;
+    fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
+        let mut days = BTreeSet::new();
+        for part in DayPart::ALL {
+            days.extend(self.days_of(part)?);
+        }
+        Ok(days.into_iter().collect())
+    }
+
+    /// The days of which this part is held, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn days_of(&self, part: DayPart) -> Result<Vec<UtcDay>, StoreError>;
 
     /// The domains that have rows on a day, in order.
     ///
@@ -241,12 +256,46 @@ pub trait Store: Send + Sync {
     /// When the store cannot be written; the day is then still whole.
     fn seal(&self, day: UtcDay) -> Result<(), StoreError>;
 
-    /// Forgets the tallies, single failures and delivery states of a day, and the applied policies
+    /// Forgets the single failures, tallies and delivery states of a day, and the applied policies
     /// that no row of another day names.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn forget(&self, day: UtcDay) -> Result<(), StoreError>;
+    fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
+        DayPart::ALL
+            .iter()
+            .try_for_each(|part| self.forget_part(day, *part))
+    }
+
+    /// Forgets one part of a day; with tallies the applied policies that no row of another day names.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn forget_part(&self, day: UtcDay, part: DayPart) -> Result<(), StoreError>;
+
+    /// What is held, in octets. A pass over everything.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn holdings(&self) -> Result<Holdings, StoreError>;
+
+    /// How large the store's file is, in octets: no less than what is held. Costs nothing.
+    ///
+    /// # Errors
+    /// When that cannot be seen.
+    fn file_octets(&self) -> Result<u64, StoreError>;
+
+    /// Notes that this part of a day, and of all before it, is forgotten before its time.
+    ///
+    /// # Errors
+    /// When it is not surely on the disk.
+    fn note_cut(&self, part: DayPart, day: UtcDay) -> Result<(), StoreError>;
+
+    /// The newest day of which this part was noted to be forgotten before its time.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn cut_until(&self, part: DayPart) -> Result<Option<UtcDay>, StoreError>;
 
     /// The failures kept singly of one day, newest last, of one domain or of all.
     ///

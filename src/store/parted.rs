@@ -22,6 +22,9 @@ pub(crate) const ROW_BYTES_MAX: usize = 4_096;
 const WHOLE: u8 = 0;
 const PARTS: u8 = 1;
 
+/// The length of a row that only names the parts of its value: the octet before, the digest, the length.
+const NAMING_OCTETS: usize = 1 + 16 + 8;
+
 /// How often a value is read again that was replaced while we gathered its parts.
 const TRIES_MAX: usize = 16;
 
@@ -122,6 +125,15 @@ impl Parted {
             Ok(Walk::On)
         })?;
         Ok(keys)
+    }
+
+    /// How many octets the row of a value of this length takes beside its key; parts are rows of their own.
+    pub(crate) const fn row_octets(value_octets: usize) -> usize {
+        if value_octets <= ROW_BYTES_MAX {
+            value_octets.saturating_add(1)
+        } else {
+            NAMING_OCTETS
+        }
     }
 
     /// The rows themselves, for whoever only needs keys in order.

@@ -16,7 +16,8 @@ use std::{
 };
 
 use super::{
-    AuditShown, Batch, FailureRecord, Protected, Store, StoreError, TallyKey, TlsaHosts, codec,
+    AuditShown, Batch, DayPart, FailureRecord, Holdings, Protected, Store, StoreError, TallyKey,
+    TlsaHosts, codec,
     engine::{LOG_FILE, Walk},
     key, protected,
     recorder::monotonic,
@@ -247,18 +248,19 @@ impl Store for SledStore {
         })
     }
 
-    fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
-        self.read(|trees| {
-            let mut days = BTreeSet::new();
-            for rows in [
-                &trees.tallies,
-                trees.sealed.heads(),
-                &trees.failures,
-                trees.deliveries.heads(),
-            ] {
-                days.extend(days_of(rows)?);
+    fn days_of(&self, part: DayPart) -> Result<Vec<UtcDay>, StoreError> {
+        self.read(|trees| match part {
+            DayPart::Failures => days_of(&trees.failures),
+            DayPart::Counts => {
+                let mut days = days_of(&trees.tallies)?;
+                // Where forgetting was cut off, blocks are left that no head names.
+                days.extend(days_of(trees.sealed.heads())?);
+                days.extend(days_of(trees.sealed.blocks())?);
+                days.sort_unstable();
+                days.dedup();
+                Ok(days)
             }
-            Ok(days.into_iter().collect())
+            DayPart::Reports => days_of(trees.deliveries.heads()),
         })
     }
 
@@ -374,25 +376,55 @@ impl Store for SledStore {
         })
     }
 
-    fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
+    fn forget_part(&self, day: UtcDay, part: DayPart) -> Result<(), StoreError> {
         let _upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(|trees| {
-            trees.sealed.forget(&trees.engine, day)?;
-            remove_under(&trees.tallies, &key::day(day))?;
-            remove_under(&trees.failures, &key::day(day))?;
-            let mut unused = trees.unused_policies()?;
-            if !unused.is_empty() {
-                let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-                trees.keep_those_used_since(&mut unused)?;
-                trees.forget_policies(&unused)?;
-            }
-            // Last: without its rows a day is not reported again, whatever is forgotten of it.
-            trees.engine.sync()?;
-            for key in trees.deliveries.keys(&key::day(day))? {
-                trees.deliveries.remove(&trees.engine, &key)?;
+            match part {
+                DayPart::Failures => remove_under(&trees.failures, &key::day(day))?,
+                DayPart::Counts => {
+                    trees.sealed.forget(&trees.engine, day)?;
+                    remove_under(&trees.tallies, &key::day(day))?;
+                    let mut unused = trees.unused_policies()?;
+                    if !unused.is_empty() {
+                        let _changing =
+                            self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+                        trees.keep_those_used_since(&mut unused)?;
+                        trees.forget_policies(&unused)?;
+                    }
+                }
+                DayPart::Reports => {
+                    for key in trees.deliveries.keys(&key::day(day))? {
+                        trees.deliveries.remove(&trees.engine, &key)?;
+                    }
+                }
             }
             trees.engine.sync()
         })
+    }
+
+    fn holdings(&self) -> Result<Holdings, StoreError> {
+        self.read(Trees::holdings)
+    }
+
+    fn file_octets(&self) -> Result<u64, StoreError> {
+        let about = self.config.path.join(LOG_FILE).metadata();
+        about
+            .map(|about| about.len())
+            .map_err(|error| StoreError::Io {
+                path: self.config.path.display().to_string(),
+                reason: error.to_string(),
+            })
+    }
+
+    fn note_cut(&self, part: DayPart, day: UtcDay) -> Result<(), StoreError> {
+        self.write(|trees| {
+            trees.note_cut(part, day)?;
+            trees.engine.sync()
+        })
+    }
+
+    fn cut_until(&self, part: DayPart) -> Result<Option<UtcDay>, StoreError> {
+        self.read(|trees| trees.cut_until(part))
     }
 
     fn failures(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    AuditLink, AuditShown, FailureRecord, StoreError, audit, codec,
+    AuditLink, AuditShown, DayPart, FailureRecord, StoreError, audit, codec,
     engine::{Engine, Rows, Walk},
     key,
     octets::Unreadable,
@@ -35,6 +35,15 @@ const UNNOTED_UNTIL: &[u8] = b"unnoted-until";
 /// In the tree `about`: number and digest of the last entry of the audit log that was forgotten.
 const AUDIT_BEGINS: &[u8] = b"audit-begins";
 
+/// In the tree `about`: the newest day of which the quota took this part.
+const fn cut_key(part: DayPart) -> &'static [u8] {
+    match part {
+        DayPart::Failures => b"quota-failures-until",
+        DayPart::Counts => b"quota-counts-until",
+        DayPart::Reports => b"quota-reports-until",
+    }
+}
+
 /// An open database and its trees.
 pub(super) struct Trees {
     path: String,
@@ -49,7 +58,7 @@ pub(super) struct Trees {
     pub(super) suppressed: Parted,
     // Another; an earlier release goes by the overrides of its file alone.
     pub(super) overrides: Parted,
-    audit: Rows,
+    pub(super) audit: Rows,
     // Behind the trees, so that it is dropped after them.
     pub(super) engine: Engine,
     _lock: File,
@@ -162,7 +171,21 @@ impl Trees {
 
     /// The newest day of which a release counted sessions that did not note what protected them.
     pub(super) fn unnoted_until(&self) -> Result<Option<UtcDay>, StoreError> {
-        let value = self.about.value(UNNOTED_UNTIL)?;
+        self.day_about(UNNOTED_UNTIL)
+    }
+
+    /// The newest day of which this part was forgotten before its time.
+    pub(super) fn cut_until(&self, part: DayPart) -> Result<Option<UtcDay>, StoreError> {
+        self.day_about(cut_key(part))
+    }
+
+    pub(super) fn note_cut(&self, part: DayPart, day: UtcDay) -> Result<(), StoreError> {
+        let until = self.cut_until(part)?.map_or(day, |until| until.max(day));
+        self.about.put(cut_key(part), &until.0.to_be_bytes())
+    }
+
+    fn day_about(&self, key: &[u8]) -> Result<Option<UtcDay>, StoreError> {
+        let value = self.about.value(key)?;
         let day = |octets: Vec<u8>| {
             let octets = octets.first_chunk().copied();
             octets.map(|octets| UtcDay(u32::from_be_bytes(octets)))

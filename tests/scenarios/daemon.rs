@@ -39,6 +39,7 @@ mod mx_hosts;
 mod overrides;
 mod page;
 mod postfix_log;
+mod quota;
 mod report_sessions;
 mod restarts;
 mod scripted;

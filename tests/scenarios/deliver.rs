@@ -16,6 +16,7 @@ use std::sync::{
 
 use sealpost::{
     clock::{BoxFuture, Clock as _, SECONDS_PER_DAY, Timestamp, UtcDay},
+    config::StoreConfig,
     deliver::{
         Step,
         courier::{Courier, Reporting, SendDayError},
@@ -26,11 +27,14 @@ use sealpost::{
         handover::{Accepted, Channel, SendError},
         smtp::{Envelope, Transport},
     },
-    policy::{Destination, PolicyDomain, RuaRecord},
+    policy::{AppliedPolicy, Destination, PolicyDomain, RuaRecord},
+    record::{Failure, Source},
+    store::{Batch, DayPart, FailureRecord, Keeping, Store as _},
 };
 use sealpost_kit::{DnsFault, MxBehaviour};
+use sealpost_plugin_api::ResultType;
 use tokio::sync::Semaphore;
-use world::{DAY, RETRY, SETTLE, World};
+use world::{DAY, RETRY, SETTLE, SPREAD, World};
 
 fn is_sent(world: &World, domain: &str, mailbox: &str) -> bool {
     matches!(world.state(domain, mailbox), Some(state) if matches!(state.step, Step::Sent(_)))
@@ -377,7 +381,10 @@ async fn a_day_that_cannot_be_read_holds_up_no_other() {
 #[tokio::test]
 async fn old_days_are_forgotten_and_none_that_may_still_be_reported() {
     let mut world = World::new().await;
-    world.settings.keep_days = 1;
+    world.settings.keeping = Keeping::of(&StoreConfig {
+        keep_days: 1,
+        ..StoreConfig::default()
+    });
     world.settings.reporting = Reporting::Off;
     for back in [0, 5, 6, 40] {
         world.session("a.test", UtcDay(DAY.0 - back));
@@ -399,6 +406,75 @@ async fn old_days_are_forgotten_and_none_that_may_still_be_reported() {
         .collect();
     assert_eq!(held, [0], "five days are kept whatever is set");
     assert_eq!(world.mx.messages(), [], "reporting is off");
+}
+
+#[tokio::test]
+async fn single_failures_go_before_their_tallies_and_what_was_sent_stays_known() {
+    let mut world = World::new().await;
+    world.settings.keeping = Keeping::of(&StoreConfig {
+        keep_days: 8,
+        keep_failures_days: 6,
+        keep_reports_days: 20,
+        ..StoreConfig::default()
+    });
+    world.domain("a.test", &["mailto:r@a.test"]);
+    let policy = AppliedPolicy::no_policy_found("a.test".parse().unwrap());
+    let singly = |day: UtcDay| FailureRecord {
+        at: day.first_second(),
+        domain: "a.test".parse().unwrap(),
+        policy: policy.fingerprint(),
+        source: Source::Mta,
+        failure: Failure::of_policy(ResultType::CertificateExpired, "expired"),
+    };
+    let failures = Batch {
+        failures: vec![singly(DAY)],
+        ..Batch::default()
+    };
+    world.store.disk.commit(&failures).unwrap();
+    world.clock.set(world.due_at("a.test"));
+    let daemon = world.daemon();
+    world
+        .until("it is sent", || is_sent(&world, "a.test", "r@a.test"))
+        .await;
+    let held = |world: &World| {
+        DayPart::ALL.map(|part| world.store.disk.days_of(part).unwrap().contains(&DAY))
+    };
+    for (days_later, expected) in [
+        (6, [true, true, true]),
+        (7, [false, true, true]),
+        (9, [false, false, true]),
+        (20, [false, false, true]),
+        (21, [false, false, false]),
+    ] {
+        // A day begins to be looked at when its reports could leave; another one shows that it was.
+        let today = UtcDay(DAY.0 + days_later);
+        world.session("a.test", today.previous());
+        let night = today.first_second().plus_seconds(SETTLE + SPREAD);
+        world.clock.set(night.plus_seconds(60));
+        world
+            .until("the night is over", || {
+                world
+                    .store
+                    .sealed
+                    .lock()
+                    .unwrap()
+                    .contains(&today.previous())
+            })
+            .await;
+        assert_eq!(held(&world), expected, "{days_later} days later");
+        // Nothing is sent twice, whatever is left of the day, and however it is asked for.
+        let (courier, domain) = (world.courier(), "a.test".parse().unwrap());
+        let _refused = courier.send_day(DAY, Some(&domain)).await.is_err();
+        assert_eq!(
+            world
+                .taken("a.test")
+                .iter()
+                .filter(|(_, id, _)| id.contains("2026-11-23"))
+                .count(),
+            1
+        );
+    }
+    daemon.abort();
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ use sealpost::{
 use sealpost_plugin_api::ResultType;
 
 mod decisions;
+mod keeping;
 
 use decisions::{chain_of, overridden, shown};
 

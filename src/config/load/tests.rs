@@ -142,6 +142,33 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
+fn what_cannot_be_kept_so_long_or_so_short_is_refused() {
+    check_below_sender(
+        "[store]\nkeep_days = 40\nkeep_failures_days = 60\nkeep_reports_days = 20\n",
+        &[
+            "sealpost.toml:6:22: store.keep_failures_days: single failures are kept no longer than the tallies they are \
+             part of, for 40 days: write at most 40, or raise store.keep_days",
+            "sealpost.toml:7:21: store.keep_reports_days: tallies are kept for 40 days, and without knowing what was sent \
+             the report of one of them could be sent again: write at least 40, or lower store.keep_days",
+        ],
+    );
+    check_below_sender(
+        "[store]\nkeep_failures_days = 4\n",
+        &[
+            "sealpost.toml:5:22: store.keep_failures_days: a report can be under way for 5 days after its own, and says \
+             at which times of the day a failure was seen: write at least 5, or 0 to keep them as long as tallies",
+        ],
+    );
+    for taken in [
+        "keep_days = 3\nkeep_failures_days = 5\nkeep_reports_days = 5",
+        "keep_failures_days = 30\nkeep_reports_days = 30",
+        "keep_failures_days = 7\nkeep_reports_days = 400\nsize_max_mib = 512",
+    ] {
+        check_below_sender(&format!("[store]\n{taken}\n"), &[]);
+    }
+}
+
+#[test]
 fn texts_that_mean_nothing_are_refused() {
     for (text, expected) in [
         (

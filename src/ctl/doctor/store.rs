@@ -10,7 +10,7 @@ use super::{
     finding::{Examined, traps},
     scene::Scene,
 };
-use crate::ctl::wire::StoreState;
+use crate::ctl::wire::{QuotaView, StoreState};
 
 traps! {
     MISSING = "store-missing", Trouble,
@@ -47,6 +47,14 @@ traps! {
         "The store could not be opened and no fresh one be made: what is counted until the next start is lost when \
          the daemon ends.",
         "Mend what the reason names, then restart the daemon.";
+    QUOTA_EXCEEDED = "store-quota-exceeded", Trouble,
+        "More is held than store.size_max_mib allows, and what is left must stay: the last seven days, what is still to \
+         be reported, policies, the log of decisions. Recording goes on, and the file grows.",
+        "Raise store.size_max_mib.";
+    QUOTA_EATS = "store-quota-eats-days", Warning,
+        "The quota is eating days that were to be kept: statements for auditors and the reports' history begin later than the \
+         settings say.",
+        "Raise store.size_max_mib, or keep less: store.keep_days, store.keep_failures_days, store.failures_per_domain_day_max.";
     WAS_DAMAGED = "store-was-damaged", Warning,
         "A store was found damaged, was put aside, and a fresh one is in its place. What was counted in it and not \
          reported is lost.",
@@ -70,6 +78,8 @@ pub(super) struct Facts {
     pub(super) free_mib_min: u64,
     /// What the daemon says: the state, why, and the rows that wait.
     pub(super) state: Option<(StoreState, Option<String>)>,
+    /// How it stands by store.size_max_mib, as the daemon says.
+    pub(super) quota: Option<QuotaView>,
     /// Stores that were put aside.
     pub(super) put_aside: Vec<PathBuf>,
 }
@@ -131,12 +141,40 @@ pub(super) fn judge(facts: &Facts) -> Examined {
         Some((StoreState::Recording, _)) => examined.well("the daemon is recording"),
         None => {}
     }
+    if let Some(quota) = &facts.quota {
+        judge_quota(quota, &mut examined);
+    }
     for aside in &facts.put_aside {
         let shown = aside.display();
         let lines = vec![format!("rm -r {shown}")];
         examined.found_with(WAS_DAMAGED, format!("{shown} is there"), lines);
     }
     examined
+}
+
+fn judge_quota(quota: &QuotaView, examined: &mut Examined) {
+    let max_mib = quota.max_mib;
+    if quota.is_exceeded {
+        let held_mib = quota.held_octets.unwrap_or_default() / (1024 * 1024);
+        examined.found(
+            QUOTA_EXCEEDED,
+            format!("{held_mib} MiB are held, and store.size_max_mib is {max_mib}"),
+        );
+    }
+    let forgotten: Vec<_> = quota
+        .forgotten
+        .iter()
+        .map(|each| format!("{} up to {}", each.part, each.until))
+        .collect();
+    if !forgotten.is_empty() {
+        let seen = format!(
+            "store.size_max_mib is {max_mib}; forgotten before their time: {}",
+            forgotten.join(", ")
+        );
+        examined.found(QUOTA_EATS, seen);
+    } else if !quota.is_exceeded {
+        examined.well(format!("the quota of {max_mib} MiB has taken nothing"));
+    }
 }
 
 fn judge_disk(disk: &Disk, facts: &Facts, examined: &mut Examined) {
@@ -185,6 +223,7 @@ pub(super) async fn examine(scene: &Scene) -> Examined {
         Ok(steps) => reach(user, &steps, Want::WriteIn),
         Err(error) => Reach::NotKnown(format!("{}: {error}", existing.display())),
     });
+    let quota = status.and_then(|status| status.store.quota.clone());
     let state = status.map(|status| (status.store.state, status.store.reason.clone()));
     judge(&Facts {
         is_there,
@@ -194,6 +233,7 @@ pub(super) async fn examine(scene: &Scene) -> Examined {
         disk: disk(&existing),
         free_mib_min: config.free_space_min_mib,
         state,
+        quota,
         put_aside: put_aside(&path),
         path,
     })

@@ -23,6 +23,7 @@ struct Statement<'a> {
     notes: Vec<String>,
     not_noted: &'a [String],
     held_since: Option<&'a str>,
+    cut_until: Option<&'a str>,
     last_day_runs: bool,
     total: Row<'a>,
     days: Vec<Row<'a>>,
@@ -82,6 +83,7 @@ pub(super) fn json(evidence: &Evidence) -> Result<String, Failure> {
         notes: reservations(evidence),
         not_noted: &evidence.not_noted,
         held_since: evidence.held_since.as_deref(),
+        cut_until: evidence.cut_until.as_deref(),
         last_day_runs: evidence.last_day_runs,
         total: Row::of(None, None, evidence.total),
         days: days

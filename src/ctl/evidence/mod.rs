@@ -165,6 +165,16 @@ fn reservations(evidence: &Evidence) -> Vec<String> {
         None => said.push("The store holds nothing of any day.".to_owned()),
         Some(_) => {}
     }
+    if let Some(day) = evidence
+        .cut_until
+        .as_ref()
+        .filter(|day| **day >= evidence.from)
+    {
+        said.push(format!(
+            "What was counted up to {day} was forgotten before its time, for the store may not grow further \
+             (store.size_max_mib). Of the days after it nothing was."
+        ));
+    }
     if !evidence.not_noted.is_empty() {
         said.push(format!(
             "More sessions were counted, but an earlier release did not note what protected them, on {}.",

@@ -37,6 +37,7 @@ fn evidence() -> Evidence {
         to: "2026-11-24".to_owned(),
         domain: None,
         held_since: Some("2026-11-10".to_owned()),
+        cut_until: None,
         last_day_runs: true,
         days: vec![SecurityOfDay {
             day: "2026-11-23".to_owned(),

@@ -28,6 +28,10 @@ pub struct Evidence {
     /// The first UTC day of which the store still holds anything; absent where it holds nothing. Of earlier
     /// days nothing can be said.
     pub held_since: Option<String>,
+    /// The last UTC day of which the store's quota (`store.size_max_mib`) took what was counted before its
+    /// time, with that of all days before; absent where it took none.
+    #[serde(default)]
+    pub cut_until: Option<String>,
     /// The last day was not over when this was made.
     pub last_day_runs: bool,
     /// The days that have such sessions, in order.

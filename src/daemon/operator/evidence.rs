@@ -5,10 +5,13 @@ use super::{
     Operator,
     security::{Found, not_begun, of_domain},
 };
-use crate::ctl::{
-    control::{EvidenceQuestion, Replied},
-    protocol::{Refusal, RefusalKind},
-    wire::{Evidence, SecurityOfDomain, rows_sha256},
+use crate::{
+    ctl::{
+        control::{EvidenceQuestion, Replied},
+        protocol::{Refusal, RefusalKind},
+        wire::{Evidence, SecurityOfDomain, rows_sha256},
+    },
+    store::DayPart,
 };
 
 impl Operator {
@@ -26,10 +29,11 @@ impl Operator {
         }
         let domain = question.domain;
         let asked = domain.clone();
-        let (found, held_since) = self
+        let (found, held_since, cut_until) = self
             .read_newest(move |store, _| {
                 let found = Found::read(store, from..=to, asked.as_ref())?;
-                Ok((found, store.days()?.first().copied()))
+                let held_since = store.days_of(DayPart::Counts)?.first().copied();
+                Ok((found, held_since, store.cut_until(DayPart::Counts)?))
             })
             .await?;
         let domains: Vec<SecurityOfDomain> = found
@@ -49,6 +53,7 @@ impl Operator {
             to: to.to_string(),
             domain: domain.map(|domain| domain.to_string()),
             held_since: held_since.map(|day| day.to_string()),
+            cut_until: cut_until.map(|day| day.to_string()),
             last_day_runs: to == today,
             days: found.days,
             not_noted: found.not_noted,

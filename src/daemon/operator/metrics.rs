@@ -60,6 +60,7 @@ impl Operator {
             recording: self.kept_in != KeptIn::Memory && health.failing_since.is_none(),
             waiting_rows: health.waiting_rows as u64,
             rows_in_memory: health.rows_in_memory as u64,
+            quota: self.quota.gauges(),
             alerts: Rule::ALL.map(|rule| (rule.name(), holding(rule))).into(),
             held,
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 
-use super::{alerts::Alerts, parts::Parts, reports::StoredReports};
+use super::{alerts::Alerts, parts::Parts, quota::QuotaKeeper, reports::StoredReports};
 use crate::{
     alert::Rule,
     clock::{BoxFuture, Clock, Timestamp, UtcDay},
@@ -76,6 +76,7 @@ pub struct Operator {
     auditor: Auditor,
     courier: Arc<Courier>,
     alerts: Arc<Alerts>,
+    quota: Arc<QuotaKeeper>,
     reports: Arc<StoredReports>,
     dns: Arc<dyn Dns>,
     policy_host: Arc<dyn PolicyHost>,
@@ -124,6 +125,7 @@ impl Operator {
             auditor: parts.auditor.clone(),
             courier: Arc::clone(&parts.courier),
             alerts: Arc::clone(&parts.alerts),
+            quota: Arc::clone(&parts.quota),
             reports: Arc::clone(&parts.reports),
             dns: Arc::clone(&parts.dns),
             policy_host: Arc::clone(&parts.policy_host),
@@ -265,6 +267,7 @@ impl Operator {
                 .or(unreadable)
                 .or(self.put_aside.clone()),
             waiting_rows: health.waiting_rows as u64,
+            quota: self.quota.view(),
         }
     }
 
@@ -316,6 +319,7 @@ impl Operator {
                 "{lost} decisions are in no audit log: more were noted than the disk took"
             ));
         }
+        alarms.extend(self.quota.alarm());
         let left_out = self.counters.reports_left_out_host_full.value();
         if left_out > 0 {
             alarms.push(format!(

@@ -144,6 +144,7 @@ impl Control for Scripted {
                 state: StoreState::Waiting,
                 reason: Some(text("less than 256 MiB left")),
                 waiting_rows: 12,
+                quota: None,
             },
             overrides: vec![OverrideView {
                 domain: text("a.example"),
@@ -174,6 +175,7 @@ impl Control for Scripted {
             to: day_or(question.to, "2026-11-23"),
             domain: question.domain.map(|domain| domain.to_string()),
             held_since: None,
+            cut_until: None,
             last_day_runs: false,
             days: Vec::new(),
             not_noted: vec![text(HOSTILE)],

@@ -13,7 +13,7 @@ use std::{
 
 use sealpost::{
     clock::{BoxFuture, Clock as _, StoppedClock, Timestamp, UtcDay},
-    config::{DeliverConfig, DnsConfig},
+    config::{DeliverConfig, DnsConfig, StoreConfig},
     deliver::{
         DeliveryKey, DeliveryState, HostLimits,
         courier::{Courier, Parts, Reporting, Settings},
@@ -39,8 +39,8 @@ use sealpost::{
     },
     report::gzip::gzip,
     store::{
-        AuditShown, Batch, Counted, FailureRecord, Protected, Store, StoreError, TallyKey,
-        TlsaHosts, memory::MemoryStore,
+        AuditShown, Batch, Counted, DayPart, FailureRecord, Holdings, Keeping, Protected, Store,
+        StoreError, TallyKey, TlsaHosts, memory::MemoryStore,
     },
 };
 use sealpost_kit::{
@@ -170,8 +170,8 @@ impl Store for TrialStore {
         self.alive()?.total(key)
     }
 
-    fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
-        self.alive()?.days()
+    fn days_of(&self, part: DayPart) -> Result<Vec<UtcDay>, StoreError> {
+        self.alive()?.days_of(part)
     }
 
     fn domains(&self, day: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
@@ -205,8 +205,24 @@ impl Store for TrialStore {
         sealed
     }
 
-    fn forget(&self, day: UtcDay) -> Result<(), StoreError> {
-        self.alive()?.forget(day)
+    fn forget_part(&self, day: UtcDay, part: DayPart) -> Result<(), StoreError> {
+        self.alive()?.forget_part(day, part)
+    }
+
+    fn holdings(&self) -> Result<Holdings, StoreError> {
+        self.alive()?.holdings()
+    }
+
+    fn file_octets(&self) -> Result<u64, StoreError> {
+        self.alive()?.file_octets()
+    }
+
+    fn note_cut(&self, part: DayPart, day: UtcDay) -> Result<(), StoreError> {
+        self.alive()?.note_cut(part, day)
+    }
+
+    fn cut_until(&self, part: DayPart) -> Result<Option<UtcDay>, StoreError> {
+        self.alive()?.cut_until(part)
     }
 
     fn failures(
@@ -711,6 +727,6 @@ fn settings() -> Settings {
             at_once_max: 2,
             per_minute_max: 0,
         },
-        keep_days: 30,
+        keeping: Keeping::of(&StoreConfig::default()),
     }
 }

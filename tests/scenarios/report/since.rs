@@ -54,7 +54,7 @@ fn a_reader_is_told_since_when_it_fails_and_the_same_at_every_attempt() {
     ] {
         day_of_failures(&store, day, hours);
     }
-    let told = |keep_days| {
+    let told_by = |keep_days, size_max_mib| {
         let publisher = Publisher {
             submitter: Some(submitter("Bridge Mail Ltd")),
             keys: Vec::new(),
@@ -62,6 +62,7 @@ fn a_reader_is_told_since_when_it_fails_and_the_same_at_every_attempt() {
         };
         let keeps = StoreConfig {
             keep_days,
+            size_max_mib,
             ..StoreConfig::default()
         };
         let reports = StoredReports::new(Arc::clone(&store) as _, publisher, &keeps);
@@ -69,6 +70,7 @@ fn a_reader_is_told_since_when_it_fails_and_the_same_at_every_attempt() {
         let day = reports.day_with(DAY, &domain, &[]).unwrap().unwrap();
         reports.report(&day).unwrap()
     };
+    let told = |keep_days| told_by(keep_days, 0);
     let report = told(30);
     let text = report.text.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
@@ -79,8 +81,13 @@ fn a_reader_is_told_since_when_it_fails_and_the_same_at_every_attempt() {
         assert!(text.contains(words), "{words}:\n{text}");
     }
     assert_eq!(report, told(30));
-    // With a short store a day before may be gone at the next attempt; it is not looked at.
+    // With a quota no more is looked at than it leaves alone, and so the same at every attempt.
+    let with_quota = told_by(30, 100);
+    assert_ne!(report, with_quota);
     store.forget(ago(4)).unwrap();
+    store.forget(ago(3)).unwrap();
+    assert_eq!(told_by(30, 100), with_quota);
+    // With a short store a day before may be gone at the next attempt; it is not looked at.
     assert_eq!(told(5), {
         store.forget(ago(2)).unwrap();
         told(5)

@@ -1,6 +1,7 @@
 //! The machine: configuration, daemon, store, clock, resolver, sockets, limits, roots.
 
 use super::*;
+use crate::ctl::wire::{QuotaForgotten, QuotaView};
 
 pub(super) fn configuration() -> configuration::Facts {
     configuration::Facts {
@@ -49,6 +50,7 @@ pub(super) fn store() -> store::Facts {
         }),
         free_mib_min: 256,
         state: Some((StoreState::Recording, None)),
+        quota: None,
         put_aside: Vec::new(),
     }
 }
@@ -336,6 +338,14 @@ fn cases_of_store() -> Vec<Case> {
             }),
         ),
         (
+            "store-quota-exceeded",
+            stored(|facts| facts.quota = Some(quota(true, &[]))),
+        ),
+        (
+            "store-quota-eats-days",
+            stored(|facts| facts.quota = Some(quota(false, &[("failures", "2026-11-20")]))),
+        ),
+        (
             "store-was-damaged",
             stored(|facts| {
                 facts.put_aside =
@@ -343,6 +353,30 @@ fn cases_of_store() -> Vec<Case> {
             }),
         ),
     ]
+}
+
+fn quota(is_exceeded: bool, forgotten: &[(&str, &str)]) -> QuotaView {
+    let forgotten = forgotten.iter().map(|(part, until)| QuotaForgotten {
+        part: (*part).to_owned(),
+        until: (*until).to_owned(),
+    });
+    QuotaView {
+        max_mib: 64,
+        file_octets: 90_000_000,
+        held_octets: Some(70_000_000),
+        is_exceeded,
+        forgotten: forgotten.collect(),
+    }
+}
+
+#[test]
+fn a_quota_that_took_nothing_is_well() {
+    let examined = store::judge(&with(&store(), |facts| {
+        facts.quota = Some(quota(false, &[]));
+    }));
+    assert_eq!(examined.findings.len(), 0);
+    let said = "the quota of 64 MiB has taken nothing".to_owned();
+    assert!(examined.well.contains(&said), "{:?}", examined.well);
 }
 
 fn cases_of_clock() -> Vec<Case> {

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    deliver::suppression::Suppression, hook::overrides::CommandOverride,
-    observe::audit::AuditEntry, policy::Destination, store::AuditShown,
+    deliver::suppression::Suppression,
+    hook::overrides::CommandOverride,
+    observe::audit::AuditEntry,
+    policy::Destination,
+    store::{AuditShown, DayPart, Holdings},
 };
 
 /// What it answers.
@@ -30,7 +33,7 @@ impl Store for DamagedStore {
     fn total(&self, _: &TallyKey) -> Result<u64, StoreError> {
         Err(damaged())
     }
-    fn days(&self) -> Result<Vec<UtcDay>, StoreError> {
+    fn days_of(&self, _: DayPart) -> Result<Vec<UtcDay>, StoreError> {
         Err(damaged())
     }
     fn domains(&self, _: UtcDay) -> Result<Vec<PolicyDomain>, StoreError> {
@@ -52,7 +55,19 @@ impl Store for DamagedStore {
     fn seal(&self, _: UtcDay) -> Result<(), StoreError> {
         Err(damaged())
     }
-    fn forget(&self, _: UtcDay) -> Result<(), StoreError> {
+    fn forget_part(&self, _: UtcDay, _: DayPart) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn holdings(&self) -> Result<Holdings, StoreError> {
+        Err(damaged())
+    }
+    fn file_octets(&self) -> Result<u64, StoreError> {
+        Err(damaged())
+    }
+    fn note_cut(&self, _: DayPart, _: UtcDay) -> Result<(), StoreError> {
+        Err(damaged())
+    }
+    fn cut_until(&self, _: DayPart) -> Result<Option<UtcDay>, StoreError> {
         Err(damaged())
     }
     fn failures(

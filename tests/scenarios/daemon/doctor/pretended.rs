@@ -75,6 +75,22 @@ pub(super) const CASES: &[Case] = &[
             status["store"]["reason"] = "it is damaged".into();
         })
     }),
+    case("store-quota-exceeded", "store", |stage| {
+        says(stage, |status| {
+            status["store"]["quota"] = json!({
+                "max_mib": 64, "file_octets": 90_000_000, "held_octets": 70_000_000,
+                "is_exceeded": true, "forgotten": [],
+            });
+        })
+    }),
+    case("store-quota-eats-days", "store", |stage| {
+        says(stage, |status| {
+            status["store"]["quota"] = json!({
+                "max_mib": 64, "file_octets": 90_000_000, "held_octets": 60_000_000,
+                "is_exceeded": false, "forgotten": [{"part": "counts", "until": "2026-11-10"}],
+            });
+        })
+    }),
     case("dnssec-doubted", "resolver", |stage| {
         says(stage, |status| {
             status["dnssec"] = json!({"validation": "own", "reason": null, "doubt": "forged"});
