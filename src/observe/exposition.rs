@@ -129,7 +129,7 @@ impl Page<'_, '_> {
             &measured.failures,
         )?;
         let help = "Parts of days that the quota took before their time (`store.size_max_mib`)";
-        let mut metric = self.metric("store_quota_forgotten_days", help, MetricType::Counter)?;
+        let mut metric = self.metric("store_quota_forgotten", help, MetricType::Counter)?;
         for (part, counter) in measured.forgotten.each() {
             metric
                 .encode_family(&[("part", part.word())])?

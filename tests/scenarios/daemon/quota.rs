@@ -124,8 +124,7 @@ fn whoever_could_miss_them_is_told(host: &Host, cut_until: UtcDay) {
     );
     assert_eq!(doctor_finds(host), ["store-quota-eats-days"]);
     let metrics = host.shown(&["status", "--metrics"]);
-    let counted =
-        format!("sealpost_store_quota_forgotten_days_total{{part=\"counts\"}} {taken_days}");
+    let counted = format!("sealpost_store_quota_forgotten_total{{part=\"counts\"}} {taken_days}");
     assert!(metrics.contains(&counted), "{metrics}");
     host.wait_for_log("forgotten before its time: the store held more than it may");
 }
