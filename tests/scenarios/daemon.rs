@@ -20,6 +20,7 @@ use scripted::Scripted;
 mod activation;
 mod alerts;
 mod audit;
+mod backup;
 mod checks;
 mod datagrams;
 mod days;

@@ -13,10 +13,12 @@ use super::{
 use crate::mta::stand_in_program::write_program;
 
 /// The documents whose commands are run. Each is a page of `docs/`; add others to it.
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 7] = [
+    "guide/backup.md",
     "guide/bounces.md",
     "guide/doctor.md",
     "guide/evidence.md",
+    "guide/first-day.md",
     "guide/overrides.md",
     "guide/reports.md",
 ];
