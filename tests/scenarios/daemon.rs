@@ -48,6 +48,7 @@ mod sendmail;
 mod socketmap;
 mod sockets;
 mod suppression;
+mod testing_first;
 mod toy_mta;
 mod trouble;
 

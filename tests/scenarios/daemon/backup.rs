@@ -1,12 +1,13 @@
 //! The store is copied as `docs/guide/backup.md` says, is lost, and comes back.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use sealpost_kit::ReportMail;
 
 use super::{
-    super::pages::page,
-    days::{set_clock_after_night_of, standings, wait_until_sent},
+    super::pages::{line_of_root, page},
+    days::{deliver_well, set_clock_after_night_of, standings, wait_until_sent},
+    documents::typed_in_a_shell,
     host::{Host, until},
     suppression::report_of_a_day,
 };
@@ -26,20 +27,14 @@ fn host_below_a_root() -> Host {
 
 /// Types the line of the page that begins so, below that root.
 fn type_line(host: &Host, start: &str) {
-    let page = page("guide/backup.md");
-    let mut lines = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("    # "))
-        .filter(|line| line.starts_with(start));
-    let line = lines.next().unwrap();
-    assert_eq!(lines.next(), None, "{start} is ambiguous");
+    let line = line_of_root(&page("guide/backup.md"), start);
     let root = host.file("root");
     let root = root.to_str().unwrap();
     let typed = line
         .replace("-C /", &format!("-C {root}/"))
         .replace(" /root/", &format!(" {root}/root/"))
         .replace(" /var/", &format!(" {root}/var/"));
-    let output = Command::new("sh").args(["-c", &typed]).output().unwrap();
+    let output = typed_in_a_shell(host, &typed);
     assert!(output.status.success(), "{typed}: {output:?}");
 }
 
@@ -88,7 +83,7 @@ fn f16_a_store_that_was_copied_after_the_night_comes_back_whole_and_sends_nothin
 fn f16_a_report_that_left_after_the_copy_leaves_again_under_its_id_unless_reports_are_off() {
     let mut host = host_below_a_root();
     let daemon = host.start();
-    super::days::deliver_well(&host, "correct.test");
+    deliver_well(&host, "correct.test");
     assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
     assert!(daemon.stop().success());
     type_line(&host, "tar -czf");

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::mta::stand_in_program::write_program;
 
 /// The documents whose commands are run. Each is a page of `docs/`; add others to it.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "guide/backup.md",
     "guide/bounces.md",
     "guide/doctor.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 7] = [
     "guide/first-day.md",
     "guide/overrides.md",
     "guide/reports.md",
+    "guide/testing-first.md",
 ];
 
 /// Commands that go on until they are stopped, or that another test types.
@@ -50,17 +51,30 @@ fn with_own_names(command: &str, day: &str, tomorrow: &str) -> String {
     own.trim_end().replace("example.org", "correct.test")
 }
 
+/// What a line comes to in a shell of the host's directory, where `sealpost` goes by the host's configuration.
+pub(super) fn typed_in_a_shell(host: &Host, line: &str) -> Output {
+    let bin = host.file("bin");
+    if !bin.exists() {
+        let (config, program) = (host.file("sealpost.toml"), env!("CARGO_BIN_EXE_sealpost"));
+        fs::create_dir(&bin).unwrap();
+        let script = format!("exec {program} \"$@\" --config {}", config.display());
+        write_program(&bin.join("sealpost"), &script);
+    }
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", line])
+        .current_dir(host.directory())
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .stdin(Stdio::null());
+    shell.output().unwrap()
+}
+
 #[test]
 fn every_command_of_the_guides_is_one_and_does_what_it_is_for() {
     let host = Host::new();
     let daemon = host.start();
     report_of_a_day(&host, host.day);
     host.wait_for_reports(1);
-    let directory = host.directory();
-    let (config, program) = (host.file("sealpost.toml"), env!("CARGO_BIN_EXE_sealpost"));
-    fs::create_dir(host.file("bin")).unwrap();
-    let script = format!("exec {program} \"$@\" --config {}", config.display());
-    write_program(&host.file("bin/sealpost"), &script);
     fs::write(
         host.file("returned.eml"),
         "Subject: a letter\r\n\r\nHello.\r\n",
@@ -82,16 +96,7 @@ fn every_command_of_the_guides_is_one_and_does_what_it_is_for() {
                 continue;
             }
             let typed = with_own_names(command, &day, &tomorrow);
-            let output = Command::new("sh")
-                .args(["-c", &typed])
-                .current_dir(directory)
-                .env(
-                    "PATH",
-                    format!("{}:/usr/bin:/bin", host.file("bin").display()),
-                )
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
+            let output = typed_in_a_shell(&host, &typed);
             // 1 is an answer: there is none, or it is not as it should be.
             if !matches!(output.status.code(), Some(0 | 1)) {
                 failures.push(format!("{document}: {typed}: {output:?}"));
