@@ -13,7 +13,7 @@ use super::{
 use crate::mta::stand_in_program::write_program;
 
 /// The documents whose commands are run. Each is a page of `docs/`; add others to it.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "guide/backup.md",
     "guide/bounces.md",
     "guide/doctor.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 8] = [
     "guide/first-day.md",
     "guide/overrides.md",
     "guide/reports.md",
+    "guide/sizing.md",
     "guide/testing-first.md",
 ];
 
