@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -13,7 +14,7 @@ use super::{
 use crate::mta::stand_in_program::write_program;
 
 /// The documents whose commands are run. Each is a page of `docs/`; add others to it.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "guide/backup.md",
     "guide/bounces.md",
     "guide/doctor.md",
@@ -23,6 +24,7 @@ const DOCUMENTS: [&str; 9] = [
     "guide/reports.md",
     "guide/sizing.md",
     "guide/testing-first.md",
+    "threat-model.md",
 ];
 
 /// Commands that go on until they are stopped, or that another test types.
@@ -106,4 +108,37 @@ fn every_command_of_the_guides_is_one_and_does_what_it_is_for() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(daemon.stop().success());
+}
+
+/// The sources below a directory, as one text.
+fn sources(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: String = ["src", "tests", "plugin-api"]
+        .map(|directory| sources(&top.join(directory)))
+        .concat();
+    let page = page("threat-model.md");
+    // A name of a test is a sentence; of a setting it is a word or two behind its section.
+    let is_test = |word: &&str| {
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        word.chars().all(is_letter) && word.matches('_').count() >= 3
+    };
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 80, "{named:?}");
+    let is_missing = |name: &&&str| !sources.contains(&format!("fn {name}("));
+    let missing: Vec<_> = named.iter().filter(is_missing).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
