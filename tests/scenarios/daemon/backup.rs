@@ -1,14 +1,17 @@
 //! The store is copied as `docs/guide/backup.md` says, is lost, and comes back.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use sealpost_kit::ReportMail;
 
 use super::{
-    super::pages::{line_of_root, page},
+    super::pages::{block, line_of_root, page},
     days::{deliver_well, set_clock_after_night_of, standings, wait_until_sent},
     documents::typed_in_a_shell,
-    host::{Host, until},
+    host::{Host, Waited, until},
     suppression::report_of_a_day,
 };
 
@@ -109,5 +112,57 @@ fn f16_a_report_that_left_after_the_copy_leaves_again_under_its_id_unless_report
     });
     assert_eq!(ids[0], ids[1]);
     wait_until_sent(&host, host.day, "correct.test");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_copy_is_looked_at_by_a_second_daemon_that_sends_nothing_and_answers_nobody() {
+    let host = host_below_a_root();
+    let daemon = host.start();
+    deliver_well(&host, "correct.test");
+    assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
+    assert!(daemon.stop().success());
+    type_line(&host, "tar -czf");
+    let daemon = host.start();
+    set_clock_after_night_of(&host, host.day);
+    wait_until_sent(&host, host.day, "correct.test");
+
+    let look = host.file("look");
+    fs::create_dir(&look).unwrap();
+    let unpacked = typed_in_a_shell(&host, "tar -xzpf root/root/sealpost.tar.gz -C look");
+    assert!(unpacked.status.success(), "{unpacked:?}");
+    let lines = block(&page("guide/backup.md"), "[report]");
+    fs::write(look.join("look.toml"), lines).unwrap();
+    let program = host.serve().get_program().to_owned();
+    let clock = host.file("clock");
+    let config = look.join("look.toml");
+    let look_at = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).arg("--config").arg(&config);
+        command
+    };
+    let mut second = look_at(&["serve", "--laboratory-clock", clock.to_str().unwrap()]);
+    let second = Waited(second.stderr(Stdio::null()).spawn().unwrap());
+    until("the second daemon answers", || {
+        let status = look_at(&["status"]).output().unwrap();
+        status.status.success().then_some(())
+    });
+    let day = host.day.to_string();
+    let counted = look_at(&["sessions", "--day", &day]).output().unwrap();
+    let counted = String::from_utf8(counted.stdout).unwrap();
+    assert!(counted.contains("correct.test"), "{counted}");
+    let kept = look_at(&["policy", "list"]).output().unwrap();
+    assert!(
+        String::from_utf8(kept.stdout)
+            .unwrap()
+            .contains("correct.test")
+    );
+    // The first is as it was, and of the copy's report there is no second one.
+    let sent = look_at(&["report", "send", "--day", &day])
+        .output()
+        .unwrap();
+    assert!(!sent.status.success(), "{sent:?}");
+    drop(second);
+    assert_eq!(ids_in_the_inbox(&host).len(), 1);
     assert!(daemon.stop().success());
 }
