@@ -143,3 +143,26 @@ fn every_test_that_the_threat_model_names_is_there() {
     let missing: Vec<_> = named.iter().filter(is_missing).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// A reader looks for these words in the log.
+#[test]
+fn every_log_line_of_the_first_day_is_one() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let page = page("guide/first-day.md");
+    let rows = page
+        .lines()
+        .skip_while(|line| *line != "| line | what it means |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let lines: Vec<&str> = rows
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(|words| words.trim_start_matches("… "))
+        .collect();
+    assert!(lines.len() > 8, "{lines:?}");
+    let missing: Vec<_> = lines
+        .iter()
+        .filter(|line| !sources.contains(**line))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
