@@ -215,8 +215,6 @@ impl Client {
             }),
             Request::Policies => reply!(to, control.policies().await),
             Request::Policy { domain } => reply!(to, control.policy(domain_of(&domain)?).await),
-            Request::Refresh { domain } => reply!(to, control.refresh(domain_of(&domain)?).await),
-            Request::Purge { domain } => reply!(to, control.purge(domain_of(&domain)?).await),
             Request::Check { domain, probe } => {
                 reply!(
                     to,
@@ -239,7 +237,9 @@ impl Client {
                 let domain = optional_domain(domain)?;
                 control.report_send(day_of(day)?, domain).await
             }),
-            decision @ (Request::Audit { .. }
+            decision @ (Request::Refresh { .. }
+            | Request::Purge { .. }
+            | Request::Audit { .. }
             | Request::Overrides { .. }
             | Request::Override { .. }
             | Request::OverrideSet { .. }
@@ -257,10 +257,19 @@ impl Client {
         }
     }
 
-    /// Answers what is asked of decisions: of the log of them, of overrides, and of destinations that get nothing.
+    /// Answers what is asked of decisions: of kept policies, of the log of decisions, of overrides, and of destinations that
+    /// get nothing.
     async fn decision(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
         let control = &self.control;
         match request {
+            Request::Refresh { domain } => reply!(to, {
+                let author = self.author(None).await;
+                control.refresh(domain_of(&domain)?, author).await
+            }),
+            Request::Purge { domain } => reply!(to, {
+                let author = self.author(None).await;
+                control.purge(domain_of(&domain)?, author).await
+            }),
             Request::Audit {
                 since,
                 domain,
@@ -308,7 +317,10 @@ impl Client {
                 reply!(to, control.suppression(destination_of(&destination)?).await)
             }
             Request::SuppressionLift { destination } => {
-                reply!(to, control.lift(destination_of(&destination)?).await)
+                reply!(to, {
+                    let author = self.author(None).await;
+                    control.lift(destination_of(&destination)?, author).await
+                })
             }
             Request::SuppressionAdd {
                 destination,
@@ -364,7 +376,9 @@ impl Client {
     ) -> Replied<SuppressionView> {
         let destination = destination_of(destination)?;
         let until = day_of(until)?;
-        self.control.suppress(destination, until, reason).await
+        let author = self.author(None).await;
+        let control = &self.control;
+        control.suppress(destination, until, author, reason).await
     }
 }
 
