@@ -54,13 +54,16 @@ const EMITTERS: [&str; 11] = [
 ];
 
 /// What is written like a reason code in those files and is none.
-const NO_REASON_CODES: [&str; 10] = [
+const NO_REASON_CODES: [&str; 13] = [
     "audit-begins",
     "auto-generated",
     "ed25519-sha256",
     "kebab-case",
     "mta-sts",
     "no-policy-found",
+    "quota-counts-until",
+    "quota-failures-until",
+    "quota-reports-until",
     "rsa-sha256",
     "sealed-days",
     "tlsa-unusable",
