@@ -185,24 +185,13 @@ impl Sums {
     fn of(days: &[DayOfDomain]) -> Self {
         let mut sums = Self::default();
         for day in days {
-            sums.protected = added(&sums.protected, &day.protected);
+            sums.protected = sums.protected.plus(&day.protected);
             if let Some(counted) = &day.counted {
                 sums.successes = sums.successes.saturating_add(counted.successes());
                 sums.failures = sums.failures.saturating_add(counted.failures());
             }
         }
         sums
-    }
-}
-
-const fn added(one: &ProtectedSessions, other: &ProtectedSessions) -> ProtectedSessions {
-    ProtectedSessions {
-        sessions: one.sessions.saturating_add(other.sessions),
-        dane: one.dane.saturating_add(other.dane),
-        sts: one.sts.saturating_add(other.sts),
-        tls: one.tls.saturating_add(other.tls),
-        clear: one.clear.saturating_add(other.clear),
-        refused: one.refused.saturating_add(other.refused),
     }
 }
 

@@ -58,7 +58,7 @@ impl Source for Operator {
     }
 }
 
-fn day_of_domain(
+pub(super) fn day_of_domain(
     store: &dyn Store,
     reports: &StoredReports,
     day: UtcDay,
