@@ -23,6 +23,7 @@ mod answer;
 mod chart;
 mod domain;
 mod domains;
+mod edition;
 mod explain;
 mod health;
 mod list;

@@ -9,7 +9,7 @@ use crate::{
         protocol::{Refusal, RefusalKind},
         wire::{DeliveryView, PageLink, Status},
     },
-    page::source::{DayOfDomain, ReportFiles, Source},
+    page::source::{DayOfDomain, KeptMode, ReportFiles, Source},
     policy::{Destination, PolicyDomain, RuaDiscovery},
     store::{Store, StoreError},
 };
@@ -35,6 +35,19 @@ impl Source for Operator {
             store.each_tally(day, &mut |key, sessions| sums.add(&key, sessions))?;
             Ok(sums)
         }))
+    }
+
+    fn modes(&self) -> BoxFuture<'_, Replied<Vec<KeptMode>>> {
+        let now = self.clock.now();
+        Box::pin(async move {
+            let kept = self.read(|store, _| store.kept_policies()).await?;
+            let modes = kept.into_iter().map(|(domain, kept)| KeptMode {
+                domain,
+                mode: kept.policy.mode,
+                expired: now >= kept.expires_at(),
+            });
+            Ok(modes.collect())
+        })
     }
 
     fn domain_days(
