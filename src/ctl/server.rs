@@ -30,7 +30,7 @@ use crate::{
     clock::UtcDay,
     config::OverrideMode,
     net::unix_socket::BoundSocket,
-    observe::printable::excerpt,
+    observe::{audit::AuditKind, printable::excerpt},
     policy::{Destination, PolicyDomain},
 };
 
@@ -264,11 +264,15 @@ impl Client {
             Request::Audit {
                 since,
                 domain,
+                kind,
+                before,
                 entries_max,
             } => reply!(to, {
                 let question = AuditQuestion {
                     since: day_of(since)?,
                     domain: optional_domain(domain)?,
+                    kind: kind.map(|kind| kind_of(&kind)).transpose()?,
+                    before,
                     entries_max,
                 };
                 control.audit(question).await
@@ -413,6 +417,18 @@ const fn overrides_asked(all: bool) -> OverridesAsked {
         true => OverridesAsked::All,
         false => OverridesAsked::Holding,
     }
+}
+
+fn kind_of(word: &str) -> Replied<AuditKind> {
+    AuditKind::of_name(word).ok_or_else(|| {
+        let known: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.name()).collect();
+        let why = format!(
+            "there is no kind of decision \"{}\"; there are {}",
+            excerpt(word),
+            known.join(", ")
+        );
+        Refusal::new(RefusalKind::BadRequest, why)
+    })
 }
 
 fn mode_of(text: &str) -> Result<OverrideMode, Refusal> {

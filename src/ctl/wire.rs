@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod audit;
 mod evidence;
+mod examinations;
 mod history;
 mod overrides;
 mod security;
@@ -15,6 +16,7 @@ mod suppression;
 pub use audit::{Audit, AuditView, ChainView};
 pub(crate) use evidence::hexadecimal;
 pub use evidence::{Evidence, rows_sha256};
+pub use examinations::{ExaminationView, Examinations, TrapView};
 pub use history::{FailureSeen, History, UnreadableDay};
 pub use overrides::{OverrideEnding, OverrideView, Overrides};
 pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
@@ -368,6 +370,22 @@ wire! {
     struct AlertsView {
         /// By rule and subject.
         pub alerts: Vec<AlertView>,
+        /// Who is told besides the log.
+        #[serde(default)]
+        pub told: AlertsTold,
+    }
+
+    /// Who is told of alerts besides the log, and when.
+    #[derive(Default)]
+    struct AlertsTold {
+        /// The mailbox that gets mails.
+        pub mail_to: Option<String>,
+        /// Where the webhook is: scheme and host of its URL, for the rest of it may be a secret.
+        pub webhook: Option<String>,
+        /// The hours, UTC, in which nobody is told.
+        pub quiet: Option<String>,
+        /// After how many hours an alert that still holds is told again.
+        pub repeat_hours: i64,
     }
 
     /// An alert.

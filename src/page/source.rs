@@ -5,7 +5,7 @@ use crate::{
     clock::{BoxFuture, Timestamp, UtcDay},
     ctl::{
         control::{Control, Replied},
-        wire::{DeliveryView, ProtectedSessions, Status},
+        wire::{DeliveryView, Examinations, ProtectedSessions, Status},
     },
     policy::{Mode, PolicyDomain},
 };
@@ -40,6 +40,9 @@ pub trait Source: Control {
         day: UtcDay,
         domain: PolicyDomain,
     ) -> BoxFuture<'_, Replied<ReportFiles>>;
+
+    /// Has the doctor look at this machine, as the daemon's user sees it; he takes seconds.
+    fn examine(&self) -> BoxFuture<'_, Replied<Examinations>>;
 }
 
 /// A policy that is kept, in short.

@@ -51,6 +51,7 @@ use crate::{
 mod alerts;
 mod audit;
 mod evidence;
+mod examine;
 mod history;
 mod metrics;
 mod overrides;

@@ -7,7 +7,7 @@ use crate::{
     ctl::{
         control::Replied,
         protocol::{Refusal, RefusalKind},
-        wire::{DeliveryView, PageLink, Status},
+        wire::{DeliveryView, Examinations, PageLink, Status},
     },
     page::source::{DayOfDomain, KeptMode, ReportFiles, Source},
     policy::{Destination, PolicyDomain, RuaDiscovery},
@@ -68,6 +68,10 @@ impl Source for Operator {
         domain: PolicyDomain,
     ) -> BoxFuture<'_, Replied<ReportFiles>> {
         Box::pin(self.files(day, domain))
+    }
+
+    fn examine(&self) -> BoxFuture<'_, Replied<Examinations>> {
+        Box::pin(self.examine())
     }
 }
 

@@ -10,8 +10,8 @@ use sealpost::{
         },
         protocol::Refusal,
         wire::{
-            AlertTested, AlertView, AlertWay, AlertsTested, AlertsView, AppliedView, Audit,
-            AuditView, BounceOutcome, BounceTaken, CertificateView, ChainView, CheckResult,
+            AlertTested, AlertView, AlertWay, AlertsTested, AlertsTold, AlertsView, AppliedView,
+            Audit, AuditView, BounceOutcome, BounceTaken, CertificateView, ChainView, CheckResult,
             CounterView, DaneState, DayTotals, Deliveries, DeliveryStateView, DeliveryView,
             DetailView, DocumentFault, DocumentFinding, DomainSessions, Evidence, FailureMembers,
             FailureSeen, FailureView, Finding, History, HostDaneView, LiveView, Metrics, MxFinding,
@@ -455,6 +455,12 @@ impl Control for Scripted {
                 posted_at: None,
                 what_to_do: text("look"),
             }],
+            told: AlertsTold {
+                mail_to: Some(text(HOSTILE)),
+                webhook: Some(text(HOSTILE)),
+                quiet: None,
+                repeat_hours: 24,
+            },
         }))
     }
 
