@@ -118,6 +118,7 @@ fn run_child(arguments: &[&str]) -> Outcome {
         .args(arguments)
         // As `packaging/systemd/sealpost.service` has it.
         .env("MALLOC_ARENA_MAX", "2")
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .status()?;
     if status.success() {
         return Ok(());

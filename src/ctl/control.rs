@@ -49,11 +49,11 @@ pub trait Control: Send + Sync {
     /// there is none.
     fn policy(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<PolicyView>>;
 
-    /// Looks up and fetches a domain's policy now, past every cache.
-    fn refresh(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Refreshed>>;
+    /// Looks up and fetches a domain's policy now, past every cache, in the name of an author.
+    fn refresh(&self, domain: PolicyDomain, author: String) -> BoxFuture<'_, Replied<Refreshed>>;
 
-    /// Forgets the policy kept for a domain, in memory and on the disk.
-    fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>>;
+    /// Forgets the policy kept for a domain, in memory and on the disk, in the name of an author.
+    fn purge(&self, domain: PolicyDomain, author: String) -> BoxFuture<'_, Replied<Purged>>;
 
     /// What would happen to mail to a domain now, and why; changes nothing.
     fn check(&self, domain: PolicyDomain, depth: Depth) -> BoxFuture<'_, Replied<CheckResult>>;
@@ -119,15 +119,21 @@ pub trait Control: Send + Sync {
     /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where it never was.
     fn suppression(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>>;
 
-    /// Sends to a destination again, and says how it stood;
+    /// Sends to a destination again, in the name of an author, and says how it stood;
     /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where it was not suppressed.
-    fn lift(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>>;
+    fn lift(
+        &self,
+        destination: Destination,
+        author: String,
+    ) -> BoxFuture<'_, Replied<SuppressionView>>;
 
-    /// Sends nothing to a destination until the end of a day, or until that is lifted.
+    /// Sends nothing to a destination until the end of a day, or until that is lifted, in the name of an author and for
+    /// a reason.
     fn suppress(
         &self,
         destination: Destination,
         until: Option<UtcDay>,
+        author: String,
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>>;
 

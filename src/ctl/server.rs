@@ -215,8 +215,14 @@ impl Client {
             }),
             Request::Policies => reply!(to, control.policies().await),
             Request::Policy { domain } => reply!(to, control.policy(domain_of(&domain)?).await),
-            Request::Refresh { domain } => reply!(to, control.refresh(domain_of(&domain)?).await),
-            Request::Purge { domain } => reply!(to, control.purge(domain_of(&domain)?).await),
+            Request::Refresh { domain } => reply!(to, {
+                let author = self.author(None).await;
+                control.refresh(domain_of(&domain)?, author).await
+            }),
+            Request::Purge { domain } => reply!(to, {
+                let author = self.author(None).await;
+                control.purge(domain_of(&domain)?, author).await
+            }),
             Request::Check { domain, probe } => {
                 reply!(
                     to,
@@ -312,7 +318,10 @@ impl Client {
                 reply!(to, control.suppression(destination_of(&destination)?).await)
             }
             Request::SuppressionLift { destination } => {
-                reply!(to, control.lift(destination_of(&destination)?).await)
+                reply!(to, {
+                    let author = self.author(None).await;
+                    control.lift(destination_of(&destination)?, author).await
+                })
             }
             Request::SuppressionAdd {
                 destination,
@@ -368,7 +377,9 @@ impl Client {
     ) -> Replied<SuppressionView> {
         let destination = destination_of(destination)?;
         let until = day_of(until)?;
-        self.control.suppress(destination, until, reason).await
+        let author = self.author(None).await;
+        let control = &self.control;
+        control.suppress(destination, until, author, reason).await
     }
 }
 

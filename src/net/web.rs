@@ -100,7 +100,11 @@ pub(super) async fn connect(
     let mut why = NoConnection::Connect("no address".to_owned());
     for address in addresses {
         why = match timeout(each, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok((stream, address)),
+            Ok(Ok(stream)) => {
+                // A request and its body are two writes, of which the second would wait for an acknowledgement.
+                let _slower = stream.set_nodelay(true);
+                return Ok((stream, address));
+            }
             Ok(Err(error)) => NoConnection::Connect(format!("{address}: {error}")),
             Err(_elapsed) => NoConnection::Connect(format!("{address}: no answer")),
         };

@@ -50,7 +50,6 @@ enum Deed {
     Override(OverrideOrder),
     Expire {
         domain: PolicyDomain,
-        author: String,
         reason: String,
     },
 }
@@ -107,11 +106,6 @@ impl Deed {
     fn of(asked: &Asked, visit: &Visit) -> Result<Self, Oops> {
         let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let until = || optional(&asked.until).map(|day| day_of(&day)).transpose();
-        // Who signs in by a link or a word has no name: it is known where they came from.
-        let author = || match &visit.who {
-            Some(who) => format!("{who} (on the page)"),
-            None => "an operator, on the page".to_owned(),
-        };
         Ok(match asked.what.as_str() {
             "refresh" => Self::Refresh(domain_of(&asked.domain)?),
             "purge" => Self::Purge(domain_of(&asked.domain)?),
@@ -135,11 +129,10 @@ impl Deed {
                 })?,
                 until: until()?,
                 reason: asked.reason.clone(),
-                author: author(),
+                author: author(visit),
             }),
             "expire" => Self::Expire {
                 domain: domain_of(&asked.domain)?,
-                author: author(),
                 reason: asked.reason.clone(),
             },
             _ => return Err(Oops(Refusal::not_found(""))),
@@ -209,6 +202,14 @@ impl Deed {
     }
 }
 
+/// In whose name something is done. Who signs in by a link or a word has no name: it is known where they came from.
+fn author(visit: &Visit) -> String {
+    match &visit.who {
+        Some(who) => format!("{who} (on the page)"),
+        None => "an operator, on the page".to_owned(),
+    }
+}
+
 fn destination_of(text: &str) -> Result<Destination, Oops> {
     Destination::one(text.trim()).map_err(|why| Refusal::new(RefusalKind::BadRequest, why).into())
 }
@@ -256,8 +257,8 @@ pub(super) async fn act(site: SiteOf, visit: VisitOf, form: OwnForm) -> Answer {
     note(&visit, &deed, &asked);
     let back = deed.back();
     // What was begun is done to its end, also when nobody waits for the answer any more.
-    let (of_deed, w) = (Arc::clone(&site), f.w);
-    let done = tokio::spawn(async move { done(&of_deed, deed, w).await }).await;
+    let (of_deed, author, w) = (Arc::clone(&site), author(&visit), f.w);
+    let done = tokio::spawn(async move { done(&of_deed, deed, author, w).await }).await;
     let done = done.map_err(|error| Refusal::trouble(error.to_string()))?;
     site.listings.forget();
     let (title, text, detail, sent) = match done {
@@ -290,11 +291,11 @@ fn note(visit: &Visit, deed: &Deed, asked: &Asked) {
 
 type What = (String, Option<String>, Vec<SentLine>);
 
-async fn done(site: &Site, deed: Deed, w: &'static Words) -> Result<What, Refusal> {
+async fn done(site: &Site, deed: Deed, author: String, w: &'static Words) -> Result<What, Refusal> {
     let plain = |text| (text, None, Vec::new());
     Ok(match deed {
         Deed::Refresh(domain) => {
-            let done = site.source.refresh(domain).await?;
+            let done = site.source.refresh(domain, author).await?;
             let sentence = match done.outcome {
                 RefreshOutcome::New => w.done_refreshed_new,
                 RefreshOutcome::Confirmed => w.done_refreshed_same,
@@ -304,7 +305,7 @@ async fn done(site: &Site, deed: Deed, w: &'static Words) -> Result<What, Refusa
             (fill(sentence, &[&done.domain]), done.reason, Vec::new())
         }
         Deed::Purge(domain) => {
-            let done = site.source.purge(domain).await?;
+            let done = site.source.purge(domain, author).await?;
             let sentence = match done.purged {
                 true => w.done_purged,
                 false => w.done_not_kept,
@@ -314,21 +315,17 @@ async fn done(site: &Site, deed: Deed, w: &'static Words) -> Result<What, Refusa
         Deed::Send(day, domain) => sent(site.source.report_send(Some(day), domain).await?, w),
         Deed::Lift(to) => plain(fill(
             w.done_lifted,
-            &[&site.source.lift(to).await?.destination],
+            &[&site.source.lift(to, author).await?.destination],
         )),
         Deed::Suppress(to, until, reason) => {
-            let done = site.source.suppress(to, until, reason).await?;
+            let done = site.source.suppress(to, until, author, reason).await?;
             plain(fill(w.done_suppressed, &[&done.destination]))
         }
         Deed::Override(order) => {
             let done = site.source.set_override(order).await?;
             plain(fill(w.done_overridden, &[&done.domain, &done.mode]))
         }
-        Deed::Expire {
-            domain,
-            author,
-            reason,
-        } => {
+        Deed::Expire { domain, reason } => {
             let ended = site.source.expire_override(domain, author, reason);
             plain(fill(w.done_expired, &[&ended.await?.domain]))
         }

@@ -423,7 +423,7 @@ impl Operator {
         Ok(kept.map(|kept| PolicyView::of(domain, &kept, trouble.as_ref(), self.clock.now())))
     }
 
-    async fn refresh(&self, domain: PolicyDomain) -> Replied<Refreshed> {
+    async fn refresh(&self, domain: PolicyDomain, author: &str) -> Replied<Refreshed> {
         let before = self.kept(&domain).await?;
         let standing = self
             .keeper
@@ -454,7 +454,7 @@ impl Operator {
         };
         let words = format!("an operator had it looked up: {}", outcome.name());
         let entry = self.entry(AuditKind::PolicyRefreshed, words);
-        self.note(entry.about(&domain)).await;
+        self.note(entry.about(&domain).by(author)).await;
         Ok(Refreshed {
             outcome,
             reason: reason.map(|trouble| format!("{}: {}", trouble.result, trouble.reason)),
@@ -463,7 +463,7 @@ impl Operator {
         })
     }
 
-    async fn purge(&self, domain: PolicyDomain) -> Replied<Purged> {
+    async fn purge(&self, domain: PolicyDomain, author: &str) -> Replied<Purged> {
         let purged = self.kept(&domain).await?.is_some();
         self.keeper
             .purge(&domain)
@@ -471,7 +471,7 @@ impl Operator {
             .map_err(|unknown| refused(&unknown))?;
         if purged {
             let entry = self.entry(AuditKind::PolicyPurged, "an operator had it forgotten");
-            self.note(entry.about(&domain)).await;
+            self.note(entry.about(&domain).by(author)).await;
         }
         Ok(Purged {
             domain: domain.to_string(),
@@ -576,12 +576,12 @@ impl Control for Operator {
         })
     }
 
-    fn refresh(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Refreshed>> {
-        Box::pin(self.refresh(domain))
+    fn refresh(&self, domain: PolicyDomain, author: String) -> BoxFuture<'_, Replied<Refreshed>> {
+        Box::pin(async move { self.refresh(domain, &author).await })
     }
 
-    fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>> {
-        Box::pin(self.purge(domain))
+    fn purge(&self, domain: PolicyDomain, author: String) -> BoxFuture<'_, Replied<Purged>> {
+        Box::pin(async move { self.purge(domain, &author).await })
     }
 
     fn check(&self, domain: PolicyDomain, depth: Depth) -> BoxFuture<'_, Replied<CheckResult>> {
@@ -667,17 +667,22 @@ impl Control for Operator {
         Box::pin(self.suppression(destination))
     }
 
-    fn lift(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>> {
-        Box::pin(self.lift(destination))
+    fn lift(
+        &self,
+        destination: Destination,
+        author: String,
+    ) -> BoxFuture<'_, Replied<SuppressionView>> {
+        Box::pin(async move { self.lift(destination, &author).await })
     }
 
     fn suppress(
         &self,
         destination: Destination,
         until: Option<UtcDay>,
+        author: String,
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>> {
-        Box::pin(self.suppress(destination, until, reason))
+        Box::pin(async move { self.suppress(destination, until, &author, reason).await })
     }
 
     fn metrics(&self) -> BoxFuture<'_, Replied<Metrics>> {

@@ -35,7 +35,11 @@ impl Operator {
         Ok(SuppressionView::of(&destination, &found, self.clock.now()))
     }
 
-    pub(super) async fn lift(&self, destination: Destination) -> Replied<SuppressionView> {
+    pub(super) async fn lift(
+        &self,
+        destination: Destination,
+        author: &str,
+    ) -> Replied<SuppressionView> {
         let now = self.clock.now();
         let stood = self
             .courier
@@ -46,8 +50,8 @@ impl Operator {
             stood.ok_or_else(|| Refusal::not_found(format!("{destination} is not suppressed")))?;
         tracing::info!(%destination, "the operator lifted a suppression");
         let words = destination.to_string();
-        self.note(self.entry(AuditKind::SuppressionLifted, words))
-            .await;
+        let entry = self.entry(AuditKind::SuppressionLifted, words);
+        self.note(entry.by(author)).await;
         Ok(SuppressionView::of(&destination, &stood, now))
     }
 
@@ -55,6 +59,7 @@ impl Operator {
         &self,
         destination: Destination,
         until: Option<UtcDay>,
+        author: &str,
         reason: String,
     ) -> Replied<SuppressionView> {
         let (now, bad) = (self.clock.now(), RefusalKind::BadRequest);
@@ -77,8 +82,8 @@ impl Operator {
         let added = added.ok_or_else(|| Refusal::trouble("nothing was suppressed"))?;
         tracing::info!(%destination, suppression = %added, "the operator suppressed a destination");
         let words = format!("{destination}: {reason}");
-        self.note(self.entry(AuditKind::SuppressionAdded, words))
-            .await;
+        let entry = self.entry(AuditKind::SuppressionAdded, words);
+        self.note(entry.by(author)).await;
         Ok(SuppressionView::of(&destination, &added, now))
     }
 

@@ -79,6 +79,17 @@ fn every_decision_is_in_the_log_with_its_author_over_kills_and_restarts() {
     assert!(words(1).ends_with("; before: none"), "{}", words(1));
     assert_eq!(words(2), "audit: it moves");
     assert!(all[2]["author"].as_str().unwrap().starts_with("Ada (as "));
+    // Every decision of an operator has its author: whom the control socket vouches for.
+    let us = all[3]["author"].as_str().unwrap();
+    assert!(
+        all[2]["author"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!("(as {us})"))
+    );
+    for number in 4..8 {
+        assert_eq!(all[number]["author"], us, "{}", all[number]);
+    }
     assert_eq!(words(6), "mailto:x@y.test: they asked");
     assert_eq!(words(8), "override off for testing.test");
     let of_domain = entries(&host, &["--domain", "correct.test"]);

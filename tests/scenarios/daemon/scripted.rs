@@ -267,7 +267,7 @@ impl Control for Scripted {
         ready(known(&domain).map(|()| kept()))
     }
 
-    fn refresh(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Refreshed>> {
+    fn refresh(&self, domain: PolicyDomain, _author: String) -> BoxFuture<'_, Replied<Refreshed>> {
         let found = known(&domain).is_ok();
         ready(Ok(Refreshed {
             domain: domain.to_string(),
@@ -281,7 +281,7 @@ impl Control for Scripted {
         }))
     }
 
-    fn purge(&self, domain: PolicyDomain) -> BoxFuture<'_, Replied<Purged>> {
+    fn purge(&self, domain: PolicyDomain, _author: String) -> BoxFuture<'_, Replied<Purged>> {
         ready(Ok(Purged {
             domain: domain.to_string(),
             purged: known(&domain).is_ok(),
@@ -417,7 +417,11 @@ impl Control for Scripted {
         ready(Ok(suppression(&destination.to_string())))
     }
 
-    fn lift(&self, destination: Destination) -> BoxFuture<'_, Replied<SuppressionView>> {
+    fn lift(
+        &self,
+        destination: Destination,
+        _author: String,
+    ) -> BoxFuture<'_, Replied<SuppressionView>> {
         ready(Err(Refusal::not_found(format!(
             "{destination} is not suppressed"
         ))))
@@ -427,6 +431,7 @@ impl Control for Scripted {
         &self,
         destination: Destination,
         until: Option<UtcDay>,
+        _author: String,
         reason: String,
     ) -> BoxFuture<'_, Replied<SuppressionView>> {
         ready(Ok(SuppressionView {
