@@ -320,7 +320,7 @@ fn lines<'a>(days: impl Iterator<Item = &'a DaySums>, modes: &'a [KeptMode]) -> 
     let kept = modes.iter();
     known.extend(kept.map(|kept| (&kept.domain, None, Some(Mode::of(kept)))));
     // What comes is in order, each by itself: to sort it is to merge it.
-    known.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    known.sort_by_key(|(name, ..)| *name);
     let mut lines: Vec<DomainLine> = Vec::new();
     for (name, sums, mode) in known {
         match lines.last_mut().filter(|line| line.name == *name) {

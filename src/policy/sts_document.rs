@@ -628,7 +628,7 @@ mod tests {
         for text in sealpost_kit::mutations(5, &samples) {
             let parsed = StsPolicy::parse(&text);
             let faults = StsPolicy::faults(&text);
-            assert_eq!(faults.first().is_none(), parsed.is_ok(), "{faults:?}");
+            assert_eq!(faults.is_empty(), parsed.is_ok(), "{faults:?}");
             assert!(faults.len() <= FAULTS_MAX + 4, "{faults:?}");
             match parsed {
                 Ok(policy) => {

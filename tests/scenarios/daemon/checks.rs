@@ -176,62 +176,52 @@ fn texts(list: &Value, member: &str) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn an_operator_sees_what_this_host_saw_of_a_domain_in_the_last_fourteen_days() {
+/// A host with mail to correct.test behind it: thirteen days ago, yesterday and, before any that counts, the day before.
+fn host_with_a_fortnight() -> Host {
     let host = Host::new();
-    let (yesterday, three, early, too_early) = (
-        host.day.previous(),
-        before(&host, 3),
-        before(&host, 13),
-        before(&host, 14),
-    );
+    let (early, yesterday) = (before(&host, 13), host.day.previous());
     let expired = || Counted::Detail(Failure::of_policy(ResultType::CertificateExpired, ""));
+    let by = Counted::Protected;
     let rows = [
-        (
-            too_early,
-            "correct.test",
-            Counted::Protected(Protection::Clear),
-            99,
-        ),
-        (
-            early,
-            "correct.test",
-            Counted::Protected(Protection::Tls),
-            4,
-        ),
-        (early, "correct.test", Counted::Failures, 3),
-        (early, "correct.test", expired(), 3),
-        (three, "other.test", Counted::Protected(Protection::Tls), 8),
-        (
-            yesterday,
-            "correct.test",
-            Counted::Protected(Protection::Dane),
-            5,
-        ),
-        (
-            yesterday,
-            "correct.test",
-            Counted::Protected(Protection::Refused),
-            2,
-        ),
-        (yesterday, "correct.test", Counted::Successes, 5),
-        (yesterday, "correct.test", Counted::Failures, 2),
-        (yesterday, "correct.test", expired(), 2),
+        (before(&host, 14), by(Protection::Clear), 99),
+        (early, by(Protection::Tls), 4),
+        (early, Counted::Failures, 3),
+        (early, expired(), 3),
+        (yesterday, by(Protection::Dane), 5),
+        (yesterday, by(Protection::Refused), 2),
+        (yesterday, Counted::Successes, 5),
+        (yesterday, Counted::Failures, 2),
+        (yesterday, expired(), 2),
     ];
-    let rows = rows.into_iter().map(|(day, domain, counted, sessions)| {
+    let other = (before(&host, 3), "other.test", by(Protection::Tls), 8);
+    let rows = rows
+        .into_iter()
+        .map(|(day, counted, sessions)| (day, "correct.test", counted, sessions));
+    let rows = rows.chain([other]).map(|(day, domain, counted, sessions)| {
         Before::without_policy(day, domain, counted, sessions)
     });
     host.counted_before(rows);
+    host
+}
+
+/// What a check has of the last days, once yesterday's report, which is due, was sent.
+fn history_with_report(host: &Host) -> Value {
+    until("the report is sent", || {
+        let history = host.json(&["check", "correct.test"])["history"].clone();
+        let states = texts(&history["deliveries"], "state");
+        states.contains(&"sent".to_owned()).then_some(history)
+    })
+}
+
+#[test]
+fn an_operator_sees_what_this_host_saw_of_a_domain_in_the_last_fourteen_days() {
+    let host = host_with_a_fortnight();
+    let (early, yesterday) = (before(&host, 13), host.day.previous());
     let daemon = host.start();
     // And now, at noon: a host that the policy does not list.
     let told = host.say("MX\tcorrect.test\tmx.stranger.test");
     assert!(told.starts_with("refuse"), "{told}");
-    // Yesterday's report is due.
-    let history = until("the report is sent", || {
-        let history = host.json(&["check", "correct.test"])["history"].clone();
-        let states = texts(&history["deliveries"], "state");
-        states.contains(&"sent".to_owned()).then_some(history)
-    });
+    let history = history_with_report(&host);
     assert_eq!(history["since"], json!(early.to_string()));
     assert_eq!(history["until"], json!(host.day.to_string()));
     assert_eq!(
@@ -261,21 +251,28 @@ fn an_operator_sees_what_this_host_saw_of_a_domain_in_the_last_fourteen_days() {
         texts(&history["deliveries"], "day"),
         [yesterday.to_string()]
     );
-    assert_eq!(texts(&history["deliveries"], "state"), ["sent"]);
     // On these days nothing was counted of anybody; on the third before today something was.
     let not_held = history["not_held"].as_array().unwrap();
     assert_eq!(not_held.len(), 10);
-    assert!(!not_held.contains(&json!(three.to_string())));
+    assert!(!not_held.contains(&json!(before(&host, 3).to_string())));
     assert_eq!(history["unreadable"], json!([]));
+    assert!(daemon.stop().success());
+}
 
+#[test]
+fn what_this_host_saw_of_a_domain_is_read_as_a_table_and_said_to_be_unknown_without_the_daemon() {
+    let host = host_with_a_fortnight();
+    let (today, yesterday) = (host.day, host.day.previous());
+    let daemon = host.start();
+    history_with_report(&host);
     let text = host.shown(&["check", "correct.test"]);
     for line in [
         format!(
-            "History   {early} to {} (UTC): 12 sessions with it",
-            host.day
+            "History   {} to {today} (UTC): 11 sessions with it",
+            before(&host, 13)
         ),
         format!("  {yesterday}  7         5"),
-        format!("  {yesterday}  sent   {}", host.day),
+        format!("  {yesterday}  sent   {today}"),
         format!("{} to {}", before(&host, 12), before(&host, 4)),
     ] {
         assert!(text.contains(&line), "{line}: {text}");
@@ -288,9 +285,11 @@ fn an_operator_sees_what_this_host_saw_of_a_domain_in_the_last_fourteen_days() {
     );
     assert_eq!(history["total"]["sessions"], 0);
     assert!(daemon.stop().success());
-    // Without the daemon nobody knows.
     let check = host.json(&["check", "correct.test", "--no-daemon"]);
     assert_eq!(check["history"], Value::Null);
+    let text = host.run(&["check", "correct.test", "--no-daemon"]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("History   not known"), "{text}");
 }
 
 #[test]
