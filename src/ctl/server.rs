@@ -215,14 +215,6 @@ impl Client {
             }),
             Request::Policies => reply!(to, control.policies().await),
             Request::Policy { domain } => reply!(to, control.policy(domain_of(&domain)?).await),
-            Request::Refresh { domain } => reply!(to, {
-                let author = self.author(None).await;
-                control.refresh(domain_of(&domain)?, author).await
-            }),
-            Request::Purge { domain } => reply!(to, {
-                let author = self.author(None).await;
-                control.purge(domain_of(&domain)?, author).await
-            }),
             Request::Check { domain, probe } => {
                 reply!(
                     to,
@@ -245,7 +237,9 @@ impl Client {
                 let domain = optional_domain(domain)?;
                 control.report_send(day_of(day)?, domain).await
             }),
-            decision @ (Request::Audit { .. }
+            decision @ (Request::Refresh { .. }
+            | Request::Purge { .. }
+            | Request::Audit { .. }
             | Request::Overrides { .. }
             | Request::Override { .. }
             | Request::OverrideSet { .. }
@@ -263,10 +257,19 @@ impl Client {
         }
     }
 
-    /// Answers what is asked of decisions: of the log of them, of overrides, and of destinations that get nothing.
+    /// Answers what is asked of decisions: of kept policies, of the log of decisions, of overrides, and of destinations that
+    /// get nothing.
     async fn decision(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
         let control = &self.control;
         match request {
+            Request::Refresh { domain } => reply!(to, {
+                let author = self.author(None).await;
+                control.refresh(domain_of(&domain)?, author).await
+            }),
+            Request::Purge { domain } => reply!(to, {
+                let author = self.author(None).await;
+                control.purge(domain_of(&domain)?, author).await
+            }),
             Request::Audit {
                 since,
                 domain,

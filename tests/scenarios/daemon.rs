@@ -20,6 +20,7 @@ use scripted::Scripted;
 mod activation;
 mod alerts;
 mod audit;
+mod backup;
 mod checks;
 mod datagrams;
 mod days;
@@ -47,6 +48,7 @@ mod sendmail;
 mod socketmap;
 mod sockets;
 mod suppression;
+mod testing_first;
 mod toy_mta;
 mod trouble;
 

@@ -26,6 +26,18 @@ pub(super) fn block(page: &str, first: &str) -> String {
     block.join("\n").trim_end().to_owned() + "\n"
 }
 
+/// The one line of a page's blocks that is typed as root and begins so.
+pub(super) fn line_of_root(page: &str, start: &str) -> String {
+    let mut lines = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("    # "))
+        .filter(|line| line.starts_with(start));
+    let line = lines.next();
+    assert_eq!(lines.next(), None, "{start} begins two lines");
+    line.unwrap_or_else(|| panic!("no line begins with {start}"))
+        .to_owned()
+}
+
 /// The commands of a page: lines of its blocks, and what stands between backticks. What is explained of a line
 /// comes after three spaces or more.
 pub(super) fn commands(page: &str) -> Vec<String> {

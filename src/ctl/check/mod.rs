@@ -52,7 +52,8 @@ pub use look::{Means, check};
 /// told of each, where reports go, and what this host saw of it in the last fourteen days.
 ///
 /// Asks the daemon, which knows the policy it keeps; without a daemon everything is looked up here.
-/// Nothing is changed or counted. Ends with 1 when mail could go to no host now.
+/// Nothing is changed or counted. Ends with 1 when mail could go to no host now, with --probe also for what a look at
+/// them shows.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  sealpost check example.org\n  sealpost check example.org --probe\n  \

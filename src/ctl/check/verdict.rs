@@ -208,8 +208,9 @@ pub(super) fn outcome(
     });
     sentences.extend(mx.hosts.iter().filter_map(live_sentence));
     sentences.push(rua_sentence(rua));
+    let lost = mx.hosts.iter().filter(|host| is_kept_from(host)).count();
     OutcomeView {
-        deliverable: usable > 0 && !waits,
+        deliverable: usable > lost && !waits,
         text: sentences.join(" "),
     }
 }
@@ -256,6 +257,19 @@ fn mail_sentence(mx: &MxFinding, usable: usize) -> String {
                 ),
             }
         }
+    }
+}
+
+/// Whether a look at a host shows that mail to it would wait.
+fn is_kept_from(host: &MxVerdict) -> bool {
+    let Some(live) = &host.live else {
+        return false;
+    };
+    match host.level.as_str() {
+        "dane" | "verify" | "encrypt" if live.tls_state() == TlsState::Down => true,
+        "dane" => live.dane_matches == Some(false),
+        "verify" => !live.sts_troubles().is_empty(),
+        _ => false,
     }
 }
 

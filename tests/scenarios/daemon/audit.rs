@@ -87,8 +87,8 @@ fn every_decision_is_in_the_log_with_its_author_over_kills_and_restarts() {
             .unwrap()
             .ends_with(&format!("(as {us})"))
     );
-    for number in 4..8 {
-        assert_eq!(all[number]["author"], us, "{}", all[number]);
+    for each in &all[4..8] {
+        assert_eq!(each["author"], us, "{each}");
     }
     assert_eq!(words(6), "mailto:x@y.test: they asked");
     assert_eq!(words(8), "override off for testing.test");

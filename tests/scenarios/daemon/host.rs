@@ -481,7 +481,7 @@ impl Host {
 }
 
 /// A child that is killed when the test ends before it.
-struct Waited(Child);
+pub(super) struct Waited(pub(super) Child);
 
 impl Drop for Waited {
     fn drop(&mut self) {

@@ -35,12 +35,40 @@ fn links(tree: &Tree, path: &str, text: &str, complaints: &mut Vec<Complaint>) {
         for target in targets(line) {
             let file = target.split('#').next().unwrap_or_default();
             let is_elsewhere = file.is_empty() || file.contains(':');
-            if !is_elsewhere && !tree.paths.contains(&beside(path, file)) {
+            let leads_somewhere = is_elsewhere || tree.paths.contains(&beside(path, file));
+            if !leads_somewhere || !has_heading(tree, path, target) {
                 let text = format!("the link to {target} leads nowhere");
                 complaints.push(Complaint::new(path, number, text));
             }
         }
     }
+}
+
+/// Whether a page has the heading that a link names behind its `#`.
+fn has_heading(tree: &Tree, path: &str, target: &str) -> bool {
+    let Some((file, heading)) = target.split_once('#') else {
+        return true;
+    };
+    let page = match file {
+        "" => path.to_owned(),
+        _ => beside(path, file),
+    };
+    // What is no page of ours has headings that nobody here knows.
+    let Some(text) = tree.texts.get(&page).filter(|_| !file.contains(':')) else {
+        return true;
+    };
+    let mut headings = text.lines().filter_map(|line| {
+        let words = line.trim_start_matches('#');
+        (words.len() < line.len()).then_some(words)
+    });
+    headings.any(|words| anchor(words) == heading)
+}
+
+/// What a heading is called in a link.
+fn anchor(words: &str) -> String {
+    let kept = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | ' ');
+    let words = words.trim().chars().filter(|letter| kept(*letter));
+    words.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 /// What stands in `](...)`.
@@ -121,16 +149,20 @@ mod tests {
 
     #[test]
     fn relative_links_lead_somewhere() {
-        let page = "[a](../README.md#top) [b](guide/) [c](https://x.example/) [d](#here)\n\
-                    ```\n[no](link)\n```\n[e](gone.md)\n";
+        let page = "[a](../README.md#at-the-top-or-not) [b](guide/) [c](https://x.example/#x) [d](#here)\n\
+                    ```\n[no](link)\n```\n[e](gone.md)\n## Here\n[f](#there) [g](../README.md#no)\n";
         let tree = Tree::of([
-            ("README.md", ""),
+            ("README.md", "# At the top, or `not`?\n"),
             ("docs/guide/a.md", ""),
             ("docs/a.md", page),
         ]);
         assert_eq!(
             said(&tree),
-            ["docs/a.md:5: the link to gone.md leads nowhere"]
+            [
+                "docs/a.md:5: the link to gone.md leads nowhere",
+                "docs/a.md:7: the link to #there leads nowhere",
+                "docs/a.md:7: the link to ../README.md#no leads nowhere",
+            ]
         );
     }
 
