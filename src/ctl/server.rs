@@ -23,7 +23,7 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::{AlertWay, AlertsTested, Evidence, Security, SuppressionView},
+    wire::{AlertWay, AlertsTested, Audit, Evidence, Security, SuppressionView},
 };
 use crate::{
     alert::Rule,
@@ -276,16 +276,10 @@ impl Client {
                 kind,
                 before,
                 entries_max,
-            } => reply!(to, {
-                let question = AuditQuestion {
-                    since: day_of(since)?,
-                    domain: optional_domain(domain)?,
-                    kind: kind.map(|kind| kind_of(&kind)).transpose()?,
-                    before,
-                    entries_max,
-                };
-                control.audit(question).await
-            }),
+            } => reply!(
+                to,
+                self.audit(since, domain, kind, before, entries_max).await
+            ),
             Request::Overrides { all } => reply!(to, control.overrides(overrides_asked(all)).await),
             Request::Override { domain } => {
                 reply!(to, control.override_of(domain_of(&domain)?).await)
@@ -320,12 +314,10 @@ impl Client {
             Request::Suppression { destination } => {
                 reply!(to, control.suppression(destination_of(&destination)?).await)
             }
-            Request::SuppressionLift { destination } => {
-                reply!(to, {
-                    let author = self.author(None).await;
-                    control.lift(destination_of(&destination)?, author).await
-                })
-            }
+            Request::SuppressionLift { destination } => reply!(to, {
+                let author = self.author(None).await;
+                control.lift(destination_of(&destination)?, author).await
+            }),
             Request::SuppressionAdd {
                 destination,
                 until,
@@ -336,6 +328,24 @@ impl Client {
                 send(to, Err::<(), _>(Refusal::new(RefusalKind::BadRequest, why))).await
             }
         }
+    }
+
+    async fn audit(
+        &self,
+        since: Option<String>,
+        domain: Option<String>,
+        kind: Option<String>,
+        before: Option<u64>,
+        entries_max: Option<u64>,
+    ) -> Replied<Audit> {
+        let question = AuditQuestion {
+            since: day_of(since)?,
+            domain: optional_domain(domain)?,
+            kind: kind.map(|kind| kind_of(&kind)).transpose()?,
+            before,
+            entries_max,
+        };
+        self.control.audit(question).await
     }
 
     async fn security(
