@@ -23,7 +23,7 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::{AlertWay, AlertsTested, Audit, Evidence, Security, SuppressionView},
+    wire::{AlertWay, AlertsTested, Audit, Evidence, Purged, Refreshed, Security, SuppressionView},
 };
 use crate::{
     alert::Rule,
@@ -262,14 +262,8 @@ impl Client {
     async fn decision(&self, request: Request, to: &mut OwnedWriteHalf) -> bool {
         let control = &self.control;
         match request {
-            Request::Refresh { domain } => reply!(to, {
-                let author = self.author(None).await;
-                control.refresh(domain_of(&domain)?, author).await
-            }),
-            Request::Purge { domain } => reply!(to, {
-                let author = self.author(None).await;
-                control.purge(domain_of(&domain)?, author).await
-            }),
+            Request::Refresh { domain } => reply!(to, self.refresh(&domain).await),
+            Request::Purge { domain } => reply!(to, self.purge(&domain).await),
             Request::Audit {
                 since,
                 domain,
@@ -314,10 +308,9 @@ impl Client {
             Request::Suppression { destination } => {
                 reply!(to, control.suppression(destination_of(&destination)?).await)
             }
-            Request::SuppressionLift { destination } => reply!(to, {
-                let author = self.author(None).await;
-                control.lift(destination_of(&destination)?, author).await
-            }),
+            Request::SuppressionLift { destination } => {
+                reply!(to, self.lift(&destination).await)
+            }
             Request::SuppressionAdd {
                 destination,
                 until,
@@ -380,6 +373,23 @@ impl Client {
     /// Who is noted as the author of what is asked.
     async fn author(&self, given: Option<String>) -> String {
         peer::author(given, &peer::user_name(self.user).await)
+    }
+
+    async fn refresh(&self, domain: &str) -> Replied<Refreshed> {
+        let author = self.author(None).await;
+        self.control.refresh(domain_of(domain)?, author).await
+    }
+
+    async fn purge(&self, domain: &str) -> Replied<Purged> {
+        let author = self.author(None).await;
+        self.control.purge(domain_of(domain)?, author).await
+    }
+
+    async fn lift(&self, destination: &str) -> Replied<SuppressionView> {
+        let author = self.author(None).await;
+        self.control
+            .lift(destination_of(destination)?, author)
+            .await
     }
 
     async fn suppress(
