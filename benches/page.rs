@@ -93,6 +93,8 @@ fn main() -> Outcome {
         "/",
         &format!("/reports?day={yesterday}"),
         &format!("/reports?day={yesterday}&state=given-up&q=99"),
+        "/audit",
+        "/alerts",
         "/health",
     ] {
         measure(&settings.path, path)?;

@@ -138,6 +138,11 @@ impl DaySums {
         for (domain, sums) in &other.domains {
             self.domains.entry(domain.clone()).or_default().merge(sums);
         }
+        self.merge_causes(other);
+    }
+
+    /// The same of the causes alone.
+    pub fn merge_causes(&mut self, other: &Self) {
         for (cause, sums) in &other.causes {
             let of_cause = self.causes.entry(cause.clone()).or_default();
             of_cause.sessions = of_cause.sessions.saturating_add(sums.sessions);

@@ -12,7 +12,7 @@ use super::{
     screen::{Table, counted, shown},
     wire::{Audit, ChainView},
 };
-use crate::{clock::UtcDay, policy::PolicyDomain};
+use crate::{clock::UtcDay, observe::audit::AuditKind, policy::PolicyDomain};
 
 /// How many entries are shown unless all are asked for.
 const ENTRIES_SHOWN: u64 = 1_000;
@@ -38,11 +38,14 @@ pub(super) struct Arguments {
     /// Decisions about this recipient domain only
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<PolicyDomain>,
+    /// Decisions of this kind only: its word under WHAT, as policy-changed
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    kind: Option<AuditKind>,
     /// Every one, not only the newest 1,000
     #[arg(long)]
     all: bool,
     /// Whether the log is whole, instead of what it says
-    #[arg(long, conflicts_with_all = ["since", "domain", "all"])]
+    #[arg(long, conflicts_with_all = ["since", "domain", "kind", "all"])]
     verify: bool,
     /// With --verify: whether an entry has this SHA-256
     #[arg(long, value_name = "SHA256", requires = "verify")]
@@ -61,6 +64,8 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     let audit: Audit = context.ask(Request::Audit {
         since: arguments.since.map(|day| day.to_string()),
         domain: arguments.domain.as_ref().map(ToString::to_string),
+        kind: arguments.kind.map(|kind| kind.name().to_owned()),
+        before: None,
         entries_max,
     })?;
     if !arguments.verify {
@@ -86,6 +91,12 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
         text
     })?;
     Ok(exit_when(audit.chain.whole && found != Some(None)))
+}
+
+fn kind(text: &str) -> Result<AuditKind, String> {
+    let known = || AuditKind::ALL.iter().map(|kind| kind.name());
+    AuditKind::of_name(text)
+        .ok_or_else(|| format!("there are {}", known().collect::<Vec<_>>().join(", ")))
 }
 
 fn as_text(audit: &Audit) -> String {

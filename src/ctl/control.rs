@@ -12,6 +12,7 @@ use crate::{
     alert::Rule,
     clock::{BoxFuture, UtcDay},
     config::OverrideMode,
+    observe::audit::AuditKind,
     policy::{Destination, PolicyDomain},
 };
 
@@ -187,6 +188,10 @@ pub struct AuditQuestion {
     pub since: Option<UtcDay>,
     /// About this domain only.
     pub domain: Option<PolicyDomain>,
+    /// Of this kind only.
+    pub kind: Option<AuditKind>,
+    /// Only those whose number is less.
+    pub before: Option<u64>,
     /// The newest so many; absent: all.
     pub entries_max: Option<u64>,
 }

@@ -124,6 +124,10 @@ pub enum Request {
         since: Option<String>,
         /// About this domain only.
         domain: Option<String>,
+        /// Of this kind only: its word in the log.
+        kind: Option<String>,
+        /// Only those whose number is less.
+        before: Option<u64>,
         /// The newest so many; absent: all.
         entries_max: Option<u64>,
     },

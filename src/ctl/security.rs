@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     screen::{Table, counted, shown},
-    wire::{ProtectedSessions, Security},
+    wire::{ProtectedSessions, Security, SecurityOfDay},
 };
 
 /// How many recipient domains are shown unless all are asked for.
@@ -23,7 +23,7 @@ pub(super) fn as_text(security: &Security) -> String {
         format!(
             "{} {days} (UTC), by what protected them\n\n{}\n{}",
             counted(security.total.sessions, "session"),
-            days_table(security),
+            days_table(&security.days, &security.total),
             domains_table(security),
         )
     };
@@ -55,15 +55,16 @@ pub(super) fn as_text(security: &Security) -> String {
     text
 }
 
-fn days_table(security: &Security) -> Table {
+/// Sessions by day and by what protected them; `total`: those of all of the days.
+pub(super) fn days_table(days: &[SecurityOfDay], total: &ProtectedSessions) -> Table {
     let mut table = table("DAY");
-    for each in &security.days {
+    for each in days {
         table.row(cells(&each.day, &each.protected));
     }
-    if security.days.len() > 1 {
-        table.row(cells("all", &security.total));
+    if days.len() > 1 {
+        table.row(cells("all", total));
     }
-    let [sessions, parts @ ..] = security.total.numbers();
+    let [sessions, parts @ ..] = total.numbers();
     let [dane, sts, tls, clear, refused] = parts.map(|part| share(part, sessions));
     let blank = String::new();
     table.row([blank.clone(), blank, dane, sts, tls, clear, refused]);

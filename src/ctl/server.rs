@@ -23,14 +23,14 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::{AlertWay, AlertsTested, Evidence, Purged, Refreshed, Security, SuppressionView},
+    wire::{AlertWay, AlertsTested, Audit, Evidence, Purged, Refreshed, Security, SuppressionView},
 };
 use crate::{
     alert::Rule,
     clock::UtcDay,
     config::OverrideMode,
     net::unix_socket::BoundSocket,
-    observe::printable::excerpt,
+    observe::{audit::AuditKind, printable::excerpt},
     policy::{Destination, PolicyDomain},
 };
 
@@ -267,15 +267,13 @@ impl Client {
             Request::Audit {
                 since,
                 domain,
+                kind,
+                before,
                 entries_max,
-            } => reply!(to, {
-                let question = AuditQuestion {
-                    since: day_of(since)?,
-                    domain: optional_domain(domain)?,
-                    entries_max,
-                };
-                control.audit(question).await
-            }),
+            } => reply!(
+                to,
+                self.audit(since, domain, kind, before, entries_max).await
+            ),
             Request::Overrides { all } => reply!(to, control.overrides(overrides_asked(all)).await),
             Request::Override { domain } => {
                 reply!(to, control.override_of(domain_of(&domain)?).await)
@@ -323,6 +321,24 @@ impl Client {
                 send(to, Err::<(), _>(Refusal::new(RefusalKind::BadRequest, why))).await
             }
         }
+    }
+
+    async fn audit(
+        &self,
+        since: Option<String>,
+        domain: Option<String>,
+        kind: Option<String>,
+        before: Option<u64>,
+        entries_max: Option<u64>,
+    ) -> Replied<Audit> {
+        let question = AuditQuestion {
+            since: day_of(since)?,
+            domain: optional_domain(domain)?,
+            kind: kind.map(|kind| kind_of(&kind)).transpose()?,
+            before,
+            entries_max,
+        };
+        self.control.audit(question).await
     }
 
     async fn security(
@@ -435,6 +451,18 @@ const fn overrides_asked(all: bool) -> OverridesAsked {
         true => OverridesAsked::All,
         false => OverridesAsked::Holding,
     }
+}
+
+fn kind_of(word: &str) -> Replied<AuditKind> {
+    AuditKind::of_name(word).ok_or_else(|| {
+        let known: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.name()).collect();
+        let why = format!(
+            "there is no kind of decision \"{}\"; there are {}",
+            excerpt(word),
+            known.join(", ")
+        );
+        Refusal::new(RefusalKind::BadRequest, why)
+    })
 }
 
 fn mode_of(text: &str) -> Result<OverrideMode, Refusal> {

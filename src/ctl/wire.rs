@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 mod audit;
 mod evidence;
+mod examinations;
+mod history;
 mod overrides;
 mod security;
 mod suppression;
@@ -14,6 +16,8 @@ mod suppression;
 pub use audit::{Audit, AuditView, ChainView};
 pub(crate) use evidence::hexadecimal;
 pub use evidence::{Evidence, rows_sha256};
+pub use examinations::{ExaminationView, Examinations, TrapView};
+pub use history::{FailureSeen, History, UnreadableDay};
 pub use overrides::{OverrideEnding, OverrideView, Overrides};
 pub use security::{ProtectedSessions, Security, SecurityOfDay, SecurityOfDomain};
 
@@ -391,6 +395,22 @@ wire! {
     struct AlertsView {
         /// By rule and subject.
         pub alerts: Vec<AlertView>,
+        /// Who is told besides the log.
+        #[serde(default)]
+        pub told: AlertsTold,
+    }
+
+    /// Who is told of alerts besides the log, and when.
+    #[derive(Default)]
+    struct AlertsTold {
+        /// The mailbox that gets mails.
+        pub mail_to: Option<String>,
+        /// Where the webhook is: scheme and host of its URL, for the rest of it may be a secret.
+        pub webhook: Option<String>,
+        /// The hours, UTC, in which nobody is told.
+        pub quiet: Option<String>,
+        /// After how many hours an alert that still holds is told again.
+        pub repeat_hours: i64,
     }
 
     /// An alert.
@@ -458,8 +478,15 @@ wire! {
         pub mx: MxFinding,
         /// What Postfix and sendmail would be told on the socketmap, for each map name.
         pub socketmap: Vec<SocketmapReply>,
+        /// What Exim, or whoever else asks on the plugin socket, would be told of the domain: the line, with tabs between
+        /// its members.
+        #[serde(default)]
+        pub plugin_socket: Option<String>,
         /// The TXT record `_smtp._tls`.
         pub rua: RuaFinding,
+        /// What this host saw of the domain in the last days; absent where no daemon was asked.
+        #[serde(default)]
+        pub history: Option<History>,
         /// What would happen.
         pub outcome: OutcomeView,
     }
@@ -490,12 +517,23 @@ wire! {
         pub max_age_seconds: Option<u32>,
         /// Its `mx` patterns as A-labels.
         pub mx: Vec<String>,
-        /// Its lines as published.
+        /// Its lines as published, also of one that is not valid.
         pub lines: Vec<String>,
+        /// Everything that is wrong with it, in the order of its lines.
+        #[serde(default)]
+        pub faults: Vec<DocumentFault>,
         /// The result type a report would carry.
         pub result_type: Option<String>,
         /// Why there is no valid document.
         pub reason: Option<String>,
+    }
+
+    /// One thing that is wrong with a policy document.
+    struct DocumentFault {
+        /// The line, from 1; absent where something is missing.
+        pub line: Option<usize>,
+        /// What is wrong.
+        pub text: String,
     }
 
     /// The MX hosts.
@@ -524,6 +562,9 @@ wire! {
         pub decided_by: String,
         /// What signed DNS says of it; absent for what is no host name.
         pub dane: Option<HostDaneView>,
+        /// What whoever asks on the plugin socket would be told of it, as of the domain.
+        #[serde(default)]
+        pub plugin_socket: Option<String>,
         /// What a look at it saw, where one was asked for.
         pub live: Option<LiveView>,
     }
@@ -581,6 +622,29 @@ wire! {
         /// What an MTA-STS policy would say of the session, whether or not there is one: empty when all is
         /// well, else result types and reason codes.
         pub sts: Vec<String>,
+        /// The certificate that it showed of itself.
+        #[serde(default)]
+        pub certificate: Option<CertificateView>,
+    }
+
+    /// The certificate that a mail host shows of itself.
+    struct CertificateView {
+        /// The host names that it is for, as it has them.
+        pub names: Vec<String>,
+        /// Who issued it.
+        pub issuer: String,
+        /// From when it is valid.
+        pub not_before: String,
+        /// Until when.
+        pub not_after: String,
+        /// How many whole days are left; below 0 when it has expired.
+        pub days_left: i64,
+        /// How many certificates the host showed, this one among them.
+        pub shown: usize,
+        /// SHA-256 of the whole certificate, in hexadecimal digits.
+        pub sha256: String,
+        /// SHA-256 of its public key (`3 1 1` of a TLSA record), in hexadecimal digits.
+        pub public_key_sha256: String,
     }
 
     /// What would be told on the socketmap.

@@ -24,6 +24,8 @@ pub(super) enum Place {
     Policies,
     Reports,
     Overrides,
+    Audit,
+    Alerts,
     Health,
     /// In none of them.
     Elsewhere,
@@ -77,6 +79,8 @@ impl Frame {
                 line("/policies", w.policies, Place::Policies),
                 line("/reports", w.reports, Place::Reports),
                 line("/overrides", w.overrides, Place::Overrides),
+                line("/audit", w.audit, Place::Audit),
+                line("/alerts", w.alerts, Place::Alerts),
                 line("/health", w.health, Place::Health),
             ],
             form_word: visit.form_word.clone(),

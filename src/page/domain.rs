@@ -9,6 +9,7 @@ use super::{
     Site,
     almanac::{DAYS, first_of},
     answer::{Answer, Frame, Oops, Place, SiteOf, VisitOf, html},
+    audit::{DecisionLine, decisions_about},
     chart::Chart,
     list::{state_class, state_name},
     shape::{encoded, grouped, moment, percent},
@@ -46,6 +47,10 @@ struct Page<'a> {
     causes: Vec<CauseView>,
     policy: Option<KeptView>,
     history: Vec<HistoryLine>,
+    decisions: Vec<DecisionLine>,
+    /// What is said in the place of decisions, or of more of them.
+    decisions_note: Option<&'static str>,
+    audit_path: String,
     reports: Vec<ReportLine>,
     no_reports: String,
     overridden: Option<OverrideLine>,
@@ -75,9 +80,13 @@ struct KeptView {
 
 struct HistoryLine {
     kind: &'static str,
+    /// The mode of an MTA-STS policy; empty for others.
+    mode: String,
     detail: Vec<String>,
-    first: String,
-    last: String,
+    /// The first and last day of each time that it applied without another in between, the newest first.
+    times: Vec<String>,
+    /// On how many days.
+    days: String,
     successes: String,
     failures: String,
 }
@@ -110,6 +119,11 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf, Path(name): Path<String>)
         .await?;
     let policy = kept(&site, &domain).await?;
     let overridden = override_of(&site, &domain).await?;
+    let (decisions, decisions_note) = match decisions_about(&site, &domain, w).await? {
+        None => (Vec::new(), Some(w.decisions_elsewhere)),
+        Some((lines, _)) if lines.is_empty() => (lines, Some(w.decisions_none)),
+        Some((lines, has_more)) => (lines, has_more.then_some(w.decisions_more)),
+    };
     let window = fill(w.days_shown, &[&DAYS.to_string()]);
     let sums = Sums::of(&days);
     let name = domain.to_string();
@@ -130,6 +144,9 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf, Path(name): Path<String>)
         causes: causes(&days, &name, f.language),
         policy: policy.map(kept_view),
         history: history(&days, w),
+        decisions,
+        decisions_note,
+        audit_path: format!("/audit?q={}", encoded(&name)),
         reports: reports(&days, &name, w),
         no_reports: fill(w.no_reports_of_domain, &[&window]),
         overridden,
@@ -185,24 +202,13 @@ impl Sums {
     fn of(days: &[DayOfDomain]) -> Self {
         let mut sums = Self::default();
         for day in days {
-            sums.protected = added(&sums.protected, &day.protected);
+            sums.protected = sums.protected.plus(&day.protected);
             if let Some(counted) = &day.counted {
                 sums.successes = sums.successes.saturating_add(counted.successes());
                 sums.failures = sums.failures.saturating_add(counted.failures());
             }
         }
         sums
-    }
-}
-
-const fn added(one: &ProtectedSessions, other: &ProtectedSessions) -> ProtectedSessions {
-    ProtectedSessions {
-        sessions: one.sessions.saturating_add(other.sessions),
-        dane: one.dane.saturating_add(other.dane),
-        sts: one.sts.saturating_add(other.sts),
-        tls: one.tls.saturating_add(other.tls),
-        clear: one.clear.saturating_add(other.clear),
-        refused: one.refused.saturating_add(other.refused),
     }
 }
 
@@ -304,47 +310,87 @@ fn kept_view(policy: PolicyView) -> KeptView {
     }
 }
 
+/// How many times one policy applied are shown, the newest.
+const TIMES_SHOWN: usize = 10;
+
+/// What sessions had under one exact policy.
+#[derive(Default)]
+struct PolicySums {
+    /// The first and last of the days with sessions that followed each other and had it.
+    times: Vec<(UtcDay, UtcDay)>,
+    /// The number, among the days with sessions, of the last that had it.
+    last: usize,
+    days: u64,
+    successes: u64,
+    failures: u64,
+}
+
 /// The policies that sessions were held to, the newest first. That is the history of the domain's policy as
-/// far as mail met it.
+/// far as mail met it: days without sessions say nothing.
 fn history(days: &[DayOfDomain], words: &'static Words) -> Vec<HistoryLine> {
-    let mut found: Vec<(&AppliedPolicy, UtcDay, UtcDay, u64, u64)> = Vec::new();
-    for day in days {
-        for totals in day.counted.iter().flat_map(|counted| &counted.policies) {
-            match found
-                .iter_mut()
-                .find(|(policy, ..)| *policy == &totals.policy)
-            {
-                Some((_, _, last, successes, failures)) => {
-                    *last = day.day;
-                    *successes = successes.saturating_add(totals.successes);
-                    *failures = failures.saturating_add(totals.failures);
-                }
-                None => found.push((
-                    &totals.policy,
-                    day.day,
-                    day.day,
-                    totals.successes,
-                    totals.failures,
-                )),
+    let mut found: BTreeMap<&AppliedPolicy, PolicySums> = BTreeMap::new();
+    let counted = days
+        .iter()
+        .filter_map(|day| Some((day.day, day.counted.as_ref()?)));
+    for (number, (day, counted)) in counted.enumerate() {
+        for totals in &counted.policies {
+            let sums = found.entry(&totals.policy).or_default();
+            match sums.times.last_mut() {
+                Some((_, last)) if sums.last + 1 == number => *last = day,
+                _ => sums.times.push((day, day)),
             }
+            sums.last = number;
+            sums.days += 1;
+            sums.successes = sums.successes.saturating_add(totals.successes);
+            sums.failures = sums.failures.saturating_add(totals.failures);
         }
     }
-    found.sort_by_key(|(_, first, last, ..)| Reverse((*last, *first)));
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|(_, sums)| Reverse(sums.times.last().map(|(first, last)| (*last, *first))));
     let lines = found.into_iter();
     lines
-        .map(|(policy, first, last, successes, failures)| HistoryLine {
+        .map(|(policy, sums)| HistoryLine {
             kind: match policy.policy_type {
                 PolicyType::Sts => words.kind_sts,
                 PolicyType::Tlsa => words.kind_tlsa,
                 PolicyType::NoPolicyFound => words.kind_none,
             },
+            mode: mode_of(policy),
             detail: policy.policy_string.clone(),
-            first: first.to_string(),
-            last: last.to_string(),
-            successes: grouped(successes),
-            failures: grouped(failures),
+            times: sums
+                .times
+                .iter()
+                .rev()
+                .take(TIMES_SHOWN)
+                .map(time)
+                .collect(),
+            days: grouped(sums.days),
+            successes: grouped(sums.successes),
+            failures: grouped(sums.failures),
         })
         .collect()
+}
+
+fn time((first, last): &(UtcDay, UtcDay)) -> String {
+    match first == last {
+        true => first.to_string(),
+        false => format!("{first} \u{2013} {last}"),
+    }
+}
+
+/// The mode that an MTA-STS policy says; nothing of what is none.
+fn mode_of(policy: &AppliedPolicy) -> String {
+    let modes = ["enforce", "testing"];
+    let mut said = policy.policy_string.iter().filter_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key == "mode").then(|| value.trim())
+    });
+    let said = said
+        .next()
+        .filter(|_| policy.policy_type == PolicyType::Sts);
+    said.filter(|mode| modes.contains(mode))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn reports(days: &[DayOfDomain], name: &str, words: &'static Words) -> Vec<ReportLine> {
@@ -361,4 +407,75 @@ fn reports(days: &[DayOfDomain], name: &str, words: &'static Words) -> Vec<Repor
     let days = days.iter().rev();
     days.flat_map(|day| day.deliveries.iter().map(move |one| line(day, one)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregate::{DomainDay, PolicyTotals},
+        page::words::ENGLISH,
+    };
+
+    fn sts(mode: &str) -> AppliedPolicy {
+        AppliedPolicy {
+            policy_string: vec!["version: STSv1".to_owned(), format!("mode: {mode}")],
+            ..AppliedPolicy::sts_unfetched("a.test".parse().unwrap())
+        }
+    }
+
+    /// A day, from the first on, with sessions under these policies; without any there were none.
+    fn day(number: u32, policies: &[&AppliedPolicy]) -> DayOfDomain {
+        let day = UtcDay(20_000 + number);
+        let totals = |policy: &&AppliedPolicy| PolicyTotals {
+            policy: (*policy).clone(),
+            successes: 3,
+            failures: 1,
+            details: Vec::new(),
+        };
+        DayOfDomain {
+            day,
+            protected: ProtectedSessions::default(),
+            counted: (!policies.is_empty()).then(|| DomainDay {
+                domain: "a.test".parse().unwrap(),
+                day,
+                recipients: 0,
+                policies: policies.iter().map(totals).collect(),
+                seen: BTreeMap::new(),
+            }),
+            deliveries: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_policy_is_shown_with_the_days_on_which_it_applied() {
+        let (testing, enforce) = (sts("testing"), sts("enforce"));
+        let none = AppliedPolicy::no_policy_found("a.test".parse().unwrap());
+        // A weekend without sessions is in between, and a day with both.
+        let days = [
+            day(0, &[&testing]),
+            day(1, &[]),
+            day(2, &[&testing]),
+            day(3, &[&testing, &enforce]),
+            day(4, &[&none]),
+            day(5, &[&enforce]),
+            day(6, &[&enforce]),
+        ];
+        let name = |number: u32| UtcDay(20_000 + number).to_string();
+        let run = |first, last| format!("{} \u{2013} {}", name(first), name(last));
+        let lines = history(&days, &ENGLISH);
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (line.mode.as_str(), line.times.clone(), line.days.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("enforce", vec![run(5, 6), name(3)], "3"),
+                ("", vec![name(4)], "1"),
+                ("testing", vec![run(0, 3)], "3"),
+            ]
+        );
+        assert_eq!((&*lines[0].successes, &*lines[0].failures), ("9", "3"));
+    }
 }

@@ -5,9 +5,9 @@ use axum::extract::Query;
 use serde::Deserialize;
 
 use super::{
-    almanac::{DomainLine, Edition, Order},
     answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
     chart::{Part, strip},
+    edition::{DomainLine, Edition, Mode, Order},
     list::{Choice, LINES, Paging, needle, page_of},
     overview::reading,
     shape::{encoded, grouped, percent},
@@ -100,13 +100,12 @@ fn page_of_list<'a>(
 ) -> (Paging, Vec<&'a DomainLine>) {
     if needle.is_empty() {
         let paging = paging(edition.domains.len());
-        let lines = edition.ordered(order, paging.start);
-        return (paging, lines.take(LINES).collect());
+        let lines = edition.ordered(order, paging.start, LINES);
+        return (paging, lines);
     }
-    let lines = edition.ordered(order, 0);
-    let found: Vec<_> = lines.filter(|line| line.name.contains(needle)).collect();
-    let paging = paging(found.len());
-    let lines = paging.cut(found.into_iter()).collect();
+    let found = edition.found(needle);
+    let paging = paging(found.count);
+    let lines = edition.ordered_of(&found, order, paging.start, LINES);
     (paging, lines)
 }
 
@@ -124,13 +123,13 @@ fn shown(line: &DomainLine, f: &Frame) -> Line {
         .collect();
     Line {
         name: line.name.to_string(),
-        path: format!("/domains/{}", encoded(&line.name)),
+        path: format!("/domains/{}", encoded(line.name.as_str())),
         sessions: grouped(sums.sessions()),
         failures: grouped(sums.failures),
         has_failures: sums.failures > 0,
         rate: percent(sums.successes, sums.successes.saturating_add(sums.failures)),
         strip: strip(&protected),
         protection: protection.join(", "),
-        mode: line.mode.map_or("", super::almanac::Mode::name),
+        mode: line.mode.map_or("", Mode::name),
     }
 }

@@ -1,13 +1,16 @@
-//! `/health`: how the daemon is, with every counter.
+//! `/health`: how the daemon is, with every counter, and what the doctor found when he last looked.
 
 use askama::Template;
+use axum::response::{IntoResponse as _, Redirect};
 
 use super::{
     answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
+    doctor::Look,
     shape::{grouped, moment},
-    words::fill,
+    visit::OwnForm,
+    words::{Words, fill},
 };
-use crate::ctl::wire::StoreState;
+use crate::ctl::wire::{ExaminationView, StoreState};
 
 #[derive(Template)]
 #[template(path = "health.html")]
@@ -16,6 +19,36 @@ struct Page<'a> {
     alarms: Vec<String>,
     facts: Vec<(&'static str, String)>,
     counters: Vec<(String, String)>,
+    is_looking: bool,
+    examined: Option<Examined>,
+}
+
+/// What the doctor found.
+struct Examined {
+    at: String,
+    failed: Option<String>,
+    /// What is wrong, the worst first.
+    findings: Vec<FindingLine>,
+    /// What is well, and what could not be seen.
+    rest: Vec<RestLine>,
+}
+
+struct FindingLine {
+    examination: String,
+    trap: String,
+    state: &'static str,
+    class: &'static str,
+    seen: String,
+    cause: String,
+    cure: String,
+    lines: Vec<String>,
+}
+
+struct RestLine {
+    name: String,
+    state: &'static str,
+    class: &'static str,
+    lines: Vec<String>,
 }
 
 pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
@@ -33,6 +66,8 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
         .reason
         .map_or_else(String::new, |reason| format!(" ({reason})"));
     html(&Page {
+        is_looking: site.doctor.is_looking(),
+        examined: site.doctor.last().map(|look| examined(&look, w)),
         alarms: health.alarms,
         facts: vec![
             (w.program, health.program),
@@ -56,4 +91,75 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
             .collect(),
         f: &f,
     })
+}
+
+/// Has the doctor look. It starts programs and asks the DNS, so it is a form: no link that somebody follows unawares
+/// makes us do that.
+pub(super) async fn examine(site: SiteOf, _form: OwnForm) -> Answer {
+    site.doctor.look().await;
+    Ok(Redirect::to("/health#doctor").into_response())
+}
+
+fn examined(look: &Look, words: &'static Words) -> Examined {
+    let at = fill(words.doctor_looked, &[&moment(&look.at.to_string())]);
+    let found = match &look.found {
+        Ok(found) => found,
+        Err(why) => {
+            return Examined {
+                at,
+                failed: Some(why.clone()),
+                findings: Vec::new(),
+                rest: Vec::new(),
+            };
+        }
+    };
+    let mut findings = Vec::new();
+    for wanted in ["trouble", "warning"] {
+        for one in &found.examinations {
+            let (state, class) = state_of(wanted, words);
+            let of_state = one.findings.iter().filter(|each| each.state == wanted);
+            findings.extend(of_state.map(|each| FindingLine {
+                examination: one.name.clone(),
+                trap: each.trap.clone(),
+                state,
+                class,
+                seen: each.seen.clone(),
+                cause: each.cause.clone(),
+                cure: each.cure.clone(),
+                lines: each.lines.clone(),
+            }));
+        }
+    }
+    let rest = found.examinations.iter();
+    Examined {
+        at,
+        failed: None,
+        findings,
+        rest: rest.flat_map(|one| rest_of(one, words)).collect(),
+    }
+}
+
+/// A line for what could not be seen of an examination, and one for what is well.
+fn rest_of(one: &ExaminationView, words: &'static Words) -> impl Iterator<Item = RestLine> {
+    let parts = [("not-known", &one.unknown), ("well", &one.well)];
+    let nothing_wrong = one.findings.is_empty() && one.unknown.is_empty();
+    parts.into_iter().filter_map(move |(name, lines)| {
+        let says_it_all = name == "well" && nothing_wrong;
+        let (state, class) = state_of(name, words);
+        (!lines.is_empty() || says_it_all).then(|| RestLine {
+            name: one.name.clone(),
+            state,
+            class,
+            lines: lines.clone(),
+        })
+    })
+}
+
+fn state_of(name: &str, words: &'static Words) -> (&'static str, &'static str) {
+    match name {
+        "trouble" => (words.doctor_trouble, "bad"),
+        "warning" => (words.doctor_warning, "warn"),
+        "well" => (words.doctor_well, "good"),
+        _ => (words.doctor_not_known, "plain"),
+    }
 }

@@ -18,11 +18,15 @@ use axum::{
 use crate::config::PageConfig;
 
 mod act;
+mod alerts;
 mod almanac;
 mod answer;
+mod audit;
 mod chart;
+mod doctor;
 mod domain;
 mod domains;
+mod edition;
 mod explain;
 mod health;
 mod list;
@@ -45,6 +49,7 @@ pub use sign_in::SignIn;
 pub use source::Source;
 
 use almanac::Almanac;
+use doctor::Doctor;
 use listings::Listings;
 
 /// What every page has at hand.
@@ -52,6 +57,7 @@ struct Site {
     source: Arc<dyn Source>,
     almanac: Arc<Almanac>,
     listings: Arc<Listings>,
+    doctor: Arc<Doctor>,
     sign_in: Arc<SignIn>,
     config: PageConfig,
 }
@@ -61,6 +67,7 @@ pub fn router(source: Arc<dyn Source>, sign_in: Arc<SignIn>, config: &PageConfig
     let site = Arc::new(Site {
         almanac: Arc::new(Almanac::new(Arc::clone(&source))),
         listings: Arc::new(Listings::new(Arc::clone(&source))),
+        doctor: Arc::new(Doctor::new(Arc::clone(&source))),
         source,
         sign_in,
         config: config.clone(),
@@ -78,7 +85,10 @@ pub fn router(source: Arc<dyn Source>, sign_in: Arc<SignIn>, config: &PageConfig
         .route("/policies", get(policies::show))
         .route("/reports", get(reports::show))
         .route("/overrides", get(overrides::show))
+        .route("/audit", get(audit::show))
+        .route("/alerts", get(alerts::show))
         .route("/health", get(health::show))
+        .route("/health/examine", post(health::examine))
         .route("/failures", get(explain::list))
         .route("/failures/{name}", get(explain::one))
         .route("/act", get(act::confirm).post(act::act))

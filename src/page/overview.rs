@@ -1,14 +1,13 @@
 //! `/`: how the last thirty days went, and what needs the operator now.
 
-use std::cmp::Reverse;
-
 use askama::Template;
 
 use super::{
     Site,
-    almanac::{DAYS, Edition},
+    almanac::DAYS,
     answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
     chart::{Chart, Part, strip},
+    edition::{Edition, Order},
     list::state_class,
     shape::{encoded, grouped, percent},
     words::{Language, Words, fill, plain_words},
@@ -132,17 +131,12 @@ fn cause_line((cause, sums): &(Cause, CauseSums), language: Language) -> CauseLi
 }
 
 fn worst(edition: &Edition) -> Vec<WorstLine> {
-    let mut worst: Vec<_> = edition
-        .domains
-        .iter()
-        .filter(|line| line.sums.failures > 0)
-        .collect();
-    worst.sort_by_key(|line| Reverse(line.sums.failures));
-    let lines = worst.iter().take(SHOWN);
+    let lines = edition.ordered(Order::Failures, 0, SHOWN).into_iter();
     lines
+        .filter(|line| line.sums.failures > 0)
         .map(|line| WorstLine {
             name: line.name.to_string(),
-            path: format!("/domains/{}", encoded(&line.name)),
+            path: format!("/domains/{}", encoded(line.name.as_str())),
             failures: grouped(line.sums.failures),
             rate: percent(
                 line.sums.failures,

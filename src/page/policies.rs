@@ -5,9 +5,9 @@ use axum::extract::Query;
 use serde::Deserialize;
 
 use super::{
-    almanac::{DomainLine, Mode},
     answer::{Answer, Frame, Place, SiteOf, VisitOf, html},
-    list::{Choice, Paging, needle, page_of},
+    edition::{Mode, Order},
+    list::{Choice, LINES, Paging, needle, page_of},
     overview::reading,
     shape::{encoded, moment},
 };
@@ -51,22 +51,17 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf, Query(asked): Query<Asked
     let typed = asked.q.trim().to_owned();
     let needle = needle(&typed);
     let wanted = Mode::ALL.into_iter().find(|mode| mode.name() == asked.mode);
-    let is_wanted = |line: &&DomainLine| {
+    let found = edition.found(&needle).only(&edition, |line| {
         line.mode
             .is_some_and(|mode| wanted.is_none_or(|wanted| mode == wanted))
-            && line.name.contains(&needle)
-    };
-    let found: Vec<_> = edition.domains.iter().filter(is_wanted).collect();
+    });
     let mode = wanted.map_or("", Mode::name);
     let address = format!("/policies?q={}&mode={mode}&page=", encoded(&typed));
-    let paging = Paging::of(found.len(), page_of(&asked.page), f.w.found, &address);
+    let paging = Paging::of(found.count, page_of(&asked.page), f.w.found, &address);
     let mut lines = Vec::new();
-    for line in paging.cut(found.into_iter()) {
+    for line in edition.ordered_of(&found, Order::Name, paging.start, LINES) {
         // What was forgotten since the list was read is left out.
-        let Ok(domain) = line.name.parse() else {
-            continue;
-        };
-        match site.source.policy(domain).await {
+        match site.source.policy(line.name.clone()).await {
             Ok(policy) => lines.push(shown(policy)),
             Err(refusal) if refusal.kind == RefusalKind::NotFound => {}
             Err(refusal) => return Err(refusal.into()),

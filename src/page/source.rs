@@ -5,9 +5,9 @@ use crate::{
     clock::{BoxFuture, Timestamp, UtcDay},
     ctl::{
         control::{Control, Replied},
-        wire::{DeliveryView, ProtectedSessions, Status},
+        wire::{DeliveryView, Examinations, ProtectedSessions, Status},
     },
-    policy::PolicyDomain,
+    policy::{Mode, PolicyDomain},
 };
 
 /// What the page asks of a running daemon.
@@ -24,6 +24,9 @@ pub trait Source: Control {
     /// What a day comes to. One pass over the day.
     fn day_sums(&self, day: UtcDay) -> BoxFuture<'_, Replied<DaySums>>;
 
+    /// Whose policies are kept and what they ask for, by domain; without what they say.
+    fn modes(&self) -> BoxFuture<'_, Replied<Vec<KeptMode>>>;
+
     /// What is held of a domain since a day, its days in order.
     fn domain_days(
         &self,
@@ -37,6 +40,20 @@ pub trait Source: Control {
         day: UtcDay,
         domain: PolicyDomain,
     ) -> BoxFuture<'_, Replied<ReportFiles>>;
+
+    /// Has the doctor look at this machine, as the daemon's user sees it; he takes seconds.
+    fn examine(&self) -> BoxFuture<'_, Replied<Examinations>>;
+}
+
+/// A policy that is kept, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptMode {
+    /// The domain.
+    pub domain: PolicyDomain,
+    /// What it asks to be done.
+    pub mode: Mode,
+    /// It no longer holds.
+    pub expired: bool,
 }
 
 /// What is held of a domain on one day.

@@ -131,7 +131,27 @@ impl DocumentError {
             Self::MxInvalid { .. } => "policy-mx-invalid",
         }
     }
+
+    /// The line that it is about; nothing where something is missing.
+    #[must_use]
+    pub const fn line(&self) -> Option<usize> {
+        match self {
+            Self::ByteOrderMark => Some(1),
+            Self::ControlCharacter { line }
+            | Self::NotAField { line, .. }
+            | Self::VersionUnknown { line, .. }
+            | Self::ModeUnknown { line, .. }
+            | Self::MaxAgeInvalid { line, .. }
+            | Self::MxInvalid { line, .. } => Some(*line),
+            Self::VersionMissing | Self::ModeMissing | Self::MaxAgeMissing | Self::MxMissing => {
+                None
+            }
+        }
+    }
 }
+
+/// How many faults of one document are named: a page of HTML in its place has one a line.
+const FAULTS_MAX: usize = 16;
 
 impl StsPolicy {
     /// Reads a document.
@@ -148,14 +168,44 @@ impl StsPolicy {
         let text = String::from_utf8_lossy(document);
         let mut fields = Fields::default();
         let mut lines = Vec::new();
-        // Erratum 6253: lines end with LF or CRLF, also mixed, and the last may have no end.
-        let ended = text.strip_suffix('\n').unwrap_or(&text);
-        for (index, line) in ended.split('\n').enumerate() {
-            let line = line.strip_suffix('\r').unwrap_or(line);
-            fields.read_line(index + 1, line)?;
+        for (number, line) in lines_of(&text) {
+            fields.read_line(number, line)?;
             lines.push(line.to_owned());
         }
         fields.finish(lines)
+    }
+
+    /// Everything that is wrong with a document, for whoever is to mend it: nothing where [`parse`](Self::parse) takes it.
+    /// The first of many.
+    #[must_use]
+    pub fn faults(document: &[u8]) -> Vec<DocumentError> {
+        let mut faults = Vec::new();
+        let unmarked = document.strip_prefix(b"\xef\xbb\xbf");
+        if unmarked.is_some() {
+            faults.push(DocumentError::ByteOrderMark);
+        }
+        let text = String::from_utf8_lossy(unmarked.unwrap_or(document));
+        let mut fields = Fields::default();
+        for (number, line) in lines_of(&text) {
+            faults.extend(fields.read_line(number, line).err());
+        }
+        // What is there and wrong is not missing.
+        let is_wrong = |code: &str| faults.iter().any(|fault| fault.reason_code() == code);
+        let missing = [
+            (fields.version.is_none() && !is_wrong("policy-version-unknown"))
+                .then_some(DocumentError::VersionMissing),
+            (fields.mode.is_none() && !is_wrong("policy-mode-unknown"))
+                .then_some(DocumentError::ModeMissing),
+            (fields.max_age_seconds.is_none() && !is_wrong("policy-max-age-invalid"))
+                .then_some(DocumentError::MaxAgeMissing),
+            (fields.mx.is_empty()
+                && fields.mode != Some(Mode::None)
+                && !is_wrong("policy-mx-invalid"))
+            .then_some(DocumentError::MxMissing),
+        ];
+        faults.truncate(FAULTS_MAX);
+        faults.extend(missing.into_iter().flatten());
+        faults
     }
 
     /// Whether the policy allows the MX host of this name (RFC 8461 s4.1). The name is that of the
@@ -200,6 +250,14 @@ impl KeptPolicy {
         self.fetched_at
             .plus_seconds(i64::from(self.policy.max_age_seconds))
     }
+}
+
+/// The lines with their numbers, from 1.
+// Erratum 6253: lines end with LF or CRLF, also mixed, and the last may have no end.
+fn lines_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let ended = text.strip_suffix('\n').unwrap_or(text);
+    let lines = ended.split('\n').zip(1..);
+    lines.map(|(line, number)| (number, line.strip_suffix('\r').unwrap_or(line)))
 }
 
 /// The fields of a document as far as it has been read.
@@ -501,8 +559,41 @@ mod tests {
             ),
             (format!("{ENFORCE}x: \0\n"), ControlCharacter { line: 5 }),
         ] {
-            assert_eq!(parse(&document), Err(expected), "{document:?}");
+            assert_eq!(parse(&document).as_ref(), Err(&expected), "{document:?}");
+            let faults = StsPolicy::faults(document.as_bytes());
+            assert!(faults.contains(&expected), "{document:?}: {faults:?}");
         }
+    }
+
+    #[test]
+    fn whoever_is_to_mend_a_document_is_told_of_all_its_faults_at_once() {
+        let all = |text: &str| -> Vec<(Option<usize>, &str)> {
+            let faults = StsPolicy::faults(text.as_bytes());
+            let told = faults
+                .iter()
+                .map(|fault| (fault.line(), fault.reason_code()));
+            told.collect()
+        };
+        assert_eq!(
+            all("version: STSv1\nmode: enfroce\nmx: mail example.org\nmax age: 604800\n"),
+            [
+                (Some(2), "policy-mode-unknown"),
+                (Some(3), "policy-mx-invalid"),
+                (Some(4), "policy-not-a-field"),
+                (None, "policy-max-age-missing"),
+            ]
+        );
+        assert_eq!(
+            all("\u{feff}version: STSv2\r\nmode: none\r\nmax_age: 1"),
+            [
+                (Some(1), "policy-byte-order-mark"),
+                (Some(1), "policy-version-unknown"),
+            ]
+        );
+        // A page of HTML in its place: the first faults, and what is missing.
+        let page = "<p>\n".repeat(1_000);
+        assert_eq!(all(&page).len(), FAULTS_MAX + 4);
+        assert_eq!(all(ENFORCE), []);
     }
 
     #[test]
@@ -535,7 +626,11 @@ mod tests {
               mx: 192.0.2.1\nmax_age: 86400\nx.y: z\n",
         ];
         for text in sealpost_kit::mutations(5, &samples) {
-            match StsPolicy::parse(&text) {
+            let parsed = StsPolicy::parse(&text);
+            let faults = StsPolicy::faults(&text);
+            assert_eq!(faults.is_empty(), parsed.is_ok(), "{faults:?}");
+            assert!(faults.len() <= FAULTS_MAX + 4, "{faults:?}");
+            match parsed {
                 Ok(policy) => {
                     assert!(policy.max_age_seconds <= MAX_AGE_SECONDS_MAX);
                     let size: usize = policy.lines.iter().map(String::len).sum();

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use rustls::RootCertStore;
 use sealpost_plugin_api::ResultType;
 
+use super::certificate::{certificate_as_text, certificate_view};
 use crate::{
     clock::Timestamp,
     ctl::{
@@ -51,6 +52,7 @@ impl Look<'_> {
                     dane_matches: None,
                     dane: None,
                     sts: Vec::new(),
+                    certificate: None,
                 };
             }
             Seen::Host { address, tls, .. } => (address, tls),
@@ -89,6 +91,10 @@ impl Look<'_> {
                     .collect(),
                 Observed::NoSession => vec![NOT_KNOWN.to_owned()],
             },
+            certificate: match tls {
+                TlsSeen::Established(chain) => certificate_view(chain, now),
+                _ => None,
+            },
         }
     }
 }
@@ -101,6 +107,7 @@ pub(super) fn not_in_time() -> LiveView {
         dane_matches: None,
         dane: None,
         sts: Vec::new(),
+        certificate: None,
     }
 }
 
@@ -235,6 +242,9 @@ pub(super) fn live_as_text(text: &mut String, hosts: &[MxVerdict]) {
                 false => live.sts.join(", "),
             };
             let _ = writeln!(text, "    MTA-STS  {}", shown(&sts));
+        }
+        if let Some(certificate) = &live.certificate {
+            certificate_as_text(text, certificate);
         }
     }
 }

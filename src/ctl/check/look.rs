@@ -11,14 +11,14 @@ use super::{
     dane::dane_state,
     live::Look,
     turns::{Turns, side_by_side},
-    verdict::{judge, judge_nameless, outcome, socketmap},
+    verdict::{judge, judge_nameless, outcome, plugin_socket, socketmap},
 };
 use crate::{
     clock::{BoxFuture, Timestamp},
     config::{Config, Override},
     ctl::wire::{
-        CheckResult, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView, PolicyView,
-        RecordFinding, RuaFinding,
+        CheckResult, DocumentFault, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView,
+        PolicyView, RecordFinding, RuaFinding,
     },
     deliver::{
         destinations::{self, Rules, SoFar},
@@ -82,6 +82,10 @@ const TEXTS_MAX: usize = 16;
 /// Longer TXT records than this are cut where they are shown.
 const TEXT_CHARACTERS_MAX: usize = 1_024;
 
+/// Of a document that is no policy no more lines are shown, and no longer ones: it may be anything.
+const LINES_MAX: usize = 100;
+const LINE_CHARACTERS_MAX: usize = 200;
+
 /// Looks up what a domain publishes and says what would happen to mail to it.
 pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
     let (record, announcement) = record(domain, means).await;
@@ -117,6 +121,8 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
         outcome: outcome(&announcement, &standing, &decision.requirement, &mx, &rua),
         dane: dane_state(&dane, &means.validation),
         document: document(domain, fetched),
+        plugin_socket: Some(plugin_socket(&known, decision.requirement.clone(), None)),
+        history: None,
         kept: means
             .kept
             .as_ref()
@@ -176,25 +182,38 @@ fn shown_texts(records: &[Vec<u8>]) -> Vec<String> {
     texts.collect()
 }
 
-/// What a fetch brings: the policy, or why there is none and in which words.
-type Fetched = Result<StsPolicy, (FetchTrouble, String)>;
+/// What a fetch brings: the policy, or why there is none.
+type Fetched = Result<StsPolicy, Unfetched>;
+
+/// Why there is no policy.
+struct Unfetched {
+    trouble: FetchTrouble,
+    /// The same in words.
+    words: String,
+    /// The document, where there is one.
+    document: Option<Vec<u8>>,
+}
 
 async fn fetch(domain: &PolicyDomain, id: &str, means: &Means<'_>) -> Fetched {
-    let trouble = |result: ResultType, reason: String, words: String| {
-        let trouble = FetchTrouble {
+    let unfetched = |result: ResultType, reason: String, words: String| Unfetched {
+        trouble: FetchTrouble {
             result,
             reason,
             id: id.to_owned(),
             at: means.now,
-        };
-        (trouble, words)
+        },
+        words,
+        document: None,
     };
     let document = means.policy_host.fetch(domain).await;
     let document = document
-        .map_err(|error| trouble(error.result(), error.reason_code(), error.to_string()))?;
+        .map_err(|error| unfetched(error.result(), error.reason_code(), error.to_string()))?;
     StsPolicy::parse(&document).map_err(|error| {
         let reason = error.reason_code().to_owned();
-        trouble(ResultType::StsPolicyInvalid, reason, error.to_string())
+        Unfetched {
+            document: Some(document),
+            ..unfetched(ResultType::StsPolicyInvalid, reason, error.to_string())
+        }
     })
 }
 
@@ -206,6 +225,7 @@ fn document(domain: &PolicyDomain, fetched: Option<Fetched>) -> DocumentFinding 
         max_age_seconds: None,
         mx: Vec::new(),
         lines: Vec::new(),
+        faults: Vec::new(),
         result_type: None,
         reason: None,
     };
@@ -219,17 +239,45 @@ fn document(domain: &PolicyDomain, fetched: Option<Fetched>) -> DocumentFinding 
             lines: policy.lines,
             ..nothing
         },
-        Some(Err((trouble, words))) => DocumentFinding {
-            state: if trouble.result == ResultType::StsPolicyInvalid {
-                Finding::Invalid
-            } else {
-                Finding::Failed
-            },
-            result_type: Some(trouble.result.name().to_owned()),
-            reason: Some(words),
-            ..nothing
-        },
+        Some(Err(unfetched)) => {
+            let result = unfetched.trouble.result;
+            let document = unfetched.document.unwrap_or_default();
+            DocumentFinding {
+                state: if result == ResultType::StsPolicyInvalid {
+                    Finding::Invalid
+                } else {
+                    Finding::Failed
+                },
+                lines: String::from_utf8_lossy(&document)
+                    .lines()
+                    .take(LINES_MAX)
+                    .map(|line| line.chars().take(LINE_CHARACTERS_MAX).collect())
+                    .collect(),
+                faults: faults(&document),
+                result_type: Some(result.name().to_owned()),
+                reason: Some(unfetched.words),
+                ..nothing
+            }
+        }
     }
+}
+
+/// What is wrong with a document, line by line; nothing with one that was not had.
+fn faults(document: &[u8]) -> Vec<DocumentFault> {
+    if document.is_empty() {
+        return Vec::new();
+    }
+    let faults = StsPolicy::faults(document).into_iter();
+    let in_words = faults.map(|fault| {
+        let (line, text) = (fault.line(), fault.to_string());
+        let place = line.map(|line| format!("line {line}: "));
+        let bare = place.and_then(|place| text.strip_prefix(&place).map(str::to_owned));
+        DocumentFault {
+            line,
+            text: bare.unwrap_or(text),
+        }
+    });
+    in_words.collect()
 }
 
 /// How the domain would stand for a delivery now: by the rules that the keeper goes by.
@@ -262,7 +310,7 @@ fn standing(
                 }));
                 known.trouble = None;
             }
-            Err((trouble, _)) => known.trouble = Some(trouble.clone()),
+            Err(unfetched) => known.trouble = Some(unfetched.trouble.clone()),
         }
     }
     Standing::new(domain.clone(), known.standing(means.now))

@@ -32,9 +32,12 @@ use crate::{
 };
 
 use dane::dane_as_text;
+use history::history_as_text;
 use live::live_as_text;
 
+mod certificate;
 mod dane;
+mod history;
 mod live;
 mod look;
 mod turns;
@@ -46,7 +49,7 @@ pub use look::{Means, check};
 /// What would happen to mail to a domain now, and why
 ///
 /// Shows its MTA-STS record and policy, what signed DNS says of its mail hosts (DANE), what the MTA would be
-/// told of each, and where reports go.
+/// told of each, where reports go, and what this host saw of it in the last fourteen days.
 ///
 /// Asks the daemon, which knows the policy it keeps; without a daemon everything is looked up here.
 /// Nothing is changed or counted. Ends with 1 when mail could go to no host now, with --probe also for what a look at
@@ -198,9 +201,11 @@ fn as_text(result: &CheckResult) -> String {
     }
     rua_as_text(&mut text, &result.rua);
     socketmap_as_text(&mut text, &result.socketmap);
+    plugin_socket_as_text(&mut text, result);
     dane_as_text(&mut text, &result.dane, &result.mx.hosts);
     live_as_text(&mut text, &result.mx.hosts);
     mx_as_text(&mut text, &result.mx);
+    history_as_text(&mut text, result.history.as_ref());
     let _ = writeln!(text, "\n{}", shown(&result.outcome.text));
     text.push_str(&hints(failures_found(result)));
     text
@@ -220,7 +225,9 @@ fn failures_found(result: &CheckResult) -> impl Iterator<Item = &str> {
     });
     // A failure is told as "result-type: reason-code"; the reason says more.
     let of_hosts = of_hosts.map(|words| words.rsplit_once(": ").map_or(words, |(_, code)| code));
-    of_policy.into_iter().chain(of_hosts)
+    let history = result.history.iter().flat_map(|history| &history.failures);
+    let of_history = history.map(|failure| failure.result_type.as_str());
+    of_policy.into_iter().chain(of_hosts).chain(of_history)
 }
 
 fn record_as_text(text: &mut String, record: &RecordFinding) {
@@ -246,8 +253,52 @@ fn document_as_text(text: &mut String, document: &DocumentFinding) {
     };
     let (state, url) = (document.state.name(), &document.url);
     heading(text, "Policy", state, url, reason.as_deref());
-    for line in &document.lines {
-        let _ = writeln!(text, "  {}", shown(line));
+    if document.faults.is_empty() {
+        for line in &document.lines {
+            let _ = writeln!(text, "  {}", shown(line));
+        }
+        return;
+    }
+    faults_as_text(text, document);
+}
+
+/// Of a document that is no policy no more is shown than up to a few lines behind the last fault.
+const LINES_BEHIND_FAULT: usize = 2;
+
+/// A document with what is wrong below the line that it is wrong with.
+fn faults_as_text(text: &mut String, document: &DocumentFinding) {
+    let last = document.faults.iter().filter_map(|fault| fault.line).max();
+    let end = match last {
+        Some(last) => last.saturating_add(LINES_BEHIND_FAULT),
+        None => usize::MAX,
+    };
+    for (line, number) in document.lines.iter().zip(1..=end) {
+        let _ = writeln!(text, "  {number:>3}  {}", shown(line));
+        let of_line = document.faults.iter();
+        for fault in of_line.filter(|fault| fault.line == Some(number)) {
+            let _ = writeln!(text, "       ^ {}", shown(&fault.text));
+        }
+    }
+    for fault in document.faults.iter().filter(|fault| fault.line.is_none()) {
+        let _ = writeln!(text, "       {}", shown(&fault.text));
+    }
+}
+
+/// What Exim, or another client of the plugin socket, would be told.
+fn plugin_socket_as_text(text: &mut String, result: &CheckResult) {
+    let line = |line: &str| {
+        let members: Vec<String> = line.split('\t').map(shown).collect();
+        members.join("  ")
+    };
+    let Some(reply) = &result.plugin_socket else {
+        return;
+    };
+    text.push_str("Exim      is told on the plugin socket\n");
+    let _ = writeln!(text, "  POLICY: {}", line(reply));
+    for host in &result.mx.hosts {
+        if let Some(reply) = &host.plugin_socket {
+            let _ = writeln!(text, "  MX {}: {}", shown(&host.host), line(reply));
+        }
     }
 }
 
@@ -324,3 +375,6 @@ fn heading(text: &mut String, what: &str, state: &str, place: &str, reason: Opti
         reason.unwrap_or_default()
     );
 }
+
+#[cfg(test)]
+mod tests;

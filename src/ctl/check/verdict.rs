@@ -6,14 +6,17 @@ use sealpost_plugin_api::{Level, Requirement};
 
 use super::{dane::host_dane, live::TlsState};
 use crate::{
+    config::OverrideMode,
     ctl::{
         screen::counted,
         wire::{Finding, MxFinding, MxVerdict, OutcomeView, RuaFinding, SocketmapReply},
     },
     doors::{
+        plugin_answer,
         socketmap_reply::{Asked, DaneOnly, reply},
         socketmap_request::{MapName, NextHop},
     },
+    engine::answers::Given,
     hook::{
         Answer,
         basis::Basis,
@@ -31,10 +34,11 @@ pub(super) fn judge(
     known: &Known<'_>,
     preference: Option<u16>,
     host: &MxHost,
-    dane: &HostDane,
+    dane: &Arc<HostDane>,
 ) -> MxVerdict {
     let decision = decide_host(known, Ok(host), Some(dane));
-    let verdict = verdict(known, preference, host.to_string(), decision);
+    let told = plugin_socket(known, decision.requirement.clone(), Some(Arc::clone(dane)));
+    let verdict = verdict(known, preference, host.to_string(), decision, told);
     // What is only audited demands nothing; whose demand it would be is still to be said.
     let is_audited = verdict.audit && known.is_audited() && !known.passes_over_dane();
     let decided_by = match dane.finding {
@@ -56,11 +60,12 @@ pub(super) fn judge_nameless(
     why: String,
 ) -> MxVerdict {
     let decision = decide_host(known, Err(exchange), None);
+    let told = plugin_socket(known, decision.requirement.clone(), None);
     MxVerdict {
         level: "refuse".to_owned(),
         audit: false,
         reason: why,
-        ..verdict(known, preference, exchange.to_owned(), decision)
+        ..verdict(known, preference, exchange.to_owned(), decision, told)
     }
 }
 
@@ -69,6 +74,7 @@ fn verdict(
     preference: Option<u16>,
     host: String,
     decision: Decision,
+    told: String,
 ) -> MxVerdict {
     let requirement = decision.requirement;
     let refused_by = decision
@@ -89,8 +95,27 @@ fn verdict(
         reason: requirement.reason,
         decided_by: decided_by.to_owned(),
         dane: None,
+        plugin_socket: Some(told),
         live: None,
     }
+}
+
+/// The line that whoever asks on the plugin socket would be answered with. `dane`: what signed DNS says of the MX
+/// host, in an answer about one.
+pub(super) fn plugin_socket(
+    known: &Known<'_>,
+    requirement: Requirement,
+    dane: Option<Arc<HostDane>>,
+) -> String {
+    let standing = match known.overridden {
+        Some(OverrideMode::Off) => Standing::without_policy(known.standing.domain.clone()),
+        _ => known.standing.clone(),
+    };
+    let given = Given {
+        standing,
+        dane: dane.filter(|_| !known.passes_over_dane()),
+    };
+    plugin_answer::answer(&requirement.under_policy(given.name().to_string()))
 }
 
 /// What Postfix would be told of the domain: the words of the socketmap's own door.

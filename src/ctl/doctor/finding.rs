@@ -24,8 +24,15 @@ impl State {
         }
     }
 
+    /// What a line for people begins with, for the word of a state.
+    pub(super) fn mark_of(name: &str) -> &'static str {
+        let all = [Self::Well, Self::NotKnown, Self::Warning, Self::Trouble];
+        let found = all.into_iter().find(|state| state.name() == name);
+        found.unwrap_or(Self::NotKnown).mark()
+    }
+
     /// What a line for people begins with.
-    pub(super) const fn mark(self) -> &'static str {
+    const fn mark(self) -> &'static str {
         match self {
             Self::Well => "ok",
             Self::NotKnown => "?",

@@ -7,70 +7,34 @@ use serde::Serialize;
 use super::{Examination, finding::Examined, finding::State};
 use crate::{
     config::explain::wrapped,
-    ctl::screen::{counted, shown},
+    ctl::{
+        screen::{counted, shown},
+        wire::{ExaminationView, Examinations, TrapView},
+    },
 };
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-pub(super) struct Results {
-    /// The worst of all: `well`, `not-known`, `warning` or `trouble`.
-    state: &'static str,
-    examinations: Vec<ExaminationResult>,
-}
-
-/// One examination.
-#[derive(Debug, Serialize)]
-struct ExaminationResult {
-    name: &'static str,
-    state: &'static str,
-    #[serde(skip)]
-    mark: &'static str,
-    /// What is well.
-    well: Vec<String>,
-    /// What is wrong.
-    findings: Vec<FindingResult>,
-    /// What could not be seen.
-    unknown: Vec<String>,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Serialize)]
-struct FindingResult {
-    trap: &'static str,
-    state: &'static str,
-    #[serde(skip)]
-    mark: &'static str,
-    seen: String,
-    cause: &'static str,
-    cure: &'static str,
-    /// What to type or to write.
-    lines: Vec<String>,
-}
-
-pub(super) fn results(all: &[(&'static Examination, Examined)]) -> Results {
+pub(super) fn results(all: &[(&'static Examination, Examined)]) -> Examinations {
     let worst = all.iter().map(|(_, examined)| examined.state()).max();
-    let one = |(examination, examined): &(&'static Examination, Examined)| ExaminationResult {
-        name: examination.name,
-        state: examined.state().name(),
-        mark: examined.state().mark(),
+    let one = |(examination, examined): &(&'static Examination, Examined)| ExaminationView {
+        name: examination.name.to_owned(),
+        state: examined.state().name().to_owned(),
         well: examined.well.clone(),
         findings: examined
             .findings
             .iter()
-            .map(|finding| FindingResult {
-                trap: finding.trap.name,
-                state: finding.trap.state.name(),
-                mark: finding.trap.state.mark(),
+            .map(|finding| TrapView {
+                trap: finding.trap.name.to_owned(),
+                state: finding.trap.state.name().to_owned(),
                 seen: finding.seen.clone(),
-                cause: finding.trap.cause,
-                cure: finding.trap.cure,
+                cause: finding.trap.cause.to_owned(),
+                cure: finding.trap.cure.to_owned(),
                 lines: finding.lines.clone(),
             })
             .collect(),
         unknown: examined.unknown.clone(),
     };
-    Results {
-        state: worst.unwrap_or(State::Well).name(),
+    Examinations {
+        state: worst.unwrap_or(State::Well).name().to_owned(),
         examinations: all.iter().map(one).collect(),
     }
 }
@@ -80,7 +44,7 @@ const COLUMNS_MAX: usize = 100;
 const SET_IN: usize = 8;
 
 /// A line for each examination, then what is wrong, the worst first.
-pub(super) fn results_as_text(results: &Results) -> String {
+pub(super) fn results_as_text(results: &Examinations) -> String {
     let mut text = String::new();
     let all = &results.examinations;
     let width = all.iter().map(|one| one.name.len()).max().unwrap_or(0);
@@ -88,7 +52,7 @@ pub(super) fn results_as_text(results: &Results) -> String {
         let _ = writeln!(
             text,
             "{:<5} {:<width$}  {}",
-            one.mark,
+            State::mark_of(&one.state),
             one.name,
             summary(one)
         );
@@ -97,7 +61,7 @@ pub(super) fn results_as_text(results: &Results) -> String {
         for one in all {
             let findings = one.findings.iter();
             for finding in findings.filter(|finding| finding.state == state.name()) {
-                finding_as_text(&mut text, one.name, finding);
+                finding_as_text(&mut text, &one.name, finding);
             }
         }
     }
@@ -119,9 +83,13 @@ pub(super) fn results_as_text(results: &Results) -> String {
 }
 
 /// What a line says of an examination.
-fn summary(one: &ExaminationResult) -> String {
+fn summary(one: &ExaminationView) -> String {
     if !one.findings.is_empty() {
-        let names: Vec<&str> = one.findings.iter().map(|finding| finding.trap).collect();
+        let names: Vec<&str> = one
+            .findings
+            .iter()
+            .map(|finding| finding.trap.as_str())
+            .collect();
         let mut names: Vec<&str> = names;
         names.dedup();
         return names.join(", ");
@@ -147,15 +115,16 @@ fn shorten(text: &str) -> String {
     format!("{beginning}...")
 }
 
-fn finding_as_text(text: &mut String, examination: &str, finding: &FindingResult) {
+fn finding_as_text(text: &mut String, examination: &str, finding: &TrapView) {
     let _ = writeln!(
         text,
         "\n{:<5} {examination}: {}",
-        finding.mark, finding.trap
+        State::mark_of(&finding.state),
+        finding.trap
     );
     set_in(text, "seen   ", &shown(&finding.seen));
-    set_in(text, "means  ", finding.cause);
-    set_in(text, "do     ", finding.cure);
+    set_in(text, "means  ", &finding.cause);
+    set_in(text, "do     ", &finding.cure);
     for line in &finding.lines {
         let _ = writeln!(text, "{:SET_IN$}         {}", "", shown(line));
     }

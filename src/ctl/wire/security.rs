@@ -77,6 +77,19 @@ impl From<&Protected> for ProtectedSessions {
 }
 
 impl ProtectedSessions {
+    /// These and others.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            sessions: self.sessions.saturating_add(other.sessions),
+            dane: self.dane.saturating_add(other.dane),
+            sts: self.sts.saturating_add(other.sts),
+            tls: self.tls.saturating_add(other.tls),
+            clear: self.clear.saturating_add(other.clear),
+            refused: self.refused.saturating_add(other.refused),
+        }
+    }
+
     /// Every number, all of the sessions first, then in the order of [`Protection::ALL`].
     #[must_use]
     pub const fn numbers(&self) -> [u64; 6] {

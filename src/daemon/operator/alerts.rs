@@ -3,13 +3,22 @@
 use super::Operator;
 use crate::{
     alert::{Rule, board::Channel},
-    ctl::wire::{AlertTested, AlertView, AlertWay, AlertsTested, AlertsView},
+    ctl::wire::{AlertTested, AlertView, AlertWay, AlertsTested, AlertsTold, AlertsView},
 };
 
 impl Operator {
     pub(super) fn alerts_view(&self) -> AlertsView {
         let alerts = self.alerts.holding();
+        let loaded = self.loaded.load();
+        let config = &loaded.config.alert;
+        let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         AlertsView {
+            told: AlertsTold {
+                mail_to: set(&config.mail_to),
+                webhook: set(&config.webhook_url).map(|url| origin_of(&url)),
+                quiet: set(&config.quiet),
+                repeat_hours: config.repeat_hours,
+            },
             alerts: alerts
                 .into_iter()
                 .map(|alert| AlertView {
@@ -46,5 +55,33 @@ impl Operator {
             });
         }
         AlertsTested { to, tested }
+    }
+}
+
+/// Scheme and host of a URL: what stands behind them, or before an `@`, may be a secret.
+fn origin_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin_of;
+
+    #[test]
+    fn of_a_webhook_no_more_is_told_than_its_host() {
+        for (url, told) in [
+            ("https://chat.example/hooks/s3cret", "https://chat.example"),
+            ("http://127.0.0.1:9/?key=s3cret", "http://127.0.0.1:9"),
+            (
+                "https://user:s3cret@chat.example:8443#s3cret",
+                "https://chat.example:8443",
+            ),
+            ("https://chat.example", "https://chat.example"),
+        ] {
+            assert_eq!(origin_of(url), told);
+        }
     }
 }

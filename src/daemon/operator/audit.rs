@@ -38,7 +38,9 @@ impl Operator {
                 let is_asked = question
                     .since
                     .is_none_or(|day| record.entry.at >= day.first_second())
-                    && (about.is_none() || record.entry.domain == *about);
+                    && (about.is_none() || record.entry.domain == *about)
+                    && question.kind.is_none_or(|kind| record.entry.kind == kind)
+                    && question.before.is_none_or(|before| record.number < before);
                 if !is_asked {
                     return;
                 }

@@ -51,6 +51,8 @@ use crate::{
 mod alerts;
 mod audit;
 mod evidence;
+mod examine;
+mod history;
 mod metrics;
 mod overrides;
 mod page;
@@ -507,7 +509,11 @@ impl Operator {
             kept: self.kept(&domain).await?,
             trouble: self.trouble(&domain),
         };
-        Ok(check(&domain, &means).await)
+        let (checked, history) = tokio::join!(check(&domain, &means), self.history(&domain));
+        Ok(CheckResult {
+            history: Some(history),
+            ..checked
+        })
     }
 }
 

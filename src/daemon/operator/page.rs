@@ -7,9 +7,9 @@ use crate::{
     ctl::{
         control::Replied,
         protocol::{Refusal, RefusalKind},
-        wire::{DeliveryView, PageLink, Status},
+        wire::{DeliveryView, Examinations, PageLink, Status},
     },
-    page::source::{DayOfDomain, ReportFiles, Source},
+    page::source::{DayOfDomain, KeptMode, ReportFiles, Source},
     policy::{Destination, PolicyDomain, RuaDiscovery},
     store::{Store, StoreError},
 };
@@ -37,6 +37,19 @@ impl Source for Operator {
         }))
     }
 
+    fn modes(&self) -> BoxFuture<'_, Replied<Vec<KeptMode>>> {
+        let now = self.clock.now();
+        Box::pin(async move {
+            let kept = self.read(|store, _| store.kept_policies()).await?;
+            let modes = kept.into_iter().map(|(domain, kept)| KeptMode {
+                domain,
+                mode: kept.policy.mode,
+                expired: now >= kept.expires_at(),
+            });
+            Ok(modes.collect())
+        })
+    }
+
     fn domain_days(
         &self,
         domain: PolicyDomain,
@@ -56,9 +69,13 @@ impl Source for Operator {
     ) -> BoxFuture<'_, Replied<ReportFiles>> {
         Box::pin(self.files(day, domain))
     }
+
+    fn examine(&self) -> BoxFuture<'_, Replied<Examinations>> {
+        Box::pin(self.examine())
+    }
 }
 
-fn day_of_domain(
+pub(super) fn day_of_domain(
     store: &dyn Store,
     reports: &StoredReports,
     day: UtcDay,

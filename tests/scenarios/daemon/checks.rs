@@ -1,9 +1,15 @@
-//! `sealpost check --probe` of the domains with DANE, by the daemon that guards the host.
+//! `sealpost check` and `--probe`, by the daemon that guards the host.
 
+use sealpost::{
+    clock::UtcDay,
+    record::{Failure, protection::Protection},
+    store::Counted,
+};
 use sealpost_kit::Cases;
-use serde_json::Value;
+use sealpost_plugin_api::ResultType;
+use serde_json::{Value, json};
 
-use super::host::Host;
+use super::host::{Before, Host, until};
 
 /// A host among domains with DANE.
 fn host() -> Host {
@@ -161,5 +167,187 @@ fn a_check_shows_what_the_door_goes_by_and_not_what_it_will() {
     let daemon = host.start();
     let text = host.shown(&["check", "dane-ok.test"]);
     assert!(text.contains("QUERYwithTLSRPT: NOTFOUND"), "{text}");
+    assert!(daemon.stop().success());
+}
+
+/// A day so long before today.
+fn before(host: &Host, days: u32) -> UtcDay {
+    UtcDay(host.day.0 - days)
+}
+
+/// Texts of a member of each element.
+fn texts(list: &Value, member: &str) -> Vec<String> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|each| each[member].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// A host with mail to correct.test behind it: thirteen days ago, yesterday and, before any that counts, the day before.
+fn host_with_a_fortnight() -> Host {
+    let host = Host::new();
+    let (early, yesterday) = (before(&host, 13), host.day.previous());
+    let expired = || Counted::Detail(Failure::of_policy(ResultType::CertificateExpired, ""));
+    let by = Counted::Protected;
+    let rows = [
+        (before(&host, 14), by(Protection::Clear), 99),
+        (early, by(Protection::Tls), 4),
+        (early, Counted::Failures, 3),
+        (early, expired(), 3),
+        (yesterday, by(Protection::Dane), 5),
+        (yesterday, by(Protection::Refused), 2),
+        (yesterday, Counted::Successes, 5),
+        (yesterday, Counted::Failures, 2),
+        (yesterday, expired(), 2),
+    ];
+    let other = (before(&host, 3), "other.test", by(Protection::Tls), 8);
+    let rows = rows
+        .into_iter()
+        .map(|(day, counted, sessions)| (day, "correct.test", counted, sessions));
+    let rows = rows.chain([other]).map(|(day, domain, counted, sessions)| {
+        Before::without_policy(day, domain, counted, sessions)
+    });
+    host.counted_before(rows);
+    host
+}
+
+/// What a check has of the last days, once yesterday's report, which is due, was sent.
+fn history_with_report(host: &Host) -> Value {
+    until("the report is sent", || {
+        let history = host.json(&["check", "correct.test"])["history"].clone();
+        let states = texts(&history["deliveries"], "state");
+        states.contains(&"sent".to_owned()).then_some(history)
+    })
+}
+
+#[test]
+fn an_operator_sees_what_this_host_saw_of_a_domain_in_the_last_fourteen_days() {
+    let host = host_with_a_fortnight();
+    let (early, yesterday) = (before(&host, 13), host.day.previous());
+    let daemon = host.start();
+    // And now, at noon: a host that the policy does not list.
+    let told = host.say("MX\tcorrect.test\tmx.stranger.test");
+    assert!(told.starts_with("refuse"), "{told}");
+    let history = history_with_report(&host);
+    assert_eq!(history["since"], json!(early.to_string()));
+    assert_eq!(history["until"], json!(host.day.to_string()));
+    assert_eq!(
+        texts(&history["days"], "day"),
+        [early, yesterday, host.day].map(|day| day.to_string())
+    );
+    let total = &history["total"];
+    let numbers = ["sessions", "dane", "sts", "tls", "clear", "refused"];
+    let numbers = numbers.map(|name| total[name].as_u64().unwrap());
+    assert_eq!(numbers, [12, 5, 0, 4, 0, 3]);
+    assert_eq!(
+        texts(&history["failures"], "result_type"),
+        ["validation-failure", "certificate-expired"]
+    );
+    let (refused, expired) = (&history["failures"][0], &history["failures"][1]);
+    let noon = format!("{}T12:00", host.day);
+    for member in ["first_at", "last_at"] {
+        let at = refused[member].as_str().unwrap();
+        assert!(at.starts_with(&noon), "{refused}");
+        // Of the days before only the sums were left.
+        assert_eq!(expired[member], Value::Null);
+    }
+    assert_eq!(expired["sessions"], 5);
+    assert_eq!(expired["first_day"], json!(early.to_string()));
+    assert_eq!(expired["last_day"], json!(yesterday.to_string()));
+    assert_eq!(
+        texts(&history["deliveries"], "day"),
+        [yesterday.to_string()]
+    );
+    // On these days nothing was counted of anybody; on the third before today something was.
+    let not_held = history["not_held"].as_array().unwrap();
+    assert_eq!(not_held.len(), 10);
+    assert!(!not_held.contains(&json!(before(&host, 3).to_string())));
+    assert_eq!(history["unreadable"], json!([]));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn what_this_host_saw_of_a_domain_is_read_as_a_table_and_said_to_be_unknown_without_the_daemon() {
+    let host = host_with_a_fortnight();
+    let (today, yesterday) = (host.day, host.day.previous());
+    let daemon = host.start();
+    history_with_report(&host);
+    let text = host.shown(&["check", "correct.test"]);
+    for line in [
+        format!(
+            "History   {} to {today} (UTC): 11 sessions with it",
+            before(&host, 13)
+        ),
+        format!("  {yesterday}  7         5"),
+        format!("  {yesterday}  sent   {today}"),
+        format!("{} to {}", before(&host, 12), before(&host, 4)),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    // Of a domain that nobody ever sent mail to.
+    let history = host.json(&["check", "never-met.test"])["history"].clone();
+    assert_eq!(
+        (&history["days"], &history["failures"]),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(history["total"]["sessions"], 0);
+    assert!(daemon.stop().success());
+    let check = host.json(&["check", "correct.test", "--no-daemon"]);
+    assert_eq!(check["history"], Value::Null);
+    let text = host.run(&["check", "correct.test", "--no-daemon"]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("History   not known"), "{text}");
+}
+
+#[test]
+fn what_exim_would_be_told_is_what_exim_is_told() {
+    let host = host();
+    let daemon = host.start();
+    for (domain, mx) in [
+        ("dane-ok.test", "mx.dane-ok.test"),
+        ("dane-bogus.test", "mx.dane-bogus.test"),
+        ("both.test", "mx.both.test"),
+    ] {
+        let check = host.json(&["check", domain]);
+        let would = [
+            &check["plugin_socket"],
+            &check["mx"]["hosts"][0]["plugin_socket"],
+        ];
+        let is = [format!("POLICY\t{domain}"), format!("MX\t{domain}\t{mx}")];
+        for (would, question) in would.iter().zip(&is) {
+            assert_eq!(would.as_str().unwrap(), host.say(question), "{question}");
+        }
+    }
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn b18_every_fault_of_a_policy_is_shown_at_its_line() {
+    let host = Host::new();
+    let daemon = host.start();
+    let text = String::from_utf8(host.run(&["check", "policy-rubbish.test"]).stdout).unwrap();
+    assert!(
+        text.contains("Policy    invalid: https://mta-sts.policy-rubbish.test"),
+        "{text}"
+    );
+    assert!(text.contains("\n    1  "), "{text}");
+    assert!(text.contains("\n       ^ \""), "{text}");
+    assert!(text.contains("\n       there is no version\n"), "{text}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn the_certificate_that_a_mail_host_shows_is_told() {
+    let host = Host::new();
+    let daemon = host.start();
+    let check = host.json(&["check", "expired.test", "--probe"]);
+    let certificate = &check["mx"]["hosts"][0]["live"]["certificate"];
+    assert_eq!(certificate["names"], json!(["mx.expired.test"]));
+    assert!(
+        certificate["days_left"].as_i64().unwrap() < 0,
+        "{certificate}"
+    );
+    let text = String::from_utf8(host.run(&["check", "expired.test", "--probe"]).stdout).unwrap();
+    assert!(text.contains("certificate for mx.expired.test\n"), "{text}");
+    assert!(text.contains(": it has expired\n"), "{text}");
     assert!(daemon.stop().success());
 }

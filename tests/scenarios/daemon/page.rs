@@ -7,3 +7,4 @@ mod looks;
 mod month;
 mod pages;
 mod security;
+mod views;

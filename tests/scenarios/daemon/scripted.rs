@@ -10,16 +10,17 @@ use sealpost::{
         },
         protocol::Refusal,
         wire::{
-            AlertTested, AlertView, AlertWay, AlertsTested, AlertsView, AppliedView, Audit,
-            AuditView, BounceOutcome, BounceTaken, ChainView, CheckResult, CounterView, DaneState,
-            DayTotals, Deliveries, DeliveryStateView, DeliveryView, DetailView, DocumentFinding,
-            DomainSessions, Evidence, FailureMembers, FailureView, Finding, HostDaneView, LiveView,
-            Metrics, MxFinding, MxVerdict, OutcomeView, OverrideEnding, OverrideSource,
-            OverrideView, Overrides, PageLink, Policies, PolicySessions, PolicyView,
-            ProtectedSessions, Purged, RecordFinding, RefreshOutcome, Refreshed, RefusalView,
-            ReportView, ReportsSent, RuaFinding, Security, SecurityOfDay, SecurityOfDomain,
-            SendOutcome, SendView, Sessions, SocketmapReply, Status, StoreState, StoreStatus,
-            SuppressedBy, SuppressionView, Suppressions, TlsaView, UndeliveredView,
+            AlertTested, AlertView, AlertWay, AlertsTested, AlertsTold, AlertsView, AppliedView,
+            Audit, AuditView, BounceOutcome, BounceTaken, CertificateView, ChainView, CheckResult,
+            CounterView, DaneState, DayTotals, Deliveries, DeliveryStateView, DeliveryView,
+            DetailView, DocumentFault, DocumentFinding, DomainSessions, Evidence, FailureMembers,
+            FailureSeen, FailureView, Finding, History, HostDaneView, LiveView, Metrics, MxFinding,
+            MxVerdict, OutcomeView, OverrideEnding, OverrideSource, OverrideView, Overrides,
+            PageLink, Policies, PolicySessions, PolicyView, ProtectedSessions, Purged,
+            RecordFinding, RefreshOutcome, Refreshed, RefusalView, ReportView, ReportsSent,
+            RuaFinding, Security, SecurityOfDay, SecurityOfDomain, SendOutcome, SendView, Sessions,
+            SocketmapReply, Status, StoreState, StoreStatus, SuppressedBy, SuppressionView,
+            Suppressions, TlsaView, UndeliveredView, UnreadableDay,
         },
     },
     policy::{Destination, PolicyDomain},
@@ -461,6 +462,12 @@ impl Control for Scripted {
                 posted_at: None,
                 what_to_do: text("look"),
             }],
+            told: AlertsTold {
+                mail_to: Some(text(HOSTILE)),
+                webhook: Some(text(HOSTILE)),
+                quiet: None,
+                repeat_hours: 24,
+            },
         }))
     }
 
@@ -536,7 +543,11 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
             mode: None,
             max_age_seconds: None,
             mx: Vec::new(),
-            lines: Vec::new(),
+            lines: vec![text(HOSTILE)],
+            faults: vec![DocumentFault {
+                line: Some(1),
+                text: text(HOSTILE),
+            }],
             result_type: Some(text("sts-policy-fetch-error")),
             reason: Some(text("HTTP status 404")),
         },
@@ -559,6 +570,7 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
                 reason: text("outside the policy"),
                 decided_by: text("sts"),
                 dane: Some(host_dane()),
+                plugin_socket: Some(text(HOSTILE)),
                 live: Some(live()),
             }],
         },
@@ -566,6 +578,8 @@ fn checked(domain: &PolicyDomain) -> CheckResult {
             map: text("QUERY"),
             reply: text(HOSTILE),
         }],
+        plugin_socket: Some(text(HOSTILE)),
+        history: Some(history()),
         rua: RuaFinding {
             name: format!("_smtp._tls.{domain}"),
             state: Finding::Absent,
@@ -602,5 +616,40 @@ fn live() -> LiveView {
         dane_matches: Some(false),
         dane: Some(text(HOSTILE)),
         sts: vec![text(HOSTILE)],
+        certificate: Some(CertificateView {
+            names: vec![text(HOSTILE), text(HOSTILE)],
+            issuer: text(HOSTILE),
+            not_before: text(HOSTILE),
+            not_after: text(HOSTILE),
+            days_left: -1,
+            shown: 2,
+            sha256: text(HOSTILE),
+            public_key_sha256: text(HOSTILE),
+        }),
+    }
+}
+
+fn history() -> History {
+    History {
+        since: text("2026-11-11"),
+        until: text("2026-11-24"),
+        days: Vec::new(),
+        total: ProtectedSessions::default(),
+        failures: vec![FailureSeen {
+            result_type: text(HOSTILE),
+            reason: Some(text(HOSTILE)),
+            sessions: 1,
+            first_day: text(HOSTILE),
+            last_day: text(HOSTILE),
+            first_at: None,
+            last_at: Some(text(HOSTILE)),
+        }],
+        deliveries: Vec::new(),
+        not_noted: vec![text(HOSTILE)],
+        not_held: vec![text(HOSTILE)],
+        unreadable: vec![UnreadableDay {
+            day: text(HOSTILE),
+            reason: text(HOSTILE),
+        }],
     }
 }

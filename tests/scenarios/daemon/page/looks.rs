@@ -35,6 +35,8 @@ const PATHS: &[&str] = &[
     "/policies",
     "/reports",
     "/overrides",
+    "/audit",
+    "/alerts",
     "/health",
     "/failures",
     "/failures/certificate-expired",
@@ -84,7 +86,10 @@ fn every_page_is_right_in_a_real_browser() {
     let Some(mut chromium) = Chromium::start() else {
         return;
     };
-    let (host, daemon, _) = host_with_a_month(400);
+    let (host, daemon, mut browser) = host_with_a_month(400);
+    // The page of health has something to show.
+    let health = browser.get("/health");
+    browser.post(&health, "/health/examine", &[]);
     let at = leads_to(host.file("page.sock"));
     let day = host.day.previous().to_string();
     let report = format!("/domains/bank.test/reports/{day}");
@@ -181,7 +186,24 @@ fn every_page_is_right_in_a_real_browser() {
             "/overrides",
             picture(1_280, 600, false, "en"),
         ),
-        ("health.png", "/health", picture(1_280, 900, true, "en")),
+        ("audit.png", "/audit", picture(1_280, 1_080, false, "en")),
+        (
+            "audit-japanese.png",
+            "/audit?kind=mail-refused",
+            picture(1_280, 900, true, "ja"),
+        ),
+        (
+            "audit-narrow.png",
+            "/audit",
+            picture(320, 1_400, false, "en"),
+        ),
+        ("alerts.png", "/alerts", picture(1_280, 1_300, false, "en")),
+        (
+            "alerts-japanese.png",
+            "/alerts",
+            picture(1_280, 1_300, true, "ja"),
+        ),
+        ("health.png", "/health", picture(1_280, 1_300, true, "en")),
         (
             "failures.png",
             "/failures/certificate-expired",

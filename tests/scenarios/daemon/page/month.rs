@@ -10,6 +10,7 @@ use sealpost::{
         DeliveryKey, DeliveryState, Step,
         suppression::{How, Refusal, SetBy, Suppression},
     },
+    observe::audit::{AuditEntry, AuditKind},
     policy::{
         AppliedPolicy, Destination, KeptPolicy, MxPattern, PolicyDomain, PolicyType, StsPolicy,
     },
@@ -90,6 +91,7 @@ pub(super) fn fill(store: &Path, today: UtcDay, small: usize) {
             store.keep_policy(&domain(name), &kept).unwrap();
         }
     }
+    store.append_audit(&decisions(today)).unwrap();
     let (to, suppression) = suppressed(today);
     store.put_suppression(&to, &suppression).unwrap();
 }
@@ -258,6 +260,62 @@ fn deliveries(store: &SledStore, day: UtcDay) {
         states.push((key, state));
     }
     store.put_deliveries(&states).unwrap();
+}
+
+/// What was decided in the month, the oldest first.
+fn decisions(today: UtcDay) -> Vec<AuditEntry> {
+    let entry = |before: u32, hour: i64, kind, name: &str, words: &str| {
+        let at = UtcDay(today.0 - before).first_second();
+        let entry = AuditEntry::new(at.plus_seconds(hour * 3_600 + 417), kind, words);
+        match name {
+            "" => entry,
+            name => entry.about(&domain(name)),
+        }
+    };
+    let mut all = vec![
+        entry(29, 6, AuditKind::Reloaded, "", "[dane] has changed"),
+        entry(
+            21,
+            9,
+            AuditKind::OverrideSet,
+            HOSTILE_DOMAIN,
+            &format!("audit: {HOSTILE}"),
+        )
+        .by(HOSTILE),
+    ];
+    for (name, guard, _) in DOMAINS {
+        if matches!(guard, Guard::Sts("enforce")) {
+            let words = "the mode is enforce, it was testing";
+            all.push(entry(15, 3, AuditKind::PolicyChanged, name, words));
+        }
+    }
+    for before in (3..9).rev() {
+        let words = format!("{} sessions on {}", 90 + before, UtcDay(today.0 - before));
+        all.push(entry(
+            before - 1,
+            0,
+            AuditKind::MailRefused,
+            "bank.test",
+            &words,
+        ));
+    }
+    let ada = |entry: AuditEntry| entry.by("Ada Example");
+    all.push(ada(entry(
+        5,
+        10,
+        AuditKind::OverrideSet,
+        "bank.test",
+        "audit until the end of the week: their certificate has expired, and invoices wait",
+    )));
+    all.push(ada(entry(
+        2,
+        8,
+        AuditKind::OverrideEnded,
+        "bank.test",
+        "audit: they have a new certificate",
+    )));
+    all.sort_by_key(|entry| entry.at);
+    all
 }
 
 fn suppressed(today: UtcDay) -> (Destination, Suppression) {
