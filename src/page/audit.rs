@@ -179,6 +179,7 @@ const fn kind_name(words: &'static Words, kind: AuditKind) -> &'static str {
         AuditKind::MailRefused => words.audit_mail_refused,
         AuditKind::DaneOn => words.audit_dane_on,
         AuditKind::DaneOff => words.audit_dane_off,
+        AuditKind::CountsForgotten => words.audit_counts_forgotten,
         AuditKind::SuppressionAdded => words.audit_suppression_added,
         AuditKind::SuppressionLifted => words.audit_suppression_lifted,
     }

@@ -227,6 +227,7 @@ words! {
     audit_mail_refused: "mail refused", "メールの拒否";
     audit_dane_on: "DANE is on again", "DANE の再開";
     audit_dane_off: "DANE is off", "DANE の停止";
+    audit_counts_forgotten: "counts forgotten", "集計の削除";
     audit_suppression_added: "destination suppressed", "宛先への送信停止";
     audit_suppression_lifted: "destination gets reports again", "宛先への送信再開";
     decisions_of_domain: "Decisions about this domain", "このドメインに関する決定";
