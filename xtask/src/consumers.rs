@@ -1,4 +1,4 @@
-//! The Python programs that read our report mails in the tests.
+//! The Python programs that read our report mails and our dashboard in the tests.
 
 use std::{fs, path::Path, process::Command};
 

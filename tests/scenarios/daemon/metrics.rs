@@ -15,7 +15,7 @@ use super::{
     host::{Host, field},
     page::browser::{At, Browser},
 };
-use crate::skipped::skipped;
+use crate::{scenarios::consumers, skipped::skipped};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -214,6 +214,12 @@ fn every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
         let of_rule = format!("- alertname: {rule}\n");
         assert_eq!(cases.matches(&of_rule).count(), 2, "{rule}");
     }
+}
+
+#[test]
+fn grafanas_own_types_know_every_word_of_the_dashboard() {
+    let dashboard = Path::new(ROOT).join("packaging/grafana/sealpost.json");
+    consumers::check_dashboard(&dashboard);
 }
 
 #[test]
