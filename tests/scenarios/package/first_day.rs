@@ -16,6 +16,9 @@ use crate::mta::{
 
 const PAGE: &str = include_str!("../../../docs/install/debian.md");
 
+/// What to type for a backup, and what to restore it.
+const BACKUP_PAGE: &str = include_str!("../../../docs/guide/backup.md");
+
 /// How many commands it may take.
 const COMMANDS_MAX: usize = 10;
 
@@ -99,4 +102,29 @@ fn ten_commands_lead_from_the_package_to_a_delivered_report() {
     // And the mail itself went by the policy.
     let log = shell.types("cat /var/log/mail.log");
     assert!(log.contains("Verified TLS connection established"), "{log}");
+
+    a_backup_brings_it_all_back(&host, &mut shell, domain);
+}
+
+/// Everything that the page on backups has root type, in its order: the copy, the loss, and the copy in its place.
+fn a_backup_brings_it_all_back(host: &Booted, shell: &mut Shell, domain: &str) {
+    let lines = typed_lines(BACKUP_PAGE);
+    assert!(
+        lines.iter().any(|line| line.starts_with("tar -xzpf")),
+        "{lines:#?}"
+    );
+    for line in &lines {
+        shell.types(line);
+    }
+    let said = shell.types("sealpost report list --json");
+    let list: Value = serde_json::from_str(&said).unwrap();
+    let report = &list["deliveries"][0];
+    assert_eq!(
+        (&report["domain"], &report["state"]),
+        (&domain.into(), &"sent".into()),
+        "{list}"
+    );
+    // What was sent is not sent again.
+    shell.types("sealpost report send --json || true");
+    assert_eq!(by_domain(&host.ask("inbox"))[domain].len(), 1);
 }
