@@ -38,7 +38,7 @@ mod mail;
 mod metrics;
 mod mx_hosts;
 mod overrides;
-mod page;
+pub(super) mod page;
 mod postfix_log;
 mod quota;
 mod report_sessions;

@@ -1,7 +1,7 @@
 //! The web page: the real daemon with a month of sessions behind it, asked as browsers ask, and looked at
 //! in a real one.
 
-pub(super) mod browser;
+pub(in crate::scenarios) mod browser;
 mod chromium;
 mod looks;
 mod month;

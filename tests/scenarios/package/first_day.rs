@@ -6,6 +6,7 @@ use std::{fs, io::Write as _};
 use sealpost::clock::{Clock as _, SECONDS_PER_DAY, SystemClock};
 use serde_json::Value;
 
+use super::super::daemon::page::browser::{At, Browser};
 use crate::mta::{
     booted::{Booted, Debian},
     laboratory::set_clock,
@@ -15,6 +16,9 @@ use crate::mta::{
 };
 
 const PAGE: &str = include_str!("../../../docs/install/debian.md");
+
+/// Where the page is said to be.
+const PAGE_GUIDE: &str = include_str!("../../../docs/guide/page.md");
 
 /// What to type for a backup, and what to restore it.
 const BACKUP_PAGE: &str = include_str!("../../../docs/guide/backup.md");
@@ -104,6 +108,7 @@ fn ten_commands_lead_from_the_package_to_a_delivered_report() {
     assert!(log.contains("Verified TLS connection established"), "{log}");
 
     a_backup_brings_it_all_back(&host, &mut shell, domain);
+    the_page_opens_and_the_doctor_looks(&host, &mut shell);
 }
 
 /// Everything that the page on backups has root type, in its order: the copy, the loss, and the copy in its place.
@@ -127,4 +132,25 @@ fn a_backup_brings_it_all_back(host: &Booted, shell: &mut Shell, domain: &str) {
     // What was sent is not sent again.
     shell.types("sealpost report send --json || true");
     assert_eq!(by_domain(&host.ask("inbox"))[domain].len(), 1);
+}
+
+/// The page at the socket that its guide names, by the units as they are; and what the doctor sees from there.
+fn the_page_opens_and_the_doctor_looks(host: &Booted, shell: &mut Shell) {
+    let set = "path = \"/run/sealpost/page.sock\"";
+    assert!(PAGE_GUIDE.contains(set));
+    shell.types(&format!(
+        "cat >> /etc/sealpost/sealpost.toml <<'END'\n[page]\n{set}\nEND"
+    ));
+    shell.types("systemctl restart sealpost");
+    let socket = host.file("/run/sealpost/page.sock");
+    let mut browser = Browser::at(At::Unix(socket));
+    let page = browser.get("/health");
+    browser.post(&page, "/health/examine", &[]);
+    let mut page = browser.get("/health");
+    wait_until("the doctor has looked", || {
+        page = browser.get("/health");
+        page.text().contains("As it was at")
+    });
+    page.has(&["<code>roots</code>", "<code>postfix</code>"]);
+    assert!(!page.text().contains("the doctor:"), "{}", page.text());
 }

@@ -11,49 +11,49 @@ use std::{
 
 /// Where the page is.
 #[derive(Clone, Debug)]
-pub(in crate::scenarios::daemon) enum At {
+pub(in crate::scenarios) enum At {
     Unix(PathBuf),
     Tcp(SocketAddr),
 }
 
 /// The browser.
-pub(in crate::scenarios::daemon) struct Browser {
-    pub(in crate::scenarios::daemon) at: At,
-    pub(in crate::scenarios::daemon) host: String,
-    pub(in crate::scenarios::daemon) cookies: BTreeMap<String, String>,
+pub(in crate::scenarios) struct Browser {
+    pub(in crate::scenarios) at: At,
+    pub(in crate::scenarios) host: String,
+    pub(in crate::scenarios) cookies: BTreeMap<String, String>,
     /// Sent with every request.
-    pub(in crate::scenarios::daemon) headers: Vec<(String, String)>,
+    pub(in crate::scenarios) headers: Vec<(String, String)>,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(in crate::scenarios::daemon) struct Page {
-    pub(in crate::scenarios::daemon) status: u16,
-    pub(in crate::scenarios::daemon) headers: Vec<(String, String)>,
-    pub(in crate::scenarios::daemon) body: Vec<u8>,
+pub(in crate::scenarios) struct Page {
+    pub(in crate::scenarios) status: u16,
+    pub(in crate::scenarios) headers: Vec<(String, String)>,
+    pub(in crate::scenarios) body: Vec<u8>,
 }
 
 impl Page {
     /// A header's value, or nothing.
-    pub(in crate::scenarios::daemon) fn header(&self, name: &str) -> &str {
+    pub(in crate::scenarios) fn header(&self, name: &str) -> &str {
         let mut found = self.headers.iter().filter(|(each, _)| each == name);
         found.next().map_or("", |(_, value)| value)
     }
 
-    pub(in crate::scenarios::daemon) fn text(&self) -> &str {
+    pub(in crate::scenarios) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
     /// The word that a form of this page carries.
     #[track_caller]
-    pub(in crate::scenarios::daemon) fn form_word(&self) -> String {
+    pub(in crate::scenarios) fn form_word(&self) -> String {
         let found = self.text().split("name=\"form\" value=\"").nth(1);
         found.expect("a form").split('"').next().unwrap().to_owned()
     }
 
     /// Whether all of these are on it.
     #[track_caller]
-    pub(in crate::scenarios::daemon) fn has(&self, words: &[&str]) {
+    pub(in crate::scenarios) fn has(&self, words: &[&str]) {
         assert_eq!(self.status, 200, "{}", self.text());
         for word in words {
             assert!(self.text().contains(word), "no {word}: {}", self.text());
@@ -62,7 +62,7 @@ impl Page {
 }
 
 impl Browser {
-    pub(in crate::scenarios::daemon) fn at(at: At) -> Self {
+    pub(in crate::scenarios) fn at(at: At) -> Self {
         Self {
             at,
             host: "localhost:8462".to_owned(),
@@ -71,20 +71,20 @@ impl Browser {
         }
     }
 
-    pub(in crate::scenarios::daemon) fn get(&mut self, path: &str) -> Page {
+    pub(in crate::scenarios) fn get(&mut self, path: &str) -> Page {
         self.send("GET", path, &[], None)
     }
 
     /// A page that is there, with all of these on it.
     #[track_caller]
-    pub(in crate::scenarios::daemon) fn shows(&mut self, path: &str, words: &[&str]) -> Page {
+    pub(in crate::scenarios) fn shows(&mut self, path: &str, words: &[&str]) -> Page {
         let page = self.get(path);
         page.has(words);
         page
     }
 
     /// Sends a form as the page `from` has it.
-    pub(in crate::scenarios::daemon) fn post(
+    pub(in crate::scenarios) fn post(
         &mut self,
         from: &Page,
         path: &str,
@@ -96,7 +96,7 @@ impl Browser {
         self.send("POST", path, &[], Some(&encoded(&all)))
     }
 
-    pub(in crate::scenarios::daemon) fn send(
+    pub(in crate::scenarios) fn send(
         &mut self,
         method: &str,
         path: &str,
@@ -191,7 +191,7 @@ fn read(answer: &[u8]) -> Page {
 }
 
 /// Fields as a form sends them.
-pub(in crate::scenarios::daemon) fn encoded(fields: &[(&str, &str)]) -> String {
+pub(in crate::scenarios) fn encoded(fields: &[(&str, &str)]) -> String {
     let value = |text: &str| {
         text.bytes().fold(String::new(), |mut text, octet| {
             if octet.is_ascii_alphanumeric() {
