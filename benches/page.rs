@@ -18,6 +18,7 @@ use sealpost::{
     daemon::{operator::Operator, parts::Parts},
     deliver::{DeliveryKey, DeliveryState, Step},
     net::activation::Activated,
+    observe::audit::{AuditEntry, AuditKind},
     page::{self, SignIn, router},
     policy::{AppliedPolicy, Destination, PolicyDomain},
     record::{Failure, protection::Protection},
@@ -34,6 +35,9 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// How often each page is asked for.
 const TIMES: usize = 20;
+
+/// How many decisions are in the log: more than a large host makes in its 400 days.
+const AUDIT_ENTRIES: usize = 50_000;
 
 /// How many domains are written at once.
 const BATCH: usize = 5_000;
@@ -66,7 +70,9 @@ fn main() -> Outcome {
     let (_stop, stopping) = watch::channel(false);
     let clock = Arc::new(SystemClock);
     let _inside = runtime.enter();
-    let parts = Parts::start(&loaded, Arc::clone(&clock) as _)?;
+    let mut parts = Parts::start(&loaded, Arc::clone(&clock) as _)?;
+    // Nobody notes anything here, and nobody shall be waited for who writes it.
+    drop(parts.audit_queue.take());
     let operator = Arc::new(Operator::new(&parts, loaded.clone(), clock.now()));
     let settings = &loaded.config.page;
     let sockets = page::open(settings, &mut Activated::none())?;
@@ -126,6 +132,19 @@ fn fill(
             store.seal(day)?;
         }
         day = day.previous();
+    }
+    let noted = |number: usize| {
+        let at = today.first_second();
+        let words = format!("enforce, mx{number}.example");
+        let entry = AuditEntry::new(at, AuditKind::PolicyChanged, words);
+        match names.get(number % names.len().max(1)) {
+            Some(domain) => entry.about(domain),
+            None => entry,
+        }
+    };
+    for from in (0..AUDIT_ENTRIES).step_by(BATCH) {
+        let entries: Vec<_> = (from..AUDIT_ENTRIES.min(from + BATCH)).map(noted).collect();
+        store.append_audit(&entries)?;
     }
     let yesterday = today.previous();
     let sent = Step::Sent(today.first_second().plus_seconds(7_200));
