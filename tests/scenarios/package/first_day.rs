@@ -17,6 +17,9 @@ use crate::mta::{
 
 const PAGE: &str = include_str!("../../../docs/install/debian.md");
 
+/// The way back, in a hurry.
+const TESTING_PAGE: &str = include_str!("../../../docs/guide/testing-first.md");
+
 /// Where the page is said to be.
 const PAGE_GUIDE: &str = include_str!("../../../docs/guide/page.md");
 
@@ -109,6 +112,7 @@ fn ten_commands_lead_from_the_package_to_a_delivered_report() {
 
     a_backup_brings_it_all_back(&host, &mut shell, domain);
     the_page_opens_and_the_doctor_looks(&host, &mut shell);
+    postfix_goes_back_to_what_it_had(&mut shell);
 }
 
 /// Everything that the page on backups has root type, in its order: the copy, the loss, and the copy in its place.
@@ -153,4 +157,16 @@ fn the_page_opens_and_the_doctor_looks(host: &Booted, shell: &mut Shell) {
     });
     page.has(&["<code>roots</code>", "<code>postfix</code>"]);
     assert!(!page.text().contains("the doctor:"), "{}", page.text());
+}
+
+/// Everything, for now: Postfix asks nobody any more.
+fn postfix_goes_back_to_what_it_had(shell: &mut Shell) {
+    let asks = "postconf -n smtp_tls_policy_maps";
+    assert!(shell.types(asks).contains("socketmap:"));
+    let lines = typed_lines(TESTING_PAGE);
+    let undo = lines.iter().position(|line| line.ends_with("--undo"));
+    for line in lines.iter().skip(undo.unwrap()) {
+        shell.types(line);
+    }
+    assert_eq!(shell.types(asks), "");
 }
