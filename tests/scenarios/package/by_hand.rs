@@ -1,0 +1,69 @@
+//! A host without the package, put in place as `docs/install/systemd.md` says.
+
+use std::{fs, path::Path};
+
+use crate::mta::{
+    booted::{Booted, Debian},
+    terminal::{Shell, typed_lines},
+};
+
+const PAGE: &str = include_str!("../../../docs/install/systemd.md");
+
+/// Where somebody has built it.
+const CHECKOUT: &str = "/root/checkout";
+
+/// What is handed out with the program.
+const HANDED_OUT: [&str; 4] = [
+    "packaging/systemd/sealpost.service",
+    "packaging/systemd/sealpost.socket",
+    "packaging/systemd/sealpost-postfix.socket",
+    "packaging/sysctl.d/50-sealpost.conf",
+];
+
+/// What stands in `/etc/sealpost` by then, as the README has it; the disk of this machine may be nearly full.
+const CONFIG: &str = "[sender]\norganization = \"Sender\"\ncontact = \"tlsrpt@sender.test\"\n\
+    [store]\nfree_space_min_mib = 0\n";
+
+#[test]
+fn what_is_typed_without_the_package_has_systemd_run_it() {
+    let Some(host) = Booted::boot(Debian::V13) else {
+        return;
+    };
+    let put = |from: &Path, to: &str| {
+        let to = host.file(&format!("{CHECKOUT}/{to}"));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    };
+    for file in HANDED_OUT {
+        put(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file), file);
+    }
+    put(
+        Path::new(env!("CARGO_BIN_EXE_sealpost")),
+        "target/release/sealpost",
+    );
+    let mut shell = Shell::start(host.typed("sh"));
+    shell.types(&format!("cd {CHECKOUT} && mkdir /etc/sealpost"));
+    fs::write(host.file("/etc/sealpost/sealpost.toml"), CONFIG).unwrap();
+    shell.types("target/release/sealpost dkim keygen --algorithm rsa");
+    let mut said = String::new();
+    for line in typed_lines(PAGE) {
+        said = shell.types(&line);
+    }
+    // The last line looks how it stands.
+    assert!(said.contains("Active: active (running)"), "{said}");
+    let journal = host.journal();
+    for socket in [
+        "plugin.sock",
+        "control.sock",
+        "socketmap.sock",
+        "tlsrpt.sock",
+    ] {
+        let passed = journal
+            .lines()
+            .any(|line| line.contains("the socket comes from systemd") && line.contains(socket));
+        assert!(passed, "{socket}: {journal}");
+    }
+    let limit = shell.types("cat /proc/sys/net/unix/max_dgram_qlen");
+    assert_eq!(limit, "512\n");
+    shell.types("sealpost status");
+}
