@@ -211,6 +211,13 @@ impl Exim {
         );
     }
 
+    /// What Exim says of the way to an address, without sending.
+    pub(crate) fn route(&self, host: &Namespace, address: &str) -> String {
+        let output = self.call(host).args(["-bt", address]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Sends one message to `someone@DOMAIN` and says what became of it at the first attempt.
     pub(crate) fn send(&self, host: &Namespace, domain: &str) -> Fate {
         self.deliver(host, SENDER, "", domain)

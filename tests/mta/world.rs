@@ -67,6 +67,11 @@ impl World {
         self.laboratory.set_envelope_sender(envelope_from);
     }
 
+    /// What Exim says of the way to `someone@DOMAIN`, without sending.
+    pub(crate) fn route(&self, domain: &str) -> String {
+        self.exim.route(&self.host, &format!("someone@{domain}"))
+    }
+
     /// Sends one message to `someone@DOMAIN`.
     pub(crate) fn send(&self, domain: &str) -> Fate {
         self.exim.send(&self.laboratory.host, domain)

@@ -211,6 +211,25 @@ fn the_configuration_is_what_keeps_connections_apart() {
     });
 }
 
+#[test]
+fn the_transport_that_the_page_has_one_look_at_shows_what_holds() {
+    const PAGE: &str = include_str!("../../docs/install/exim.md");
+    let shown = "router = sealpost_remote, transport = sealpost_enforced";
+    assert!(PAGE.contains(&format!(
+        "    # exim4 -bt someone@example.org\n      {shown}\n"
+    )));
+    with_each_build(|_, world| {
+        let _daemon = world.start_daemon();
+        let said = world.route("correct.test");
+        assert!(said.contains(shown), "{said}");
+        let said = world.route("no-policy.test");
+        assert!(
+            said.contains("transport = sealpost_opportunistic"),
+            "{said}"
+        );
+    });
+}
+
 /// One domain's policy may be wrong about an MX host that many domains use, by accident or in malice.
 #[test]
 fn a_policy_cuts_no_other_domain_off_from_a_shared_mx() {
