@@ -11,7 +11,7 @@ use super::{
     super::pages::{block, line_of_root, page},
     days::{deliver_well, set_clock_after_night_of, standings, wait_until_sent},
     documents::typed_in_a_shell,
-    host::{Host, Waited, until},
+    host::{Daemon, Host, Waited, until},
     suppression::report_of_a_day,
 };
 
@@ -82,17 +82,23 @@ fn f16_a_store_that_was_copied_after_the_night_comes_back_whole_and_sends_nothin
     assert!(daemon.stop().success());
 }
 
+/// A day's session is counted and copied, and then its report leaves. Gives the daemon that runs on.
+fn copied_and_then_reported(host: &Host) -> Daemon {
+    let daemon = host.start();
+    deliver_well(host, "correct.test");
+    assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
+    assert!(daemon.stop().success());
+    type_line(host, "tar -czf");
+    let daemon = host.start();
+    set_clock_after_night_of(host, host.day);
+    wait_until_sent(host, host.day, "correct.test");
+    daemon
+}
+
 #[test]
 fn f16_a_report_that_left_after_the_copy_leaves_again_under_its_id_unless_reports_are_off() {
     let mut host = host_below_a_root();
-    let daemon = host.start();
-    deliver_well(&host, "correct.test");
-    assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
-    assert!(daemon.stop().success());
-    type_line(&host, "tar -czf");
-    let daemon = host.start();
-    set_clock_after_night_of(&host, host.day);
-    wait_until_sent(&host, host.day, "correct.test");
+    let daemon = copied_and_then_reported(&host);
     assert!(daemon.stop().success());
     type_line(&host, "rm -rf");
     type_line(&host, "tar -xzpf");
@@ -118,14 +124,7 @@ fn f16_a_report_that_left_after_the_copy_leaves_again_under_its_id_unless_report
 #[test]
 fn a_copy_is_looked_at_by_a_second_daemon_that_sends_nothing_and_answers_nobody() {
     let host = host_below_a_root();
-    let daemon = host.start();
-    deliver_well(&host, "correct.test");
-    assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
-    assert!(daemon.stop().success());
-    type_line(&host, "tar -czf");
-    let daemon = host.start();
-    set_clock_after_night_of(&host, host.day);
-    wait_until_sent(&host, host.day, "correct.test");
+    let daemon = copied_and_then_reported(&host);
 
     let look = host.file("look");
     fs::create_dir(&look).unwrap();
