@@ -22,7 +22,7 @@ pub struct History {
     pub deliveries: Vec<DeliveryView>,
     /// Days on which sessions were counted by a release that did not note what protected them.
     pub not_noted: Vec<String>,
-    /// Days of which the store holds nothing, of any domain: nothing was counted, or it is kept no more. Today is never one.
+    /// Days of which nothing is held that was counted, of any domain: nothing was, or it is kept no more. Today is never one.
     pub not_held: Vec<String>,
     /// Days that could not be read, or not in full.
     pub unreadable: Vec<UnreadableDay>,

@@ -8,11 +8,13 @@ use crate::{
     clock::{Timestamp, UtcDay},
     ctl::{
         protocol::Refusal,
-        wire::{FailureSeen, History, ProtectedSessions, SecurityOfDay, UnreadableDay},
+        wire::{
+            DeliveryView, FailureSeen, History, ProtectedSessions, SecurityOfDay, UnreadableDay,
+        },
     },
     page::source::DayOfDomain,
     policy::PolicyDomain,
-    store::{FailureRecord, StoreError},
+    store::{DayPart, FailureRecord, StoreError},
 };
 
 /// How many days are looked at, today included.
@@ -26,12 +28,12 @@ impl Operator {
         let kept_max = self.loaded.load().config.store.failures_per_domain_day_max;
         let asked = domain.clone();
         let read = self.read_newest(move |store, reports| {
-            let held = store.days()?;
+            let counted = store.days_of(DayPart::Counts)?;
             let days = days_of(since, until).map(|day| {
-                if held.binary_search(&day).is_err() {
-                    return (day, Held::Nothing);
-                }
                 let of_domain = day_of_domain(store, reports, day, &asked);
+                if counted.binary_search(&day).is_err() {
+                    return (day, Held::without_counts(of_domain));
+                }
                 let singly = store.failures(day, Some(&asked));
                 (day, Held::of(of_domain, singly))
             });
@@ -52,8 +54,8 @@ fn days_of(since: UtcDay, until: UtcDay) -> impl Iterator<Item = UtcDay> {
 
 /// What is held of a domain on one day.
 enum Held {
-    /// Of no domain anything.
-    Nothing,
+    /// Of no domain anything that was counted. How reports stand can be kept longer (`store.keep_reports_days`).
+    NoCounts(Vec<DeliveryView>),
     /// It cannot be read.
     Unreadable(String),
     /// What was counted, the failures that are kept singly, and why these are not known.
@@ -61,6 +63,13 @@ enum Held {
 }
 
 impl Held {
+    fn without_counts(day: Result<DayOfDomain, StoreError>) -> Self {
+        match day {
+            Err(error) => Self::Unreadable(error.to_string()),
+            Ok(day) => Self::NoCounts(day.deliveries),
+        }
+    }
+
     fn of(
         day: Result<DayOfDomain, StoreError>,
         singly: Result<Vec<FailureRecord>, StoreError>,
@@ -100,10 +109,12 @@ fn history(since: UtcDay, until: UtcDay, days: Vec<(UtcDay, Held)>, kept_max: us
             reason,
         };
         let (of_domain, singly) = match held {
-            // The day runs: nobody may have sent anything yet.
-            Held::Nothing if day == until => continue,
-            Held::Nothing => {
-                history.not_held.push(day.to_string());
+            Held::NoCounts(deliveries) => {
+                history.deliveries.extend(deliveries);
+                // While the day runs nobody may have sent anything yet.
+                if day != until {
+                    history.not_held.push(day.to_string());
+                }
                 continue;
             }
             Held::Unreadable(reason) => {
@@ -187,7 +198,8 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::{DomainDay, PolicyTotals},
-        policy::AppliedPolicy,
+        deliver::{DeliveryKey, DeliveryState, Step},
+        policy::{AppliedPolicy, Destination},
         record::{Failure, Source},
     };
 
@@ -247,7 +259,7 @@ mod tests {
     #[test]
     fn days_are_told_by_what_protected_them_and_those_that_are_missing_or_damaged_by_why() {
         let days = vec![
-            (before(4), Held::Nothing),
+            (before(4), Held::NoCounts(Vec::new())),
             (before(3), Held::Unreadable("it is damaged".to_owned())),
             (
                 before(2),
@@ -257,7 +269,7 @@ mod tests {
                 before(1),
                 Held::Day(day(before(1), 5, &[]), Vec::new(), Some("torn".to_owned())),
             ),
-            (TODAY, Held::Nothing),
+            (TODAY, Held::NoCounts(Vec::new())),
         ];
         let history = history(before(4), TODAY, days, 100);
         assert_eq!(history.since, before(4).to_string());
@@ -276,6 +288,27 @@ mod tests {
         assert_eq!(history.not_noted, [before(2).to_string()]);
         assert_eq!(history.days.len(), 1);
         assert_eq!((history.total.sessions, history.total.tls), (5, 5));
+    }
+
+    #[test]
+    fn a_day_of_which_only_reports_are_kept_shows_them_and_is_not_held() {
+        let key = DeliveryKey {
+            day: before(1),
+            domain: domain(),
+            destination: Destination::Mail("tlsrpt@example.org".to_owned()),
+        };
+        let state = DeliveryState {
+            report_id: "1@sender.example".to_owned(),
+            attempts: 1,
+            first_attempt_at: None,
+            step: Step::Sent(TODAY.first_second()),
+        };
+        let sent = DeliveryView::of(&key, &state);
+        let days = vec![(before(1), Held::NoCounts(vec![sent.clone()]))];
+        let history = history(before(1), TODAY, days, 100);
+        assert_eq!(history.deliveries, [sent]);
+        assert_eq!(history.not_held, [before(1).to_string()]);
+        assert_eq!(history.not_noted, Vec::<String>::new());
     }
 
     #[test]
