@@ -3,9 +3,9 @@
 //! Four things about sled 0.34 are dealt with here (docs/decisions/0004-sled.md):
 //! its `flush` starts the write but does not ask the disk to keep it, so every sync ends in an
 //! `fdatasync` of our own; between two of these it writes over what has moved elsewhere, so the
-//! filesystem is asked to keep each write before the next; it may panic where it meets damage, so every call is caught; and after
-//! an error of the operating system it refuses everything until it is opened again, so the first
-//! error is remembered in [`Engine::has_failed`].
+//! filesystem is asked to keep each write before the next; it may panic where it meets damage, so
+//! every call is caught; and after an error of the operating system it refuses everything until it
+//! is opened again, so the first error is remembered in [`Engine::has_failed`].
 
 use std::{
     fs::File,

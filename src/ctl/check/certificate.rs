@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 use crate::{
-    clock::Timestamp,
+    clock::{SECONDS_PER_DAY, Timestamp},
     ctl::{
         screen::{counted, shown},
         wire::{CertificateView, hexadecimal},
@@ -50,7 +50,7 @@ pub(super) fn certificate_view(
         issuer: cut(&certificate.issuer().to_string(), ISSUER_CHARACTERS_MAX),
         not_before: Timestamp(validity.not_before.timestamp()).to_string(),
         not_after: not_after.to_string(),
-        days_left: not_after.seconds_since(now).div_euclid(86_400),
+        days_left: not_after.seconds_since(now).div_euclid(SECONDS_PER_DAY),
         shown: chain.len(),
         sha256: hexadecimal(digest(&SHA256, der).as_ref()),
         public_key_sha256: hexadecimal(digest(&SHA256, key).as_ref()),

@@ -85,12 +85,8 @@ pub(super) fn results_as_text(results: &Examinations) -> String {
 /// What a line says of an examination.
 fn summary(one: &ExaminationView) -> String {
     if !one.findings.is_empty() {
-        let names: Vec<&str> = one
-            .findings
-            .iter()
-            .map(|finding| finding.trap.as_str())
-            .collect();
-        let mut names: Vec<&str> = names;
+        let findings = one.findings.iter();
+        let mut names: Vec<&str> = findings.map(|finding| finding.trap.as_str()).collect();
         names.dedup();
         return names.join(", ");
     }
