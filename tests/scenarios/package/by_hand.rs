@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use super::CONFIG;
 use crate::mta::{
     booted::{Booted, Debian},
     terminal::{Shell, typed_lines},
@@ -19,10 +20,6 @@ const HANDED_OUT: [&str; 4] = [
     "packaging/systemd/sealpost-postfix.socket",
     "packaging/sysctl.d/50-sealpost.conf",
 ];
-
-/// What stands in `/etc/sealpost` by then, as the README has it; the disk of this machine may be nearly full.
-const CONFIG: &str = "[sender]\norganization = \"Sender\"\ncontact = \"tlsrpt@sender.test\"\n\
-    [store]\nfree_space_min_mib = 0\n";
 
 #[test]
 fn what_is_typed_without_the_package_has_systemd_run_it() {

@@ -6,13 +6,15 @@ use std::{fs, io::Write as _};
 use sealpost::clock::{Clock as _, SECONDS_PER_DAY, SystemClock};
 use serde_json::Value;
 
-use super::super::daemon::page::browser::{At, Browser};
-use crate::mta::{
-    booted::{Booted, Debian},
-    laboratory::set_clock,
-    terminal::{Shell, typed_lines},
-    truth::by_domain,
-    wait_until,
+use crate::{
+    mta::{
+        booted::{Booted, Debian},
+        laboratory::set_clock,
+        terminal::{Shell, typed_lines},
+        truth::by_domain,
+        wait_until,
+    },
+    scenarios::daemon::page::browser::{At, Browser},
 };
 
 const PAGE: &str = include_str!("../../../docs/install/debian.md");

@@ -12,16 +12,13 @@ use std::{
 
 use serde_json::Value;
 
+use super::CONFIG;
 use crate::mta::{
     booted::{Booted, Debian},
     wait_until,
 };
 
 const UNITS: &str = "sealpost.service sealpost.socket sealpost-postfix.socket";
-
-/// What an operator would write, and what this machine needs, whose disk may be nearly full.
-const CONFIG: &str = "[sender]\norganization = \"Sender\"\ncontact = \"tlsrpt@sender.test\"\n\
-    [store]\nfree_space_min_mib = 0\n";
 
 /// One session of a domain without a policy, as any MTA's script tells it.
 const SESSION: &[u8] = b"SESSION\tplain.test\toutcome=success\tmx=mx1.plain.test\n";
