@@ -10,7 +10,7 @@ use super::{
     exit_when,
     protocol::Request,
     screen::{Table, shown},
-    wire::{AlertWay, AlertsTested, AlertsView},
+    wire::{AlertView, AlertWay, AlertsTested, AlertsTold, AlertsView},
 };
 use crate::alert::Rule;
 
@@ -18,9 +18,9 @@ use crate::alert::Rule;
 /// docs/guide/monitoring.md.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// The alerts that hold: since when, and what to do
+    /// The alerts that hold: since when, who was told, and what to do
     ///
-    /// Ends with 1 while there is one.
+    /// And who is told of alerts, besides the log. Ends with 1 while there is one.
     #[command(after_help = "Example:\n  sealpost alert list --json | jq '.alerts[].subject'")]
     List(Format),
     /// Send a test alert of each rule, or of one, and say what came of it
@@ -91,15 +91,17 @@ pub(super) fn run(command: &Command, context: &mut Context) -> Result<Exit, Fail
 }
 
 fn list_as_text(view: &AlertsView) -> String {
+    let told = told_as_text(&view.told);
     if view.alerts.is_empty() {
-        return "There is no alert.\n".to_owned();
+        return format!("There is no alert.\n\n{told}");
     }
-    let mut table = Table::new(["RULE", "OF", "SINCE", "WHAT"]);
+    let mut table = Table::new(["RULE", "OF", "SINCE", "TOLD", "WHAT"]);
     for alert in &view.alerts {
         table.row([
             alert.rule.clone(),
             alert.subject.clone(),
             alert.since.clone(),
+            ways_told(alert),
             alert.words.clone(),
         ]);
     }
@@ -111,6 +113,37 @@ fn list_as_text(view: &AlertsView) -> String {
             let _ = write!(text, "\n{rule}: {what}\n");
             said.push(&alert.rule);
         }
+    }
+    format!("{text}\n{told}")
+}
+
+/// By which ways an alert was told so far. It is in the log from its first moment on.
+fn ways_told(alert: &AlertView) -> String {
+    let ways = [("mail", &alert.mailed_at), ("webhook", &alert.posted_at)];
+    let told = ways.iter().filter(|(_, at)| at.is_some());
+    let mut text: String = told.map(|(way, _)| format!("{way}, ")).collect();
+    text.push_str("journal");
+    text
+}
+
+/// Who is told, by the names that `alert test --to` has for the ways.
+fn told_as_text(told: &AlertsTold) -> String {
+    let or_nobody = |to: &Option<String>, setting: &str| match to {
+        Some(to) => shown(to),
+        None => format!("nobody: {setting} is not set"),
+    };
+    let mut text = format!(
+        "Told are, and again after {} hours:\n  mail     {}\n  webhook  {}\n  journal  the daemon's log, always\n",
+        told.repeat_hours,
+        or_nobody(&told.mail_to, "alert.mail_to"),
+        or_nobody(&told.webhook, "alert.webhook_url"),
+    );
+    if let Some(quiet) = &told.quiet {
+        let quiet = shown(quiet);
+        let _ = writeln!(
+            text,
+            "Nothing is sent from {quiet} UTC; what still holds is told then."
+        );
     }
     text
 }

@@ -10,7 +10,7 @@ use super::{
     visit::OwnForm,
     words::{Words, fill},
 };
-use crate::ctl::wire::{ExaminationView, StoreState};
+use crate::ctl::wire::{ExaminationView, QuotaView, StoreState};
 
 #[derive(Template)]
 #[template(path = "health.html")]
@@ -65,25 +65,28 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
         .store
         .reason
         .map_or_else(String::new, |reason| format!(" ({reason})"));
+    let mut facts = vec![
+        (w.program, health.program),
+        (w.process, health.pid.to_string()),
+        (w.started_at, moment(&health.started_at)),
+        (
+            w.configuration,
+            health.config.unwrap_or_else(|| w.built_in.to_owned()),
+        ),
+        (w.store, format!("{}: {store}{reason}", health.store.path)),
+    ];
+    let quota = health.store.quota.as_ref();
+    facts.extend(quota.map(|quota| (w.quota, quota_in_words(quota, w))));
+    // A store that cannot be read is just what this is looked at for.
+    facts.push((
+        w.days_held,
+        days.map_or_else(|refusal| refusal.message, |days| days.len().to_string()),
+    ));
     html(&Page {
         is_looking: site.doctor.is_looking(),
         examined: site.doctor.last().map(|look| examined(&look, w)),
         alarms: health.alarms,
-        facts: vec![
-            (w.program, health.program),
-            (w.process, health.pid.to_string()),
-            (w.started_at, moment(&health.started_at)),
-            (
-                w.configuration,
-                health.config.unwrap_or_else(|| w.built_in.to_owned()),
-            ),
-            (w.store, format!("{}: {store}{reason}", health.store.path)),
-            // A store that cannot be read is just what this is looked at for.
-            (
-                w.days_held,
-                days.map_or_else(|refusal| refusal.message, |days| days.len().to_string()),
-            ),
-        ],
+        facts,
         counters: health
             .counters
             .into_iter()
@@ -91,6 +94,28 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
             .collect(),
         f: &f,
     })
+}
+
+/// How the store stands by `store.size_max_mib`, and what that took.
+fn quota_in_words(quota: &QuotaView, words: &'static Words) -> String {
+    let mib = |octets: u64| grouped(octets.div_ceil(1024 * 1024));
+    let (file, max) = (mib(quota.file_octets), grouped(quota.max_mib));
+    let mut parts = vec![match quota.held_octets {
+        None => fill(words.quota_file, &[&file, &max]),
+        Some(held) => fill(words.quota_held, &[&mib(held), &max, &file]),
+    }];
+    if quota.is_exceeded {
+        parts.push(words.quota_exceeded.to_owned());
+    }
+    parts.extend(quota.forgotten.iter().map(|gone| {
+        let sentence = match gone.part.as_str() {
+            "failures" => words.quota_took_failures,
+            "reports" => words.quota_took_reports,
+            _ => words.quota_took_counts,
+        };
+        fill(sentence, &[&gone.until])
+    }));
+    parts.join(words.quota_and)
 }
 
 /// Has the doctor look. It starts programs and asks the DNS, so it is a form: no link that somebody follows unawares
@@ -161,5 +186,39 @@ fn state_of(name: &str, words: &'static Words) -> (&'static str, &'static str) {
         "warning" => (words.doctor_warning, "warn"),
         "well" => (words.doctor_well, "good"),
         _ => (words.doctor_not_known, "plain"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ctl::wire::QuotaForgotten, page::words::Language};
+
+    #[test]
+    fn the_quota_is_said_as_far_as_it_is_known() {
+        let words = Language::English.words();
+        let mut quota = QuotaView {
+            max_mib: 2_048,
+            file_octets: 1_500 * 1024 * 1024,
+            held_octets: None,
+            is_exceeded: false,
+            forgotten: Vec::new(),
+        };
+        let said = "the file has 1,500 MiB of 2,048";
+        assert_eq!(quota_in_words(&quota, words), said);
+        quota.held_octets = Some(5 * 1024 * 1024 - 1);
+        quota.is_exceeded = true;
+        quota.forgotten = ["failures", "counts", "reports"]
+            .map(|part| QuotaForgotten {
+                part: part.to_owned(),
+                until: "2026-11-20".to_owned(),
+            })
+            .into();
+        assert_eq!(
+            quota_in_words(&quota, words),
+            "5 MiB of 2,048 are held, the file has 1,500 MiB; more is held than may be, and nothing more may go; \
+             single failures are forgotten up to 2026-11-20; counts are forgotten up to 2026-11-20; what became of \
+             reports is forgotten up to 2026-11-20"
+        );
     }
 }

@@ -293,6 +293,14 @@ words! {
     store_recording: "recording", "記録中";
     store_waiting: "not on the disk, {} rows wait in memory", "ディスクに書けず、{} 行がメモリで待機中";
     store_put_aside: "put aside: kept in memory only", "退避済み（メモリのみ）";
+    quota: "Quota of the store", "ストアの容量上限";
+    quota_file: "the file has {} MiB of {}", "ファイルは {} MiB（上限 {} MiB）";
+    quota_held: "{} MiB of {} are held, the file has {} MiB", "保持中のデータは {} MiB（上限 {} MiB）、ファイルは {} MiB";
+    quota_exceeded: "more is held than may be, and nothing more may go", "上限を超えていますが、これ以上削除できるものがありません";
+    quota_took_failures: "single failures are forgotten up to {}", "個々の失敗の記録は {} 分まで削除済み";
+    quota_took_counts: "counts are forgotten up to {}", "集計は {} 分まで削除済み";
+    quota_took_reports: "what became of reports is forgotten up to {}", "レポートの送信記録は {} 分まで削除済み";
+    quota_and: "; ", "、";
     days_held: "Days held", "保持日数";
     counters: "Counters since the start", "起動後のカウンター";
     counter: "Counter", "カウンター";

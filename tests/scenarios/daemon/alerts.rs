@@ -97,7 +97,17 @@ fn a_domain_whose_mail_is_refused_is_told_once_again_after_a_day_and_when_it_is_
         "{}",
         host.log()
     );
-    assert_eq!(host.run(&["alert", "list"]).status.code(), Some(1));
+    let listed = host.run(&["alert", "list"]);
+    assert_eq!(listed.status.code(), Some(1));
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let row = listed.lines().find(|line| line.contains("bad.test"));
+    assert!(row.unwrap().contains("  mail, journal  "), "{listed}");
+    let mailbox = host.internet.inbox.mailbox();
+    let told = format!(
+        "Told are, and again after 24 hours:\n  mail     {mailbox}\n  webhook  nobody: alert.webhook_url is not set\n  \
+         journal  the daemon's log, always\n"
+    );
+    assert!(listed.ends_with(&told), "{listed}");
     assert!(
         host.shown(&["status", "--metrics"])
             .contains("sealpost_alerts{rule=\"enforce-failures\"} 1")
@@ -120,7 +130,9 @@ fn a_domain_whose_mail_is_refused_is_told_once_again_after_a_day_and_when_it_is_
         subject(&over),
         "Sealpost on mail.sender.test: over: enforce-failures bad.test"
     );
-    assert_eq!(host.run(&["alert", "list"]).status.code(), Some(0));
+    let listed = host.shown(&["alert", "list"]);
+    assert!(listed.starts_with("There is no alert.\n"), "{listed}");
+    assert!(listed.ends_with(&told), "{listed}");
     assert!(daemon.stop().success());
 }
 
@@ -158,6 +170,13 @@ fn nobody_is_woken_in_quiet_hours_and_what_still_holds_is_told_after_them() {
     let daemon = host.start();
     wait_until_holding(&host, &["enforce-failures bad.test"]);
     assert!(host.internet.inbox.messages().is_empty());
+    let listed = host.run(&["alert", "list"]).stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    assert!(listed.contains("  journal  9 of 9 "), "{listed}");
+    assert!(
+        listed.contains("\nNothing is sent from 11:00-13:30 UTC; "),
+        "{listed}"
+    );
     host.advance_clock_seconds(2 * HOUR);
     mails(&host, 1);
     assert!(daemon.stop().success());

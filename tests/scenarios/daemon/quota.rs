@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     days::{deliver_well, set_clock_after_night_of, wait_until_sent},
     host::{Before, Host, field, until},
+    page::browser::{At, Browser},
 };
 
 /// A detail that takes more than half a KiB.
@@ -88,6 +89,17 @@ fn doctor_finds(host: &Host) -> Vec<String> {
         .collect()
 }
 
+/// The page on health has these words on the quota, in English and Japanese.
+fn the_page_says(host: &Host, words: [&str; 2]) {
+    let heads = ["Quota of the store</dt>", "ストアの容量上限</dt>"];
+    for ((language, head), words) in ["en", "ja"].into_iter().zip(heads).zip(words) {
+        let mut browser = Browser::at(At::Unix(host.file("page.sock")));
+        let header = ("Accept-Language".to_owned(), language.to_owned());
+        browser.headers.push(header);
+        browser.shows("/health", &[head, words]);
+    }
+}
+
 /// Of days that the quota took from the twentieth before today on.
 fn whoever_could_miss_them_is_told(host: &Host, cut_until: UtcDay) {
     // The statement says since when it is whole, and is.
@@ -123,6 +135,13 @@ fn whoever_could_miss_them_is_told(host: &Host, cut_until: UtcDay) {
         "{status}"
     );
     assert_eq!(doctor_finds(host), ["store-quota-eats-days"]);
+    the_page_says(
+        host,
+        [
+            &format!(" MiB; counts are forgotten up to {cut_until}</dd>"),
+            &format!(" MiB、集計は {cut_until} 分まで削除済み</dd>"),
+        ],
+    );
     let metrics = host.shown(&["status", "--metrics"]);
     let counted = format!("sealpost_store_quota_forgotten_total{{part=\"counts\"}} {taken_days}");
     assert!(metrics.contains(&counted), "{metrics}");
@@ -133,6 +152,7 @@ fn whoever_could_miss_them_is_told(host: &Host, cut_until: UtcDay) {
 fn the_oldest_days_go_first_and_whoever_could_miss_them_is_told() {
     let mut host = Host::new();
     host.set("store.size_max_mib", 1);
+    host.set("page.path", "page.sock");
     days_of_details(&host, 1..21, 70);
     let today = host.day;
     let daemon = host.start();
@@ -184,6 +204,7 @@ fn the_oldest_days_go_first_and_whoever_could_miss_them_is_told() {
 fn where_nothing_more_may_go_recording_goes_on_with_an_alarm() {
     let mut host = Host::new();
     host.set("store.size_max_mib", 1);
+    host.set("page.path", "page.sock");
     // More than the quota, all of the last week.
     days_of_details(&host, 1..4, 800);
     let daemon = host.start();
@@ -198,6 +219,13 @@ fn where_nothing_more_may_go_recording_goes_on_with_an_alarm() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("and nothing more may go"), "{said}");
     assert!(doctor_finds(&host).contains(&"store-quota-exceeded".to_owned()));
+    the_page_says(
+        &host,
+        [
+            " MiB; more is held than may be, and nothing more may go</dd>",
+            " MiB、上限を超えていますが、これ以上削除できるものがありません</dd>",
+        ],
+    );
     host.wait_for_log("the store holds more than it may, and nothing more may go");
     assert!(daemon.stop().success());
 }
