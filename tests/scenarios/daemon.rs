@@ -26,7 +26,7 @@ mod datagrams;
 mod days;
 mod dkim;
 mod doctor;
-mod documents;
+pub(super) mod documents;
 mod earlier_stores;
 mod evidence;
 mod host;

@@ -12,6 +12,7 @@ mod deliver;
 mod demo;
 mod exim;
 mod exim_dane;
+mod exim_typed;
 mod in_process;
 mod package;
 mod pages;

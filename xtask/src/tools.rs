@@ -14,6 +14,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("c++", "g++"),
     // The second opinion on what certificates are worth under TLSA records.
     ("openssl", "openssl"),
+    // What documents have a reader type besides our own program.
+    ("curl", "curl"),
+    ("dig", "bind9-dnsutils"),
+    ("jq", "jq"),
+    ("nc", "netcat-openbsd"),
+    ("socat", "socat"),
+    ("ssh", "openssh-client"),
     // The browser that the page is looked at in.
     ("chromium", "chromium"),
     // What reads the units.

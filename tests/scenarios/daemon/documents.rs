@@ -1,35 +1,39 @@
 //! What documents tell a reader to type is typed.
 
+mod typed;
+
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, Output, Stdio},
 };
 
+use sealpost_kit::ReportMail;
+
 use super::{
-    super::pages::{commands, page},
+    super::pages::{Place, documents, page, places_of_commands},
     host::Host,
     suppression::report_of_a_day,
 };
 use crate::mta::stand_in_program::write_program;
 
-/// The documents whose commands are run. Each is a page of `docs/`; add others to it.
-const DOCUMENTS: [&str; 11] = [
-    "faq.md",
-    "guide/backup.md",
-    "guide/bounces.md",
-    "guide/doctor.md",
-    "guide/evidence.md",
-    "guide/first-day.md",
-    "guide/overrides.md",
-    "guide/reports.md",
-    "guide/sizing.md",
-    "guide/testing-first.md",
-    "threat-model.md",
+/// Commands that go on until they are stopped, or that another test types.
+pub(in crate::scenarios) const TYPED_ELSEWHERE: [&str; 5] = [
+    "sealpost serve",
+    "sealpost demo",
+    "sealpost setup",
+    "sealpost status --metrics > ",
+    "sealpost dkim keygen",
 ];
 
-/// Commands that go on until they are stopped, or that another test types.
-const TYPED_ELSEWHERE: [&str; 3] = ["sealpost serve", "sealpost demo", "sealpost setup"];
+/// Is the command one of those that are typed below?
+pub(in crate::scenarios) fn is_typed_here(command: &str) -> bool {
+    let is_typed_elsewhere = TYPED_ELSEWHERE
+        .iter()
+        .any(|start| command.starts_with(start));
+    command.starts_with("sealpost ") && !is_typed_elsewhere
+}
 
 /// A reader has a domain, a day and a mail of their own.
 fn with_own_names(command: &str, day: &str, tomorrow: &str) -> String {
@@ -44,6 +48,7 @@ fn with_own_names(command: &str, day: &str, tomorrow: &str) -> String {
             "NAME" => "certificate-expired",
             "SETTING" => "dns.servers",
             "HOST" => "127.0.66.1",
+            "FILE..." => "sent.eml reports",
             word if of_a_range && word.starts_with("20") => day,
             // `add ... --until`: a day that is to come.
             word if word.starts_with("20") && word.matches('-').count() == 2 => tomorrow,
@@ -69,50 +74,77 @@ pub(super) fn typed_in_a_shell(host: &Host, line: &str) -> Output {
         .args(["-c", line])
         .current_dir(host.directory())
         .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .env("HOME", host.directory())
         .stdin(Stdio::null());
     shell.output().unwrap()
 }
 
+/// Files that a reader has: a bounce, and a report in every form in which one comes.
+fn own_files(host: &Host) {
+    let letter = "Subject: a letter\r\n\r\nHello.\r\n";
+    fs::write(host.file("returned.eml"), letter).unwrap();
+    let mail = host.wait_for_reports(1).remove(0).data;
+    for directory in ["Maildir/cur", "Maildir/new", "Maildir/tmp", "reports"] {
+        fs::create_dir_all(host.file(directory)).unwrap();
+    }
+    for file in ["sent.eml", "kept.eml", "Maildir/new/1", "reports/1.eml"] {
+        fs::write(host.file(file), &mail).unwrap();
+    }
+    let mailbox = [
+        b"From tlsrpt@sender.test Thu Jan  1 00:00:00 2026\n",
+        mail.as_slice(),
+    ]
+    .concat();
+    fs::write(host.file("inbox.mbox"), mailbox).unwrap();
+    let report = ReportMail::parse(&mail).unwrap().json;
+    fs::write(host.file("report.json"), report).unwrap();
+    let name = "google.com!correct.test!1795478400!1795564799!001.json.gz";
+    let packed = typed_in_a_shell(host, &format!("gzip < report.json > '{name}'"));
+    assert!(packed.status.success(), "{packed:?}");
+}
+
 #[test]
-fn every_command_of_the_guides_is_one_and_does_what_it_is_for() {
-    let host = Host::new();
+fn every_command_of_the_documents_is_one_and_does_what_it_is_for() {
+    let mut host = Host::new();
+    host.set("page.path", "page.sock");
     let daemon = host.start();
     report_of_a_day(&host, host.day);
-    host.wait_for_reports(1);
-    fs::write(
-        host.file("returned.eml"),
-        "Subject: a letter\r\n\r\nHello.\r\n",
-    )
-    .unwrap();
+    own_files(&host);
     let (day, tomorrow) = (
         host.day.to_string(),
         host.day.next().next().next().to_string(),
     );
+    let mut typed = BTreeSet::new();
     let mut failures = Vec::new();
-    for document in DOCUMENTS {
-        let commands = commands(&page(document));
-        assert!(commands.len() > 3, "{document}: {commands:?}");
-        for command in &commands {
-            if TYPED_ELSEWHERE
-                .iter()
-                .any(|start| command.starts_with(start))
-            {
+    for (document, text) in documents() {
+        for (place, command) in places_of_commands(&text) {
+            if !is_typed_here(&command) {
                 continue;
             }
-            let typed = with_own_names(command, &day, &tomorrow);
-            let output = typed_in_a_shell(&host, &typed);
+            let command = with_own_names(&command, &day, &tomorrow);
+            // What many pages have typed is typed once.
+            if !typed.insert(command.clone()) {
+                continue;
+            }
+            let mut output = typed_in_a_shell(&host, &command);
+            let said = String::from_utf8_lossy(&output.stderr);
+            if place == Place::Text && said.contains("required arguments were not provided") {
+                // It is spoken of by its name alone.
+                output = typed_in_a_shell(&host, &format!("{command} --help"));
+            }
             // 1 is an answer: there is none, or it is not as it should be.
             if !matches!(output.status.code(), Some(0 | 1)) {
-                failures.push(format!("{document}: {typed}: {output:?}"));
+                failures.push(format!("{document}: {command}: {output:?}"));
             }
         }
     }
+    assert!(typed.len() > 100, "{typed:#?}");
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(daemon.stop().success());
 }
 
 /// The sources below a directory, as one text.
-fn sources(directory: &Path) -> String {
+pub(in crate::scenarios) fn sources(directory: &Path) -> String {
     let mut text = String::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -123,6 +155,34 @@ fn sources(directory: &Path) -> String {
         }
     }
     text
+}
+
+/// Each makes keys where there are none yet.
+#[test]
+fn every_way_of_the_documents_to_make_keys_makes_some() {
+    let host = Host::new();
+    host.write_config();
+    let mut made = 0;
+    for (document, text) in documents() {
+        for (_, command) in places_of_commands(&text) {
+            if command.starts_with("sealpost dkim keygen") {
+                made += 1;
+                let directory = format!("keys{made}");
+                fs::create_dir(host.file(&directory)).unwrap();
+                let typed = format!("{command} --directory {directory}");
+                let output = typed_in_a_shell(&host, &typed);
+                let said = String::from_utf8_lossy(&output.stdout);
+                let is_published = said.contains("v=DKIM1") && said.contains("[[dkim]]");
+                assert!(
+                    output.status.success() && is_published,
+                    "{document}: {command}: {output:?}"
+                );
+                let keys = fs::read_dir(host.file(&directory)).unwrap();
+                assert!(keys.count() > 0, "{document}: {command}");
+            }
+        }
+    }
+    assert!(made > 4, "{made}");
 }
 
 #[test]

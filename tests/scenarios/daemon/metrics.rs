@@ -20,7 +20,7 @@ use crate::{scenarios::consumers, skipped::skipped};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// An address nobody listens on yet.
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }

@@ -3,12 +3,18 @@
 use std::{fs, path::Path};
 
 use super::CONFIG;
-use crate::mta::{
-    booted::{Booted, Debian},
-    terminal::{Shell, typed_lines},
+use crate::{
+    mta::{
+        booted::{Booted, Debian},
+        terminal::{Shell, typed_lines},
+    },
+    scenarios::pages::commands,
 };
 
 const PAGE: &str = include_str!("../../../docs/install/systemd.md");
+
+/// Where the program is put without systemd.
+const README: &str = include_str!("../../../README.md");
 
 /// Where somebody has built it.
 const CHECKOUT: &str = "/root/checkout";
@@ -41,7 +47,10 @@ fn what_is_typed_without_the_package_has_systemd_run_it() {
     let mut shell = Shell::start(host.typed("sh"));
     shell.types(&format!("cd {CHECKOUT} && mkdir /etc/sealpost"));
     fs::write(host.file("/etc/sealpost/sealpost.toml"), CONFIG).unwrap();
-    shell.types("target/release/sealpost dkim keygen --algorithm rsa");
+    let commands = commands(README);
+    let install = commands.iter().find(|line| line.starts_with("install "));
+    shell.types(install.unwrap());
+    shell.types("/usr/local/bin/sealpost dkim keygen --algorithm rsa");
     let mut said = String::new();
     for line in typed_lines(PAGE) {
         said = shell.types(&line);

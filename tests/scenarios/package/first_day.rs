@@ -14,7 +14,10 @@ use crate::{
         truth::by_domain,
         wait_until,
     },
-    scenarios::daemon::page::browser::{At, Browser},
+    scenarios::{
+        daemon::page::browser::{At, Browser},
+        pages::commands,
+    },
 };
 
 const PAGE: &str = include_str!("../../../docs/install/debian.md");
@@ -24,6 +27,12 @@ const TESTING_PAGE: &str = include_str!("../../../docs/guide/testing-first.md");
 
 /// Where the page is said to be.
 const PAGE_GUIDE: &str = include_str!("../../../docs/guide/page.md");
+
+/// What is said of the units.
+const SYSTEMD_PAGE: &str = include_str!("../../../docs/install/systemd.md");
+
+/// Where to look on the first day.
+const FIRST_DAY_PAGE: &str = include_str!("../../../docs/guide/first-day.md");
 
 /// What to type for a backup, and what to restore it.
 const BACKUP_PAGE: &str = include_str!("../../../docs/guide/backup.md");
@@ -113,6 +122,8 @@ fn ten_commands_lead_from_the_package_to_a_delivered_report() {
     assert!(log.contains("Verified TLS connection established"), "{log}");
 
     a_backup_brings_it_all_back(&host, &mut shell, domain);
+    units_are_changed_as_the_pages_say(&host, &mut shell);
+    dane_is_put_to_audit_by_a_reload(&mut shell);
     the_page_opens_and_the_doctor_looks(&host, &mut shell);
     postfix_goes_back_to_what_it_had(&mut shell);
 }
@@ -138,6 +149,65 @@ fn a_backup_brings_it_all_back(host: &Booted, shell: &mut Shell, domain: &str) {
     // What was sent is not sent again.
     shell.types("sealpost report send --json || true");
     assert_eq!(by_domain(&host.ask("inbox"))[domain].len(), 1);
+}
+
+/// What the pages on Debian and systemd have in their text, by whoever has an editor and a terminal.
+fn units_are_changed_as_the_pages_say(host: &Booted, shell: &mut Shell) {
+    let editor = "#!/bin/sh\nfor file; do :; done\nprintf \"$DROP_IN\" > \"$file\"\n";
+    fs::write(host.file("/root/editor"), editor).unwrap();
+    shell.types("chmod 755 /root/editor && export SYSTEMD_EDITOR=/root/editor");
+    let debian = commands(PAGE);
+    let mut edit = |command: &str, drop_in: &str, property: &str, value: &str| {
+        assert!(debian.iter().any(|typed| typed == command), "{debian:#?}");
+        // It wants a terminal.
+        let at_terminal = format!("script -qec '{command}' /dev/null < /dev/null");
+        shell.types(&format!("DROP_IN='{drop_in}' {at_terminal}"));
+        let unit = command.rsplit(' ').next().unwrap();
+        let said = shell.types(&format!("systemctl show --value -p {property} {unit}"));
+        assert_eq!(said.trim_end(), value, "{command}");
+    };
+    edit(
+        "systemctl edit sealpost",
+        "[Service]\\nSupplementaryGroups=adm\\n",
+        "SupplementaryGroups",
+        "adm",
+    );
+    edit(
+        "systemctl edit sealpost.socket",
+        "[Socket]\\nSocketMode=0666\\n",
+        "SocketMode",
+        "0666",
+    );
+    for start in ["systemctl stop", "chown -R", "systemctl daemon-reload"] {
+        let typed = commands(SYSTEMD_PAGE);
+        let command = typed.iter().find(|command| command.starts_with(start));
+        shell.types(command.unwrap());
+    }
+    shell.types("systemctl start sealpost.socket sealpost-postfix.socket sealpost");
+    let restart = debian
+        .iter()
+        .find(|command| command.starts_with("systemctl restart"));
+    shell.types(restart.unwrap());
+    let mode = shell.types("stat -c %a /run/sealpost/plugin.sock");
+    assert_eq!(mode, "666\n");
+    let log = commands(FIRST_DAY_PAGE);
+    let log = log.iter().find(|command| command.starts_with("journalctl"));
+    let said = shell.types(&format!("{} --no-pager", log.unwrap()));
+    assert!(said.contains("sealpost is ready"), "{said}");
+}
+
+/// All of DANE, in a hurry.
+fn dane_is_put_to_audit_by_a_reload(shell: &mut Shell) {
+    let commands = commands(TESTING_PAGE);
+    let reload = commands
+        .iter()
+        .find(|command| command.starts_with("systemctl reload"));
+    shell.types("cat >> /etc/sealpost/sealpost.toml <<'END'\n[dane]\naudit = true\nEND");
+    let looks = "sealpost check dane-ok.test --json";
+    let is_audited = |said: &str| said.contains("\"audit\": true");
+    assert!(!is_audited(&shell.types(looks)));
+    shell.types(reload.unwrap());
+    wait_until("DANE is audited", || is_audited(&shell.types(looks)));
 }
 
 /// The page at the socket that its guide names, by the units as they are; and what the doctor sees from there.
