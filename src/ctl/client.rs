@@ -164,8 +164,8 @@ impl Client {
 /// How long to wait for the answer to a request.
 const fn patience(request: &Request) -> Option<Duration> {
     match request {
-        // A day's reports take as long as they take; the operator has Ctrl-C.
-        Request::ReportSend { .. } => None,
+        // A day's reports and a copy of everything take as long as they take; the operator has Ctrl-C.
+        Request::ReportSend { .. } | Request::StoreCopy { .. } => None,
         Request::Check { .. } | Request::Refresh { .. } => Some(PATIENCE_LOOKUPS),
         // Months of every domain of a large sender.
         Request::Evidence { .. } => Some(PATIENCE_LOOKUPS),

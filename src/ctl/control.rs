@@ -1,11 +1,14 @@
 //! What the control socket knows of the daemon: this trait, and nothing behind it.
 
+use std::path::PathBuf;
+
 use super::{
     protocol::Refusal,
     wire::{
         AlertWay, AlertsTested, AlertsView, Audit, BounceTaken, CheckResult, Deliveries, Evidence,
         Metrics, OverrideView, Overrides, PageLink, Policies, PolicyView, Purged, Refreshed,
-        ReportView, ReportsSent, Security, Sessions, Status, SuppressionView, Suppressions,
+        ReportView, ReportsSent, Security, Sessions, Status, StoreCopied, SuppressionView,
+        Suppressions,
     },
 };
 use crate::{
@@ -145,6 +148,9 @@ pub trait Control: Send + Sync {
 
     /// Sends a test of one rule, or of each, and says what came of it.
     fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>>;
+
+    /// Copies the store into a new directory.
+    fn store_copy(&self, directory: PathBuf) -> BoxFuture<'_, Replied<StoreCopied>>;
 
     /// Links that let whoever opens one sign in to the page;
     /// [`RefusalKind::NotFound`](super::protocol::RefusalKind) where there is no page.

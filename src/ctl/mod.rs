@@ -41,6 +41,7 @@ mod serve;
 mod sessions;
 mod setup;
 mod status;
+mod store;
 mod suppression;
 mod words;
 
@@ -93,6 +94,9 @@ enum Command {
     #[command(subcommand)]
     Alert(alert::Command),
     Page(page::Arguments),
+    /// What the daemon holds: a copy of it
+    #[command(subcommand)]
+    Store(store::Command),
     /// The keys that sign report mail: make them, and see whether receivers can verify with them
     #[command(subcommand)]
     Dkim(dkim::Command),
@@ -149,6 +153,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Alert(command) => alert::run(&command, &mut context),
         Command::Bounce(arguments) => bounce::run(&arguments, &mut context),
         Command::Page(arguments) => page::run(&arguments, &mut context),
+        Command::Store(command) => store::run(command, &mut context),
         Command::Dkim(command) => dkim::run(command, &mut context),
         Command::Config(command) => config::run(command, &mut context),
         Command::Setup(command) => setup::run(command, &mut context),

@@ -185,6 +185,11 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// Copy the store into a new directory. [`StoreCopied`](super::wire::StoreCopied).
+    StoreCopy {
+        /// The directory, from the root on.
+        directory: String,
+    },
     /// The alerts that hold. [`AlertsView`](super::wire::AlertsView).
     Alerts,
     /// Send test alerts. [`AlertsTested`](super::wire::AlertsTested).

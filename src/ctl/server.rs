@@ -249,6 +249,9 @@ impl Client {
             | Request::SuppressionLift { .. }
             | Request::SuppressionAdd { .. }) => self.decision(decision, to).await,
             Request::PageLink => reply!(to, control.page_link().await),
+            Request::StoreCopy { directory } => {
+                reply!(to, control.store_copy(directory.into()).await)
+            }
             Request::Bounce {
                 report_id,
                 recipients,

@@ -137,6 +137,16 @@ wire! {
         pub until: String,
     }
 
+    /// A copy of the store.
+    struct StoreCopied {
+        /// The directory that was made.
+        pub directory: String,
+        /// How many rows it has.
+        pub rows: u64,
+        /// How large its file is, in octets.
+        pub octets: u64,
+    }
+
     /// A counter.
     struct CounterView {
         /// Its name.

@@ -106,6 +106,14 @@ impl Engine {
     pub(crate) fn has_failed(&self) -> bool {
         self.mood.failed.load(Ordering::Relaxed)
     }
+
+    /// The same as an error, for who would wait for somebody else's work on it.
+    pub(crate) fn is_usable(&self) -> Result<(), StoreError> {
+        if self.has_failed() {
+            return Err(self.mood.refusal("it must be opened again".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 impl Rows {
@@ -192,7 +200,7 @@ impl Rows {
 
 /// sled locks its log, and threads of a database that was just closed may hold it a moment longer.
 /// The store's own lock keeps others out, so what holds the log now is about to let go of it.
-fn wait_for_old_threads(directory: &Path) -> Result<(), StoreError> {
+pub(crate) fn wait_for_old_threads(directory: &Path) -> Result<(), StoreError> {
     let Ok(log) = File::open(directory.join(LOG_FILE)) else {
         return Ok(());
     };

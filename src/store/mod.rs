@@ -9,7 +9,10 @@
 //! does no harm; and one for each way in which sessions were protected. [`Recorder`](recorder) gathers them in memory and writes the changed ones together;
 //! a session is acknowledged when its batch is on the disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use crate::{
     clock::{Timestamp, UtcDay},
@@ -22,6 +25,7 @@ use crate::{
 
 mod audit;
 mod codec;
+mod copying;
 mod engine;
 mod holdings;
 pub mod hosts;
@@ -39,6 +43,7 @@ pub mod sled;
 mod trees;
 
 pub use audit::{AuditHash, AuditLink, AuditRecord, AuditShown, Chain};
+pub use copying::Copied;
 pub use hosts::TlsaHosts;
 pub use keeping::{DayPart, Holdings, Keeping};
 pub use memory::MemoryStore;
@@ -127,6 +132,14 @@ pub enum StoreError {
     Held {
         /// The store's directory.
         path: String,
+    },
+    /// The operator must act: no copy can be made there.
+    #[error("no copy of the store can be made at {path}: {reason}")]
+    NoCopy {
+        /// The directory that was to be made.
+        path: String,
+        /// Why not.
+        reason: String,
     },
     /// Nobody can act but us: the files are damaged, or the engine panicked over them.
     #[error("the store at {path} is damaged: {reason}")]
@@ -284,6 +297,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When that cannot be seen.
     fn file_octets(&self) -> Result<u64, StoreError>;
+
+    /// Copies all of it into a new directory, from which a daemon can be started: what was counted and decided up to one
+    /// moment during the call. Others read and write meanwhile; nothing is packed or forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::NoCopy`] when it cannot be made there, and others when the store cannot be read or the disk takes
+    /// no more. Nothing is left of it then.
+    fn copy_to(&self, directory: &Path) -> Result<Copied, StoreError> {
+        Err(StoreError::NoCopy {
+            path: directory.display().to_string(),
+            reason: "what is recorded is kept in memory only".to_owned(),
+        })
+    }
 
     /// Notes that this part of a day, and of all before it, is forgotten before its time.
     ///

@@ -11,13 +11,13 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError},
     time::{Duration, Instant},
 };
 
 use super::{
-    AuditShown, Batch, DayPart, FailureRecord, Holdings, Protected, Store, StoreError, TallyKey,
-    TlsaHosts, codec,
+    AuditShown, Batch, Copied, DayPart, FailureRecord, Holdings, Protected, Store, StoreError,
+    TallyKey, TlsaHosts, codec, copying,
     engine::{LOG_FILE, Walk},
     key, protected,
     recorder::monotonic,
@@ -386,8 +386,7 @@ impl Store for SledStore {
                     remove_under(&trees.tallies, &key::day(day))?;
                     let mut unused = trees.unused_policies()?;
                     if !unused.is_empty() {
-                        let _changing =
-                            self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+                        let _changing = wait_for(&self.changing, trees)?;
                         trees.keep_those_used_since(&mut unused)?;
                         trees.forget_policies(&unused)?;
                     }
@@ -414,6 +413,22 @@ impl Store for SledStore {
                 path: self.config.path.display().to_string(),
                 reason: error.to_string(),
             })
+    }
+
+    fn copy_to(&self, directory: &Path) -> Result<Copied, StoreError> {
+        let _upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read(|trees| {
+            copying::copy(
+                trees,
+                &self.config.path,
+                directory,
+                self.config.free_space_min_mib,
+                || {
+                    let changing = wait_for(&self.changing, trees)?;
+                    Ok((changing, wait_for(&self.auditing, trees)?))
+                },
+            )
+        })
     }
 
     fn note_cut(&self, part: DayPart, day: UtcDay) -> Result<(), StoreError> {
@@ -581,6 +596,22 @@ impl Store for SledStore {
         self.write(|trees| trees.forget_audit(before))
     }
 }
+
+/// Takes a lock while the trees are held. Whoever has it may be about to open them again, and waits for us to let go of
+/// them: then there is nothing to wait for.
+fn wait_for<'a>(lock: &'a Mutex<()>, trees: &Trees) -> Result<MutexGuard<'a, ()>, StoreError> {
+    loop {
+        match lock.try_lock() {
+            Ok(held) => return Ok(held),
+            Err(TryLockError::Poisoned(held)) => return Ok(held.into_inner()),
+            Err(TryLockError::WouldBlock) => trees.engine.is_usable()?,
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// How often it is tried to take such a lock. It is held for as long as a commit takes.
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// After a sync that failed, the system's memory may hold pages that the disk never got. Reading
 /// the file again must show what the disk has.

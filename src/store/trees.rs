@@ -47,7 +47,7 @@ const fn cut_key(part: DayPart) -> &'static [u8] {
 /// An open database and its trees.
 pub(super) struct Trees {
     path: String,
-    about: Rows,
+    pub(super) about: Rows,
     pub(super) tallies: Rows,
     pub(super) sealed: Sealed,
     pub(super) failures: Rows,

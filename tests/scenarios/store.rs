@@ -30,6 +30,7 @@ use sealpost::{
 };
 use sealpost_plugin_api::ResultType;
 
+mod copying;
 mod decisions;
 mod keeping;
 

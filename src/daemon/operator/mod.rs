@@ -1,6 +1,9 @@
 //! What the operator's commands ask of the running daemon.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
@@ -21,8 +24,8 @@ use crate::{
             AlertWay, AlertsTested, AlertsView, Audit, BounceTaken, CheckResult, CounterView,
             DayTotals, Deliveries, DnssecView, Evidence, Metrics, OverrideView, Overrides,
             PageLink, Policies, PolicyView, Purged, RefreshOutcome, Refreshed, ReportView,
-            ReportsSent, Security, Sessions, Status, StoreState, StoreStatus, SuppressionView,
-            Suppressions,
+            ReportsSent, Security, Sessions, Status, StoreCopied, StoreState, StoreStatus,
+            SuppressionView, Suppressions,
         },
     },
     deliver::courier::Courier,
@@ -50,6 +53,7 @@ use crate::{
 
 mod alerts;
 mod audit;
+mod copy;
 mod evidence;
 mod examine;
 mod history;
@@ -703,6 +707,10 @@ impl Control for Operator {
 
     fn alert_test(&self, to: AlertWay, rule: Option<Rule>) -> BoxFuture<'_, Replied<AlertsTested>> {
         Box::pin(async move { Ok(self.test_alerts(to, rule).await) })
+    }
+
+    fn store_copy(&self, directory: PathBuf) -> BoxFuture<'_, Replied<StoreCopied>> {
+        Box::pin(self.copy(directory))
     }
 
     fn page_link(&self) -> BoxFuture<'_, Replied<PageLink>> {

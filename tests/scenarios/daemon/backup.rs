@@ -2,7 +2,10 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use sealpost_kit::ReportMail;
@@ -14,6 +17,12 @@ use super::{
     host::{Daemon, Host, Waited, until},
     suppression::report_of_a_day,
 };
+
+/// The copy of a store that nobody writes to.
+const STOPPED: &str = "tar -czf /root/sealpost.tar.gz -C / etc/sealpost";
+
+/// The same of one that was copied by command.
+const COPIED: &str = "tar -czf /root/sealpost.tar.gz -C / --exclude";
 
 /// A host whose files lie below a root of their own, where the page has `/`.
 fn host_below_a_root() -> Host {
@@ -41,6 +50,73 @@ fn type_line(host: &Host, start: &str) {
     assert!(output.status.success(), "{typed}: {output:?}");
 }
 
+/// Tells sessions of a domain without a policy until it is told to stop, and gives how many were taken.
+fn tell_on(host: &Host, stop: &AtomicBool) -> u64 {
+    let mut told = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let line = "SESSION\tno-policy.test\tmx=mx.no-policy.test\toutcome=success";
+        assert_eq!(host.say(line), "OK");
+        told += 1;
+    }
+    told
+}
+
+#[test]
+fn f16_a_store_is_copied_while_its_daemon_counts_and_comes_back_whole() {
+    let host = host_below_a_root();
+    let daemon = host.start();
+    let set = ["override", "set", "elsewhere.test", "--mode", "audit"];
+    host.shown(&[&set[..], &["--reason", "their MX moves"]].concat());
+    deliver_well(&host, "correct.test");
+    let digest = host.json(&["audit", "--verify"]);
+    let stop = AtomicBool::default();
+    let told = thread::scope(|scope| {
+        let telling = scope.spawn(|| tell_on(&host, &stop));
+        until("some are counted", || {
+            (host.counted(host.day, Some("no-policy.test")).0 > 100).then_some(())
+        });
+        type_line(&host, "sealpost store copy");
+        stop.store(true, Ordering::Relaxed);
+        telling.join().unwrap()
+    });
+    // Nothing was held up or lost for it, and nobody else may read it.
+    assert_eq!(host.counted(host.day, Some("no-policy.test")), (told, 0));
+    host.wait_for_log("the store was copied");
+    let copy = host.file("root/var/lib/sealpost/copy");
+    let mode = fs::metadata(&copy).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    // A second one writes over nothing, and says where it may be.
+    let refused = host.run(&["store", "copy", copy.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(64), "{said}");
+    assert!(said.contains("it is there already"), "{said}");
+
+    type_line(&host, COPIED);
+    type_line(&host, "rm -rf /var/lib/sealpost/copy");
+    assert!(!copy.exists());
+    assert!(daemon.stop().success());
+    type_line(&host, "rm -rf /var/lib/sealpost/store");
+    type_line(&host, "tar -xzpf");
+    let daemon = host.start();
+    assert!(!host.log().contains("damaged"), "{}", host.log());
+    let (sessions, failures) = host.counted(host.day, Some("no-policy.test"));
+    assert!(
+        sessions > 100 && sessions <= told && failures == 0,
+        "{sessions} of {told}"
+    );
+    assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
+    // What protected them is of the same moment.
+    let protected = host.json(&["status", "--security"]);
+    let domains = protected["domains"].as_array().unwrap().iter();
+    let mut of_domain = domains.filter(|each| each["domain"] == "no-policy.test");
+    assert_eq!(of_domain.next().unwrap()["tls"], sessions, "{protected}");
+    assert!(host.shown(&["override", "list"]).contains("elsewhere.test"));
+    let known = digest["sha256"].as_str().unwrap();
+    let verified = host.run(&["audit", "--verify", "--contains", known]);
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(daemon.stop().success());
+}
+
 fn ids_in_the_inbox(host: &Host) -> Vec<String> {
     let messages = host.internet.inbox.messages();
     let id = |message: &sealpost_kit::Message| {
@@ -61,8 +137,8 @@ fn f16_a_store_that_was_copied_after_the_night_comes_back_whole_and_sends_nothin
     wait_until_sent(&host, host.day, "correct.test");
     let digest = host.json(&["audit", "--verify"]);
     assert!(daemon.stop().success());
-    type_line(&host, "tar -czf");
-    type_line(&host, "rm -rf");
+    type_line(&host, STOPPED);
+    type_line(&host, "rm -rf /var/lib/sealpost/store");
     fs::remove_dir_all(host.file("root/etc/sealpost")).unwrap();
     type_line(&host, "tar -xzpf");
     assert!(host.file("root/etc/sealpost/rsa.pem").exists());
@@ -88,7 +164,7 @@ fn copied_and_then_reported(host: &Host) -> Daemon {
     deliver_well(host, "correct.test");
     assert_eq!(host.counted(host.day, Some("correct.test")), (1, 0));
     assert!(daemon.stop().success());
-    type_line(host, "tar -czf");
+    type_line(host, STOPPED);
     let daemon = host.start();
     set_clock_after_night_of(host, host.day);
     wait_until_sent(host, host.day, "correct.test");
@@ -100,7 +176,7 @@ fn f16_a_report_that_left_after_the_copy_leaves_again_under_its_id_unless_report
     let mut host = host_below_a_root();
     let daemon = copied_and_then_reported(&host);
     assert!(daemon.stop().success());
-    type_line(&host, "rm -rf");
+    type_line(&host, "rm -rf /var/lib/sealpost/store");
     type_line(&host, "tar -xzpf");
 
     host.set("report.enabled", false);

@@ -48,6 +48,7 @@ fn with_own_names(command: &str, day: &str, tomorrow: &str) -> String {
             "NAME" => "certificate-expired",
             "SETTING" => "dns.servers",
             "HOST" => "127.0.66.1",
+            "DIRECTORY" | "/var/lib/sealpost/copy" => "copy",
             "FILE..." => "sent.eml reports",
             word if of_a_range && word.starts_with("20") => day,
             // `add ... --until`: a day that is to come.

@@ -1,5 +1,7 @@
 //! A daemon that answers from a script.
 
+use std::path::PathBuf;
+
 use sealpost::{
     alert::Rule,
     clock::{BoxFuture, UtcDay},
@@ -19,8 +21,8 @@ use sealpost::{
             PageLink, Policies, PolicySessions, PolicyView, ProtectedSessions, Purged,
             RecordFinding, RefreshOutcome, Refreshed, RefusalView, ReportView, ReportsSent,
             RuaFinding, Security, SecurityOfDay, SecurityOfDomain, SendOutcome, SendView, Sessions,
-            SocketmapReply, Status, StoreState, StoreStatus, SuppressedBy, SuppressionView,
-            Suppressions, TlsaView, UndeliveredView, UnreadableDay,
+            SocketmapReply, Status, StoreCopied, StoreState, StoreStatus, SuppressedBy,
+            SuppressionView, Suppressions, TlsaView, UndeliveredView, UnreadableDay,
         },
     },
     policy::{Destination, PolicyDomain},
@@ -480,6 +482,14 @@ impl Control for Scripted {
                 is_taken: false,
                 words: text(HOSTILE),
             }],
+        }))
+    }
+
+    fn store_copy(&self, directory: PathBuf) -> BoxFuture<'_, Replied<StoreCopied>> {
+        ready(Ok(StoreCopied {
+            directory: text(&format!("{}{HOSTILE}", directory.display())),
+            rows: 12,
+            octets: 524_288,
         }))
     }
 

@@ -13,6 +13,9 @@ use crate::{
 
 const PAGE: &str = include_str!("../../../docs/install/systemd.md");
 
+/// What to type for a backup.
+const BACKUP_PAGE: &str = include_str!("../../../docs/guide/backup.md");
+
 /// Where the program is put without systemd.
 const README: &str = include_str!("../../../README.md");
 
@@ -72,4 +75,25 @@ fn what_is_typed_without_the_package_has_systemd_run_it() {
     let limit = shell.types("cat /proc/sys/net/unix/max_dgram_qlen");
     assert_eq!(limit, "512\n");
     shell.types("sealpost status");
+    the_daemon_copies_its_store_where_it_may_write(&mut shell);
+}
+
+fn the_daemon_copies_its_store_where_it_may_write(shell: &mut Shell) {
+    let refused = shell.types("! sealpost store copy /root/copy");
+    let beside = "may surely do so in /var/lib/sealpost";
+    assert!(
+        refused.contains("Read-only file system") && refused.contains(beside),
+        "{refused}"
+    );
+    let lines = typed_lines(BACKUP_PAGE);
+    let copy = lines
+        .iter()
+        .find(|line| line.starts_with("sealpost store copy"));
+    let said = shell.types(copy.unwrap());
+    assert!(
+        said.starts_with("The store is copied to /var/lib/sealpost/copy: "),
+        "{said}"
+    );
+    let made = shell.types("stat -c '%U %a' /var/lib/sealpost/copy");
+    assert_eq!(made, "sealpost 700\n");
 }

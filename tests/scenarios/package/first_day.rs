@@ -128,9 +128,25 @@ fn ten_commands_lead_from_the_package_to_a_delivered_report() {
     postfix_goes_back_to_what_it_had(&mut shell);
 }
 
-/// Everything that the page on backups has root type, in its order: the copy, the loss, and the copy in its place.
+/// Everything that the page on backups has root type: the copy of the stopped daemon, that of the running one, the loss,
+/// and the second copy in its place.
 fn a_backup_brings_it_all_back(host: &Booted, shell: &mut Shell, domain: &str) {
-    let lines = typed_lines(BACKUP_PAGE);
+    let mut lines = typed_lines(BACKUP_PAGE);
+    let of_stopped = |line: &str| {
+        lines
+            .iter()
+            .position(|each| each.starts_with(line))
+            .unwrap()
+    };
+    let (stopped, restored) = (
+        of_stopped("systemctl stop"),
+        of_stopped("systemctl stop") + 3,
+    );
+    assert!(
+        lines[0].starts_with("sealpost store copy") && stopped == 3,
+        "{lines:#?}"
+    );
+    lines[..restored].rotate_left(stopped);
     assert!(
         lines.iter().any(|line| line.starts_with("tar -xzpf")),
         "{lines:#?}"

@@ -1,0 +1,56 @@
+//! `sealpost store`: a copy of what the daemon holds.
+
+use std::path::{PathBuf, absolute};
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Context, Format,
+    exit::{Exit, Failure},
+    protocol::Request,
+    screen::{counted, shown},
+    wire::StoreCopied,
+};
+
+/// The store is a directory that the daemon writes to all the time, so that no other program can copy it:
+/// docs/guide/backup.md.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Copy the store of the running daemon into a new directory
+    ///
+    /// It is there whole or not at all, and a daemon can be started from it. Sessions are counted meanwhile.
+    /// The daemon writes it, as its own user: by the units that are handed out it may do so below
+    /// /var/lib/sealpost. What is there is never written over.
+    #[command(after_help = "Example:\n  sealpost store copy /var/lib/sealpost/copy")]
+    Copy(Copied),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Copied {
+    /// The directory to make
+    directory: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failure> {
+    let Command::Copy(Copied { directory, format }) = command;
+    let directory = absolute(&directory)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", directory.display())))?;
+    let Some(directory) = directory.to_str().map(str::to_owned) else {
+        let message = format!("{}: a name that is no UTF-8", directory.display());
+        return Err(Failure::Usage(message));
+    };
+    let copied: StoreCopied = context.ask(Request::StoreCopy { directory })?;
+    context.show(format, &copied, as_text)?;
+    Ok(Exit::Ok)
+}
+
+fn as_text(copied: &StoreCopied) -> String {
+    format!(
+        "The store is copied to {}: {}, {} MiB.\n",
+        shown(&copied.directory),
+        counted(copied.rows, "row"),
+        copied.octets.div_ceil(1024 * 1024)
+    )
+}
