@@ -1,12 +1,14 @@
 //! A copy of a store that goes on being written to.
 //!
 //! sled has no view of one moment, and from under it its file cannot be copied. So rows are read, tree by tree, and put
-//! into a fresh store, while sessions are counted and committed. Then commits and the audit log are held up for as
-//! long as it takes to put in what has changed since: tallies, single failures, the policies that these name and the
-//! audit log are those of that one moment. What is whole by itself is read row by row (docs/decisions/0004-sled.md).
+//! into a fresh store, while sessions are counted and committed; each commit notes which rows it changed. Then commits
+//! and the audit log are held up for as long as it takes to put these in: tallies, single failures, the policies that
+//! these name and the audit log are those of that one moment. What is whole by itself is read row by row
+//! (docs/decisions/0004-sled.md).
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
@@ -16,8 +18,9 @@ use std::{
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
-    StoreError,
+    Batch, FailureRecord, StoreError,
     engine::{Engine, LOG_FILE, Rows, Walk, wait_for_old_threads},
+    key,
     parted::{Parted, Trouble},
     sled::free_mib,
     trees::{Trees, lock},
@@ -41,15 +44,35 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// After how many rows it is looked how much room the disk has left.
 const ROWS_PER_LOOK: u64 = 1_024;
 
+/// What commits have changed since a copy was begun, by its keys.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    tallies: BTreeSet<Vec<u8>>,
+    /// How the keys of single failures begin: a day and a domain.
+    failures: BTreeSet<Vec<u8>>,
+    applied: BTreeSet<[u8; 16]>,
+}
+
+impl Touched {
+    pub(super) fn note(&mut self, batch: &Batch) {
+        self.tallies.extend(batch.totals.keys().map(key::tally));
+        let of_domain =
+            |failure: &FailureRecord| key::day_domain(failure.at.day(), &failure.domain);
+        self.failures.extend(batch.failures.iter().map(of_domain));
+        self.applied
+            .extend(batch.policies.keys().map(|policy| policy.0));
+    }
+}
+
 /// Copies a store that is in use into a new directory, which is there whole or not at all. `hold` keeps everybody else
-/// from committing and from writing the audit log; that nothing is packed or forgotten meanwhile is the caller's
-/// business. So many MiB stay free.
+/// from committing and from writing the audit log, and says what commits have changed since before the call; that nothing
+/// is packed or forgotten meanwhile is the caller's business. So many MiB stay free.
 pub(super) fn copy<G>(
     from: &Trees,
     store: &Path,
     directory: &Path,
     free_space_min_mib: u64,
-    hold: impl FnOnce() -> Result<G, StoreError>,
+    hold: impl FnOnce() -> Result<(G, Touched), StoreError>,
 ) -> Result<Copied, StoreError> {
     let place = Place::make(store, directory)?;
     let copying = Copying {
@@ -184,7 +207,7 @@ impl Copying<'_> {
     fn fill<G>(
         &self,
         from: &Trees,
-        hold: impl FnOnce() -> Result<G, StoreError>,
+        hold: impl FnOnce() -> Result<(G, Touched), StoreError>,
     ) -> Result<u64, StoreError> {
         let partial = &self.place.partial;
         let engine = Engine::open(partial, CACHE_BYTES)?;
@@ -198,14 +221,8 @@ impl Copying<'_> {
         self.rows(&from.audit, &to.audit)?;
         to.engine.sync()?;
 
-        let held = hold()?;
-        self.catch_up(&from.tallies, &to.tallies)?;
-        self.catch_up(&from.failures, &to.failures)?;
-        self.catch_up(&from.audit, &to.audit)?;
-        self.remove_gone(&from.failures, &to.failures)?;
-        self.remove_gone(&from.audit, &to.audit)?;
-        self.missing_values(&from.applied, &to.applied, &to.engine)?;
-        self.rows(&from.about, &to.about)?;
+        let (held, touched) = hold()?;
+        self.catch_up(from, &to, &touched)?;
         drop(held);
 
         // Last: a report that left while we were at it is known as sent.
@@ -229,34 +246,56 @@ impl Copying<'_> {
         })
     }
 
-    /// Puts in what is new or another.
-    fn catch_up(&self, from: &Rows, to: &Rows) -> Result<(), StoreError> {
-        from.walk(&[], None, |key, value| {
-            let before = to.value(key)?;
-            if before.is_none() {
-                self.count()?;
+    /// Puts in what has changed since it was read.
+    fn catch_up(&self, from: &Trees, to: &Trees, touched: &Touched) -> Result<(), StoreError> {
+        for key in &touched.tallies {
+            if let Some(total) = from.tallies.value(key)? {
+                self.put(&to.tallies, key, &total)?;
             }
-            if before.as_deref() != Some(value) {
-                to.put(key, value)?;
+        }
+        for prefix in &touched.failures {
+            let below = key::behind(prefix);
+            // Of more than may be, the oldest have gone.
+            let first = from.failures.first(prefix, below.as_deref())?;
+            let mut gone = Vec::new();
+            to.failures.walk(prefix, below.as_deref(), |key, _| {
+                if first
+                    .as_ref()
+                    .is_none_or(|(first, _)| key < first.as_slice())
+                {
+                    gone.push(key.to_vec());
+                }
+                Ok(Walk::On)
+            })?;
+            gone.iter().try_for_each(|key| to.failures.remove(key))?;
+            from.failures
+                .walk(prefix, below.as_deref(), |key, failure| {
+                    self.put(&to.failures, key, failure)?;
+                    Ok(Walk::On)
+                })?;
+        }
+        for key in &touched.applied {
+            let value = from.plain(from.applied.value(key), "an applied policy")?;
+            if let Some(value) = value {
+                to.applied.put(&to.engine, key, &value)?;
             }
-            Ok(Walk::On)
-        })
-    }
-
-    /// Takes out what is there no more.
-    fn remove_gone(&self, from: &Rows, to: &Rows) -> Result<(), StoreError> {
-        let mut gone = Vec::new();
-        to.walk(&[], None, |key, _| {
-            if from.value(key)?.is_none() {
-                gone.push(key.to_vec());
-            }
+        }
+        // It is written at its end alone. What was forgotten of its beginning counts as forgotten by where it begins.
+        let last = to.audit.last(&[], None)?;
+        let last = last.map_or_else(Vec::new, |(key, _)| key);
+        from.audit.walk(&last, None, |key, entry| {
+            self.put(&to.audit, key, entry)?;
             Ok(Walk::On)
         })?;
-        for key in gone {
-            to.remove(&key)?;
-            self.rows.set(self.rows.get().saturating_sub(1));
+        self.rows(&from.about, &to.about)
+    }
+
+    /// Puts a row that may be there already.
+    fn put(&self, to: &Rows, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if to.value(key)?.is_none() {
+            self.count()?;
         }
-        Ok(())
+        to.put(key, value)
     }
 
     /// One that is damaged is said and left out, as it is wherever it is read.
@@ -272,30 +311,6 @@ impl Copying<'_> {
                 Ok(())
             }
         })
-    }
-
-    /// Those of a tree whose values never change.
-    fn missing_values(
-        &self,
-        from: &Parted,
-        to: &Parted,
-        engine: &Engine,
-    ) -> Result<(), StoreError> {
-        for key in from.keys(&[])? {
-            if to.heads().value(&key)?.is_some() {
-                continue;
-            }
-            match from.value(&key) {
-                Ok(Some(value)) => {
-                    self.count()?;
-                    to.put(engine, &key, &value)?;
-                }
-                Err(Trouble::Store(error)) => return Err(error),
-                // Said when it was met first.
-                Ok(None) | Err(Trouble::Torn) => {}
-            }
-        }
-        Ok(())
     }
 
     fn count(&self) -> Result<(), StoreError> {

@@ -17,7 +17,8 @@ use std::{
 
 use super::{
     AuditShown, Batch, Copied, DayPart, FailureRecord, Holdings, Protected, Store, StoreError,
-    TallyKey, TlsaHosts, codec, copying,
+    TallyKey, TlsaHosts, codec,
+    copying::{self, Touched},
     engine::{LOG_FILE, Walk},
     key, protected,
     recorder::monotonic,
@@ -43,6 +44,8 @@ pub struct SledStore {
     upkeep: Mutex<()>,
     /// Held while the audit log is written: an entry names the one before.
     auditing: Mutex<()>,
+    /// While a copy is made: what commits have changed since.
+    touched: Mutex<Option<Touched>>,
     free_mib: FreeSpace,
 }
 
@@ -90,6 +93,7 @@ impl SledStore {
             changing: Mutex::new(()),
             upkeep: Mutex::new(()),
             auditing: Mutex::new(()),
+            touched: Mutex::default(),
             free_mib: Box::new(free_mib),
         }
     }
@@ -206,6 +210,10 @@ impl SledStore {
         }
     }
 
+    fn touched(&self) -> MutexGuard<'_, Option<Touched>> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A panic of another thread while it held the lock leaves a state that is still whole.
     fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
@@ -221,7 +229,7 @@ impl State {
 impl Store for SledStore {
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write(|trees| {
+        let committed = self.write(|trees| {
             for (fingerprint, policy) in &batch.policies {
                 let value = codec::write_applied(policy);
                 trees.applied.put(&trees.engine, &fingerprint.0, &value)?;
@@ -233,7 +241,12 @@ impl Store for SledStore {
             }
             trees.put_failures(&batch.failures, self.config.failures_per_domain_day_max)?;
             trees.engine.sync()
-        })
+        });
+        // Also one of which only a part is there.
+        if let Some(touched) = &mut *self.touched() {
+            touched.note(batch);
+        }
+        committed
     }
 
     fn total(&self, key: &TallyKey) -> Result<u64, StoreError> {
@@ -417,18 +430,18 @@ impl Store for SledStore {
 
     fn copy_to(&self, directory: &Path) -> Result<Copied, StoreError> {
         let _upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
-        self.read(|trees| {
-            copying::copy(
-                trees,
-                &self.config.path,
-                directory,
-                self.config.free_space_min_mib,
-                || {
-                    let changing = wait_for(&self.changing, trees)?;
-                    Ok((changing, wait_for(&self.auditing, trees)?))
-                },
-            )
-        })
+        *self.touched() = Some(Touched::default());
+        let copied = self.read(|trees| {
+            let hold = || {
+                let changing = wait_for(&self.changing, trees)?;
+                let held = (changing, wait_for(&self.auditing, trees)?);
+                Ok((held, self.touched().take().unwrap_or_default()))
+            };
+            let mark_mib = self.config.free_space_min_mib;
+            copying::copy(trees, &self.config.path, directory, mark_mib, hold)
+        });
+        *self.touched() = None;
+        copied
     }
 
     fn note_cut(&self, part: DayPart, day: UtcDay) -> Result<(), StoreError> {
