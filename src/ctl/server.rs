@@ -23,7 +23,10 @@ use super::{
     protocol::{
         Answer, REQUEST_OCTETS_MAX, Refusal, RefusalKind, ReplyLine, Request, RequestLine, VERSION,
     },
-    wire::{AlertWay, AlertsTested, Audit, Evidence, Purged, Refreshed, Security, SuppressionView},
+    wire::{
+        AlertWay, AlertsTested, Audit, CheckResult, Evidence, Purged, Refreshed, Security,
+        SuppressionView,
+    },
 };
 use crate::{
     alert::Rule,
@@ -215,12 +218,7 @@ impl Client {
             }),
             Request::Policies => reply!(to, control.policies().await),
             Request::Policy { domain } => reply!(to, control.policy(domain_of(&domain)?).await),
-            Request::Check { domain, probe } => {
-                reply!(
-                    to,
-                    control.check(domain_of(&domain)?, depth_of(probe)).await
-                )
-            }
+            Request::Check { domain, probe } => reply!(to, self.check(&domain, probe).await),
             Request::Deliveries { day, domain } => reply!(to, {
                 let domain = optional_domain(domain)?;
                 control.deliveries(day_of(day)?, domain).await
@@ -324,6 +322,11 @@ impl Client {
                 send(to, Err::<(), _>(Refusal::new(RefusalKind::BadRequest, why))).await
             }
         }
+    }
+
+    async fn check(&self, domain: &str, probe: bool) -> Replied<CheckResult> {
+        let domain = domain_of(domain)?;
+        self.control.check(domain, depth_of(probe)).await
     }
 
     async fn audit(

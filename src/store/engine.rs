@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{Advice, FlockOperation, IFlags, fadvise, flock, ioctl_getflags, ioctl_setflags};
 
 use super::StoreError;
 
@@ -242,6 +242,15 @@ fn ordered_log(directory: &Path) -> std::io::Result<File> {
         );
     }
     Ok(log)
+}
+
+/// After a sync that failed, the system's memory may hold pages that the disk never got. Reading
+/// the file again must show what the disk has.
+pub(crate) fn forget_cached_pages(directory: &Path) {
+    if let Ok(log) = File::open(directory.join(LOG_FILE)) {
+        // Advice that is not taken changes nothing we could mend.
+        let _taken = fadvise(&log, 0, None, Advice::DontNeed).is_ok();
+    }
 }
 
 /// Two seconds in all.

@@ -31,6 +31,7 @@ mod holdings;
 pub mod hosts;
 pub mod keeping;
 mod key;
+mod locks;
 pub mod memory;
 mod octets;
 pub mod open;

@@ -7,11 +7,10 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
 
@@ -19,8 +18,10 @@ use super::{
     AuditShown, Batch, Copied, DayPart, FailureRecord, Holdings, Protected, Store, StoreError,
     TallyKey, TlsaHosts, codec,
     copying::{self, Touched},
-    engine::{LOG_FILE, Walk},
-    key, protected,
+    engine::{LOG_FILE, Walk, forget_cached_pages},
+    key,
+    locks::wait_for,
+    protected,
     recorder::monotonic,
     trees::{Saved, Trees, days_of, remove_under},
 };
@@ -610,31 +611,6 @@ impl Store for SledStore {
     }
 }
 
-/// Takes a lock while the trees are held. Whoever has it may be about to open them again, and waits for us to let go of
-/// them: then there is nothing to wait for.
-fn wait_for<'a>(lock: &'a Mutex<()>, trees: &Trees) -> Result<MutexGuard<'a, ()>, StoreError> {
-    loop {
-        match lock.try_lock() {
-            Ok(held) => return Ok(held),
-            Err(TryLockError::Poisoned(held)) => return Ok(held.into_inner()),
-            Err(TryLockError::WouldBlock) => trees.engine.is_usable()?,
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-}
-
-/// How often it is tried to take such a lock. It is held for as long as a commit takes.
-const LOCK_PAUSE: Duration = Duration::from_millis(1);
-
-/// After a sync that failed, the system's memory may hold pages that the disk never got. Reading
-/// the file again must show what the disk has.
-fn forget_cached_pages(directory: &Path) {
-    if let Ok(log) = File::open(directory.join(LOG_FILE)) {
-        // Advice that is not taken changes nothing we could mend.
-        let _taken = rustix::fs::fadvise(&log, 0, None, rustix::fs::Advice::DontNeed).is_ok();
-    }
-}
-
 /// How many MiB ordinary users may still fill on the disk that holds a directory.
 pub(super) fn free_mib(directory: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(directory)?;
@@ -643,6 +619,8 @@ pub(super) fn free_mib(directory: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
     use super::*;
