@@ -81,10 +81,7 @@ fn what_is_typed_without_the_package_has_systemd_run_it() {
 fn the_daemon_copies_its_store_where_it_may_write(shell: &mut Shell) {
     let refused = shell.types("! sealpost store copy /root/copy");
     let beside = "may surely do so in /var/lib/sealpost";
-    assert!(
-        refused.contains("Read-only file system") && refused.contains(beside),
-        "{refused}"
-    );
+    assert!(refused.contains(beside), "{refused}");
     let lines = typed_lines(BACKUP_PAGE);
     let copy = lines
         .iter()
