@@ -54,3 +54,21 @@ fn as_text(copied: &StoreCopied) -> String {
         copied.octets.div_ceil(1024 * 1024)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_told_in_one_line_and_nothing_reaches_the_terminal_unescaped() {
+        let copied = StoreCopied {
+            directory: "/var/lib/sealpost/\u{1b}[2J".to_owned(),
+            rows: 1,
+            octets: 1,
+        };
+        assert_eq!(
+            as_text(&copied),
+            "The store is copied to /var/lib/sealpost/\\u{1b}[2J: 1 row, 1 MiB.\n"
+        );
+    }
+}

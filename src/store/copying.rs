@@ -21,9 +21,10 @@ use super::{
     Batch, FailureRecord, StoreError,
     engine::{Engine, LOG_FILE, Rows, Walk, wait_for_old_threads},
     key,
+    locks::lock,
     parted::{Parted, Trouble},
     sled::free_mib,
-    trees::{Trees, lock},
+    trees::Trees,
 };
 
 /// What a copy came to.

@@ -14,8 +14,9 @@ use std::{
 use super::{
     MemoryStore, SledStore, Store, StoreError,
     engine::{Engine, LOG_FILE, PARAMETER_FILE},
+    locks::lock,
     sled::free_mib,
-    trees::{Saved, Trees, lock},
+    trees::{Saved, Trees},
 };
 use crate::{clock::Timestamp, config::StoreConfig};
 

@@ -2,9 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs::{DirBuilder, File, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::File,
     path::Path,
 };
 
@@ -12,6 +10,7 @@ use super::{
     AuditLink, AuditShown, DayPart, FailureRecord, StoreError, audit, codec,
     engine::{Engine, Rows, Walk},
     key,
+    locks::lock,
     octets::Unreadable,
     parted::{self, Parted, Trouble},
     sealed::{RowMap, Sealed},
@@ -551,33 +550,6 @@ pub(super) struct Saved {
     pub(super) overrides: Vec<CommandOverride>,
     pub(super) audit: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) audit_begins: AuditLink,
-}
-
-/// Makes the directory when it is missing, and holds it against other processes.
-pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
-    let path = || directory.display().to_string();
-    let io = |error: io::Error| StoreError::Io {
-        path: path(),
-        reason: error.to_string(),
-    };
-    // Who was mailed, and how that went, is nobody else's business.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(io)?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(directory.join("lock"))
-        .map_err(io)?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Held { path: path() }),
-        Err(error) => Err(io(error.into())),
-    }
 }
 
 /// The days that keys of a tree begin with, found without looking at every key.
