@@ -27,6 +27,7 @@ mod holdings;
 pub mod hosts;
 pub mod keeping;
 mod key;
+mod let_go;
 pub mod memory;
 mod octets;
 pub mod open;

@@ -9,7 +9,6 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
@@ -18,8 +17,10 @@ use std::{
 use super::{
     AuditShown, Batch, DayPart, FailureRecord, Holdings, Protected, Store, StoreError, TallyKey,
     TlsaHosts, codec,
-    engine::{LOG_FILE, Walk},
-    key, protected,
+    engine::{LOG_FILE, Tidying, Walk},
+    key,
+    let_go::let_go,
+    protected,
     recorder::monotonic,
     trees::{Saved, Trees, days_of, remove_under},
 };
@@ -44,6 +45,7 @@ pub struct SledStore {
     /// Held while the audit log is written: an entry names the one before.
     auditing: Mutex<()>,
     free_mib: FreeSpace,
+    tidying: Tidying,
 }
 
 /// How many MiB are left on the disk that holds a directory.
@@ -53,6 +55,8 @@ enum State {
     Open(Box<Trees>),
     /// Why it is not open, and when that was last tried.
     Closed(StoreError, Instant),
+    /// It failed, and its engine does not let go of the files. Only another process can open them.
+    Stuck(StoreError),
 }
 
 /// How long after a failed opening reads are refused without another try. Writes always try: the
@@ -74,16 +78,30 @@ impl SledStore {
     /// later release wrote it, [`StoreError::Damaged`] when it cannot be read, [`StoreError::Io`]
     /// when the system refuses.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
-        let trees = Trees::open(config)?;
-        Ok(Self::in_state(config, State::Open(Box::new(trees))))
+        Self::open_tidied(config, Tidying::USUAL)
+    }
+
+    /// The same, tidied up more often than every ten seconds: for laboratories in which a day takes less.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_tidied_every(config: &StoreConfig, time: Duration) -> Result<Self, StoreError> {
+        Self::open_tidied(config, Tidying::Every(time))
+    }
+
+    fn open_tidied(config: &StoreConfig, tidying: Tidying) -> Result<Self, StoreError> {
+        let trees = Trees::open(config, tidying)?;
+        let state = State::Open(Box::new(trees));
+        Ok(Self::in_state(config, state, tidying))
     }
 
     /// A store that could not be opened because of its disk: later calls try to open it.
     pub(super) fn closed_for_now(config: &StoreConfig, error: StoreError) -> Self {
-        Self::in_state(config, State::Closed(error, monotonic()))
+        let state = State::Closed(error, monotonic());
+        Self::in_state(config, state, Tidying::USUAL)
     }
 
-    fn in_state(config: &StoreConfig, state: State) -> Self {
+    fn in_state(config: &StoreConfig, state: State, tidying: Tidying) -> Self {
         Self {
             config: config.clone(),
             state: RwLock::new(state),
@@ -91,6 +109,7 @@ impl SledStore {
             upkeep: Mutex::new(()),
             auditing: Mutex::new(()),
             free_mib: Box::new(free_mib),
+            tidying,
         }
     }
 
@@ -147,7 +166,7 @@ impl SledStore {
     ) -> Result<T, StoreError> {
         match &*self.state() {
             State::Open(trees) => action(trees),
-            State::Closed(error, _) => Err(error.clone()),
+            State::Closed(error, _) | State::Stuck(error) => Err(error.clone()),
         }
     }
 
@@ -178,6 +197,7 @@ impl SledStore {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             State::Open(trees) if !trees.engine.has_failed() => return Ok(()),
+            State::Stuck(error) => return Err(error.clone()),
             State::Closed(error, tried)
                 if purpose == Use::Read && tried.elapsed() < READS_REFUSED =>
             {
@@ -185,15 +205,20 @@ impl SledStore {
             }
             _ => {}
         }
-        let closed = StoreError::Io {
+        let for_now = |reason: &str| StoreError::Io {
             path: self.config.path.display().to_string(),
-            reason: "it is being opened again".to_owned(),
+            reason: reason.to_owned(),
         };
-        let before = std::mem::replace(&mut *state, State::Closed(closed, monotonic()));
-        // The old engine must let go of its files first, and it may panic over doing so.
-        let _dropped = catch_unwind(AssertUnwindSafe(move || drop(before))).is_ok();
+        let closed = State::Closed(for_now("it is being opened again"), monotonic());
+        let before = std::mem::replace(&mut *state, closed);
+        // The old engine must let go of its files first.
+        if !let_go(before) {
+            let error = for_now("its engine failed and does not let go of it; restart sealpost");
+            *state = State::Stuck(error.clone());
+            return Err(error);
+        }
         forget_cached_pages(&self.config.path);
-        match Trees::open(&self.config) {
+        match Trees::open(&self.config, self.tidying) {
             Ok(trees) => {
                 tracing::info!(path = %self.config.path.display(), "the store is open again");
                 *state = State::Open(Box::new(trees));
@@ -209,6 +234,19 @@ impl SledStore {
     /// A panic of another thread while it held the lock leaves a state that is still whole.
     fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let closed = StoreError::Io {
+            path: self.config.path.display().to_string(),
+            reason: "it is closed".to_owned(),
+        };
+        let before = std::mem::replace(state, State::Stuck(closed));
+        // What was acknowledged is on the disk, whether it is let go of or not.
+        let _in_time = let_go(before);
     }
 }
 
@@ -637,7 +675,7 @@ mod tests {
             ..StoreConfig::default()
         };
         drop(SledStore::open(&config).unwrap());
-        let engine = Engine::open(&config.path, 1024 * 1024).unwrap();
+        let engine = Engine::open(&config.path, 1024 * 1024, Tidying::Never).unwrap();
         let about = engine.rows("about").unwrap();
         about.put(b"format", &(FORMAT + 1).to_be_bytes()).unwrap();
         engine.sync().unwrap();
@@ -679,7 +717,7 @@ mod tests {
         assert_eq!(store.unnoted_until(), Ok(None));
         drop(store);
         let format = || {
-            let engine = Engine::open(&config.path, 1024 * 1024).unwrap();
+            let engine = Engine::open(&config.path, 1024 * 1024, Tidying::Never).unwrap();
             let about = engine.rows("about").unwrap();
             (about, engine)
         };
