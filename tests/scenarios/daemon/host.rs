@@ -225,13 +225,18 @@ impl Host {
         fs::rename(next, self.file("clock")).unwrap();
     }
 
-    /// What an earlier daemon left in the store.
-    pub(super) fn counted_before<'a>(&self, rows: impl Iterator<Item = Before<'a>>) {
+    /// The store, while no daemon has it.
+    pub(super) fn open_store(&self) -> SledStore {
         let config = StoreConfig {
             path: self.file("store"),
             free_space_min_mib: 0,
             ..StoreConfig::default()
         };
+        SledStore::open(&config).unwrap()
+    }
+
+    /// What an earlier daemon left in the store.
+    pub(super) fn counted_before<'a>(&self, rows: impl Iterator<Item = Before<'a>>) {
         let mut batch = Batch::default();
         for row in rows {
             let key = TallyKey {
@@ -243,7 +248,7 @@ impl Host {
             batch.policies.insert(key.policy, row.policy);
             batch.totals.insert(key, row.sessions);
         }
-        SledStore::open(&config).unwrap().commit(&batch).unwrap();
+        self.open_store().commit(&batch).unwrap();
     }
 
     /// The command line of the daemon.
