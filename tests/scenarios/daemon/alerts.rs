@@ -229,6 +229,46 @@ fn starttls_that_was_there_for_weeks_and_is_gone_is_told() {
 }
 
 #[test]
+fn a_damaged_day_silences_no_alert() {
+    let host = mailed_host();
+    let old = |days| days_before(host.day, days);
+    let mut rows: Vec<_> = [9, 7, 5, 1]
+        .iter()
+        .map(|days| (old(*days), "was.test", Protection::Tls, 4))
+        .collect();
+    rows.push((host.day, "was.test", Protection::Clear, 3));
+    rows.push((host.day, "bad.test", Protection::Refused, 9));
+    count(&host, &rows);
+    host.damage("tallies", old(5));
+    let daemon = host.start();
+    let expected = ["enforce-failures bad.test", "starttls-vanished was.test"];
+    wait_until_holding(&host, &expected);
+    let mail = mails(&host, 1).remove(0);
+    let text = String::from_utf8_lossy(&mail.data).into_owned();
+    assert!(text.contains("on all 3 days with mail"), "{text}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn that_today_is_damaged_is_told_where_no_other_rule_can_be_gone_by() {
+    let host = mailed_host();
+    count(&host, &[(host.day, "bad.test", Protection::Refused, 9)]);
+    host.damage("tallies", host.day);
+    let daemon = host.start();
+    wait_until_holding(&host, &["alarm daemon"]);
+    let mail = mails(&host, 1).remove(0);
+    let text = String::from_utf8_lossy(&mail.data).into_owned();
+    let alarm = "[alarm] what was counted cannot be read: the store at ";
+    assert!(text.contains(alarm), "{text}");
+    let alarms = host.json(&["status"])["alarms"].to_string();
+    assert!(
+        alarms.contains("what was counted cannot be read: "),
+        "{alarms}"
+    );
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn a_policy_that_cannot_be_fetched_any_more_is_told_before_it_expires() {
     let host = mailed_host();
     let daemon = host.start();

@@ -299,19 +299,6 @@ fn what_this_host_saw_of_a_domain_is_read_as_a_table_and_said_to_be_unknown_with
     assert!(text.contains("History   not known"), "{text}");
 }
 
-/// A failing disk has written over the rows of a day. Their keys begin with its number (docs/store-format.md).
-fn damage(host: &Host, tree: &str, day: UtcDay) {
-    let database = sled::open(host.file("store")).unwrap();
-    let rows = database.open_tree(tree).unwrap();
-    let keys = rows.scan_prefix(day.0.to_be_bytes()).keys();
-    let keys: Vec<_> = keys.collect::<Result<_, _>>().unwrap();
-    assert!(!keys.is_empty(), "{tree} has no rows of {day}");
-    for key in keys {
-        rows.insert(key, b"\xff".as_slice()).unwrap();
-    }
-    database.flush().unwrap();
-}
-
 #[test]
 fn a_damaged_day_is_told_with_its_reason_and_costs_neither_the_other_days_nor_a_report() {
     let host = host_with_a_fortnight();
@@ -332,10 +319,10 @@ fn a_damaged_day_is_told_with_its_reason_and_costs_neither_the_other_days_nor_a_
     store.commit(&batch).unwrap();
     store.seal(packed).unwrap();
     drop(store);
-    damage(&host, "sealed", packed);
-    damage(&host, "tallies", single);
+    host.damage("sealed", packed);
+    host.damage("tallies", single);
     // Of this one only at which times it had failures.
-    damage(&host, "failures", yesterday);
+    host.damage("failures", yesterday);
 
     let daemon = host.start();
     let told = host.say("MX\tcorrect.test\tmx.stranger.test");

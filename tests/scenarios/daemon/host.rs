@@ -235,6 +235,20 @@ impl Host {
         SledStore::open(&config).unwrap()
     }
 
+    /// A failing disk has written over the rows of a day in this tree. Their keys begin with its number
+    /// (docs/store-format.md).
+    pub(super) fn damage(&self, tree: &str, day: UtcDay) {
+        let database = sled::open(self.file("store")).unwrap();
+        let rows = database.open_tree(tree).unwrap();
+        let keys = rows.scan_prefix(day.0.to_be_bytes()).keys();
+        let keys: Vec<_> = keys.collect::<Result<_, _>>().unwrap();
+        assert!(!keys.is_empty(), "{tree} has no rows of {day}");
+        for key in keys {
+            rows.insert(key, b"\xff".as_slice()).unwrap();
+        }
+        database.flush().unwrap();
+    }
+
     /// What an earlier daemon left in the store.
     pub(super) fn counted_before<'a>(&self, rows: impl Iterator<Item = Before<'a>>) {
         let mut batch = Batch::default();
