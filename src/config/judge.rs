@@ -8,7 +8,7 @@ use toml::{
 };
 
 use super::{
-    Config, DnssecValidation, Problem, Via,
+    Config, DnssecValidation, OverrideMode, OverrideScope, Problem, Via,
     kind::{self, Kind, quoted},
     load::Purpose,
     near::nearest,
@@ -186,18 +186,35 @@ impl<'a> Judge<'a> {
         let mut seen = Vec::new();
         for (name, part) in domains {
             let called = format!("domain.{}", quoted(name.get_ref()));
-            match kind::domain(name.get_ref()) {
+            match kind::scope(name.get_ref()) {
                 Err(reason) => self.complain(name.span(), &called, reason),
-                Ok(domain) if seen.contains(&domain) => {
-                    let reason = format!("{domain} has a section already");
+                Ok(scope) if seen.contains(&scope) => {
+                    let reason = format!("{scope} has a section already");
                     self.complain(name.span(), &called, reason);
                 }
-                Ok(domain) => seen.push(domain),
+                Ok(scope) => {
+                    if scope == OverrideScope::EveryOther {
+                        self.mode_for_all(&called, part);
+                    }
+                    seen.push(scope);
+                }
             }
             match part.get_ref().as_table() {
                 Some(part) => self.settings(section, &called, part, name.span()),
                 None => self.not_a_section(section, part),
             }
+        }
+    }
+
+    /// What may be done for every domain at once.
+    // OURS: `off` for all is not to run us, `without-dane` is `dane.validation = "off"`; and what demands more than domains
+    // ask for would keep mail from most of them.
+    fn mode_for_all(&mut self, called: &str, part: &Spanned<DeValue<'_>>) {
+        let mode = part.get_ref().as_table().and_then(|part| part.get("mode"));
+        let is_audit = |mode: &DeValue<'_>| mode.as_str() == Some(OverrideMode::Audit.name());
+        if let Some(mode) = mode.filter(|mode| !is_audit(mode.get_ref())) {
+            let reason = "for every domain (\"*\") only \"audit\" can be set".to_owned();
+            self.complain(mode.span(), &format!("{called}.mode"), reason);
         }
     }
 

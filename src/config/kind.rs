@@ -7,7 +7,7 @@ use std::{fmt, net::SocketAddr, ops::Range, path::Path};
 
 use toml::{Spanned, de::DeValue};
 
-use super::files;
+use super::{OverrideScope, files};
 use crate::{
     clock::UtcDay,
     observe,
@@ -260,7 +260,13 @@ fn optional(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<()
 }
 
 /// A domain name.
-pub(super) fn domain(text: &str) -> Result<PolicyDomain, String> {
+fn domain(text: &str) -> Result<PolicyDomain, String> {
+    text.parse()
+        .map_err(|error: crate::policy::NameError| error.to_string())
+}
+
+/// The name of a section `[domain."..."]`.
+pub(super) fn scope(text: &str) -> Result<OverrideScope, String> {
     text.parse()
         .map_err(|error: crate::policy::NameError| error.to_string())
 }

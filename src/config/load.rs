@@ -7,7 +7,7 @@ use std::{
 
 use toml::de::DeTable;
 
-use super::{Config, Override, Via, files, judge::Judge, kind};
+use super::{Config, Override, OverrideScope, Via, files, judge::Judge, kind};
 use crate::clock::UtcDay;
 
 /// Where the file is unless the operator says otherwise.
@@ -23,7 +23,7 @@ pub struct Loaded {
     pub path: Option<PathBuf>,
     /// The settings; every path in it is absolute or relative to the working directory.
     pub config: Config,
-    /// What is done otherwise for single domains, by domain.
+    /// What is done otherwise for single domains, by domain; before them what is done for every other.
     pub overrides: Vec<Override>,
 }
 
@@ -173,10 +173,17 @@ impl Loaded {
             );
         }
         for each in &self.overrides {
+            let until = each.until.map(|day| format!(" through {day}"));
             if let Some(until) = each.until.filter(|until| *until < today) {
                 warnings.push(format!(
                     "the override of {} ended with {until} and does nothing any more",
-                    each.domain
+                    each.scope
+                ));
+            } else if each.scope == OverrideScope::EveryOther {
+                warnings.push(format!(
+                    "[domain.\"*\"] puts every domain to audit{}: nothing is enforced but where a domain has an \
+                     override of its own",
+                    until.unwrap_or_default()
                 ));
             }
         }
@@ -305,7 +312,7 @@ fn resolve_paths(config: &mut Config, directory: &Path) {
 fn overrides(config: &Config) -> Vec<Override> {
     let checked = config.domain.iter().filter_map(|(name, each)| {
         Some(Override {
-            domain: kind::domain(name).ok()?,
+            scope: kind::scope(name).ok()?,
             mode: each.mode,
             until: match &each.until {
                 Some(until) => Some(kind::day(until).ok()?),
@@ -314,7 +321,7 @@ fn overrides(config: &Config) -> Vec<Override> {
         })
     });
     let mut overrides: Vec<_> = checked.collect();
-    overrides.sort_by(|one, other| one.domain.cmp(&other.domain));
+    overrides.sort_by(|one, other| one.scope.cmp(&other.scope));
     overrides
 }
 

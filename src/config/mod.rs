@@ -8,8 +8,6 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::PolicyDomain;
-
 mod alert;
 pub mod explain;
 mod files;
@@ -18,6 +16,7 @@ pub mod kind;
 pub mod load;
 mod metrics;
 pub(crate) mod near;
+mod overrides;
 mod page;
 pub mod setting;
 pub mod settings;
@@ -25,6 +24,7 @@ pub mod settings;
 pub use alert::AlertConfig;
 pub use load::{ConfigError, Loaded, Problem, load};
 pub use metrics::MetricsConfig;
+pub use overrides::{DomainOverride, Override, OverrideMode, OverrideScope};
 pub use page::PageConfig;
 
 /// The whole file. Every part may be left out.
@@ -475,76 +475,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// `[domain."example.org"]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DomainOverride {
-    /// What is done instead.
-    pub mode: OverrideMode,
-    /// The last day it is done, UTC, `2026-12-31`; absent: until it is taken out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
-    /// Why: `sealpost status` and `sealpost check` show it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-}
-
-/// What is done for a recipient domain instead of what its policy says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OverrideMode {
-    /// No policy is looked up or applied; sessions are counted as under none.
-    Off,
-    /// The policy is evaluated and reported, not enforced.
-    Audit,
-    /// A `testing` policy is enforced.
-    Enforce,
-    /// DANE or nothing: a mail host without secure, usable TLSA records gets no mail.
-    DaneOnly,
-    /// TLSA records are passed over, and the MTA-STS policy decides alone.
-    WithoutDane,
-}
-
-impl OverrideMode {
-    /// Every one.
-    pub const ALL: [Self; 5] = [
-        Self::Off,
-        Self::Audit,
-        Self::Enforce,
-        Self::DaneOnly,
-        Self::WithoutDane,
-    ];
-
-    /// The word for it, as the file has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Audit => "audit",
-            Self::Enforce => "enforce",
-            Self::DaneOnly => "dane-only",
-            Self::WithoutDane => "without-dane",
-        }
-    }
-
-    /// What a word stands for.
-    #[must_use]
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-}
-
-/// An override that has been checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Override {
-    /// The domain.
-    pub domain: PolicyDomain,
-    /// What is done.
-    pub mode: OverrideMode,
-    /// The last day of it.
-    pub until: Option<crate::clock::UtcDay>,
 }
 
 impl Default for DnsConfig {

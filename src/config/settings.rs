@@ -437,7 +437,8 @@ pub const SECTIONS: &[Section] = &[
         name: "domain",
         shape: Shape::ByDomain,
         text: "What is done for one recipient domain instead of what its policy says. Subdomains are \
-               domains of their own.",
+               domains of their own. `[domain.\"*\"]` is for every domain that has no override of its own, in the file \
+               or by command; its mode can only be `audit`.",
         settings: &[
             first_without(
                 "mode",

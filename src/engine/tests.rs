@@ -11,7 +11,7 @@ use sealpost_plugin_api::{Facts, Level, Outcome, Requirement, StartTls};
 use super::*;
 use crate::{
     clock::StoppedClock,
-    config::Override,
+    config::{Override, OverrideScope},
     policy::{AppliedPolicy, Mode, PolicyType},
     record::{Source, Verdict, journal::JournalReader},
 };
@@ -221,7 +221,7 @@ async fn an_answer_at_once_is_the_same_and_given_only_while_it_holds() {
     ] {
         let domain = "example.org".parse().unwrap();
         let overrides = [Override {
-            domain,
+            scope: domain,
             mode,
             until,
         }]
@@ -330,7 +330,7 @@ async fn g10_the_lookup_and_the_recheck_share_one_deadline() {
 async fn an_override_to_off_answers_and_counts_as_without_a_policy() {
     let domain: PolicyDomain = "example.org".parse().unwrap();
     let off = Override {
-        domain: domain.clone(),
+        scope: OverrideScope::Domain(domain.clone()),
         mode: OverrideMode::Off,
         until: None,
     };

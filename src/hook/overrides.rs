@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use crate::{
     clock::{Timestamp, UtcDay},
-    config::{Override, OverrideMode},
+    config::{Override, OverrideMode, OverrideScope},
     policy::PolicyDomain,
 };
 
-/// The overrides that hold or will have held, by domain: those of the configuration, and those set by command.
+/// The overrides that hold or will have held, by domain: those of the configuration, and those set by command; and the one
+/// for every domain that has none.
 // OURS: where both name a domain the configuration decides, for as long as its override has not run out. What
 // stands in a file that is kept under version control must not be undone by a command that nobody sees there.
 // docs/decisions/0020-evidence-and-overrides.md
@@ -16,6 +17,7 @@ use crate::{
 pub struct Overrides {
     of_file: HashMap<PolicyDomain, Override>,
     by_command: HashMap<PolicyDomain, Override>,
+    every_other: Option<Override>,
 }
 
 impl Overrides {
@@ -29,18 +31,26 @@ impl Overrides {
     /// The same for the domain of this name, lower case A-labels.
     #[must_use]
     pub fn mode_by_name(&self, domain: &str, today: UtcDay) -> Option<OverrideMode> {
-        let holding = |all: &HashMap<PolicyDomain, Override>| {
-            let found = all.get(domain).filter(|found| holds(found.until, today));
+        let holding = |found: Option<&Override>| {
+            let found = found.filter(|found| holds(found.until, today));
             found.map(|found| found.mode)
         };
-        holding(&self.of_file).or_else(|| holding(&self.by_command))
+        holding(self.of_file.get(domain))
+            .or_else(|| holding(self.by_command.get(domain)))
+            .or_else(|| holding(self.every_other.as_ref()))
     }
 
     /// The same with those that were set by command.
     #[must_use]
-    pub fn with_commands(self, overrides: impl IntoIterator<Item = Override>) -> Self {
+    pub fn with_commands<'a>(
+        self,
+        overrides: impl IntoIterator<Item = &'a CommandOverride>,
+    ) -> Self {
+        let named = overrides
+            .into_iter()
+            .map(|set| (set.domain.clone(), set.to_override()));
         Self {
-            by_command: by_domain(overrides),
+            by_command: named.collect(),
             ..self
         }
     }
@@ -48,16 +58,17 @@ impl Overrides {
 
 impl FromIterator<Override> for Overrides {
     fn from_iter<I: IntoIterator<Item = Override>>(overrides: I) -> Self {
-        Self {
-            of_file: by_domain(overrides),
-            by_command: HashMap::new(),
+        let mut found = Self::default();
+        for one in overrides {
+            match &one.scope {
+                OverrideScope::EveryOther => found.every_other = Some(one),
+                OverrideScope::Domain(domain) => {
+                    found.of_file.insert(domain.clone(), one);
+                }
+            }
         }
+        found
     }
-}
-
-fn by_domain(overrides: impl IntoIterator<Item = Override>) -> HashMap<PolicyDomain, Override> {
-    let named = overrides.into_iter().map(|one| (one.domain.clone(), one));
-    named.collect()
 }
 
 /// Whether what has this last day has not run out.
@@ -105,9 +116,9 @@ impl CommandOverride {
 
     /// What the hook needs of it.
     #[must_use]
-    pub fn to_override(&self) -> Override {
+    fn to_override(&self) -> Override {
         Override {
-            domain: self.domain.clone(),
+            scope: OverrideScope::Domain(self.domain.clone()),
             mode: self.mode,
             until: self.until,
         }
@@ -118,17 +129,26 @@ impl CommandOverride {
 mod tests {
     use super::*;
 
+    const TODAY: &str = "2026-11-24";
+
+    fn day(text: &str) -> Option<UtcDay> {
+        Some(text.parse().unwrap())
+    }
+
+    fn of_file(scope: &str, mode: OverrideMode, until: Option<UtcDay>) -> Override {
+        Override {
+            scope: scope.parse().unwrap(),
+            mode,
+            until,
+        }
+    }
+
     #[test]
     fn an_override_holds_through_its_last_day_and_for_no_subdomain() {
         let domain: PolicyDomain = "example.org".parse().unwrap();
         let last_day: UtcDay = "2026-12-31".parse().unwrap();
-        let overrides: Overrides = [Override {
-            domain: domain.clone(),
-            mode: OverrideMode::Audit,
-            until: Some(last_day),
-        }]
-        .into_iter()
-        .collect();
+        let audit = of_file("example.org", OverrideMode::Audit, Some(last_day));
+        let overrides: Overrides = [audit].into_iter().collect();
         assert_eq!(overrides.mode(&domain, last_day), Some(OverrideMode::Audit));
         assert_eq!(overrides.mode(&domain, last_day.next()), None);
         assert_eq!(
@@ -138,30 +158,42 @@ mod tests {
     }
 
     #[test]
-    fn the_file_decides_until_its_override_has_run_out() {
+    fn the_file_decides_until_its_override_has_run_out_and_what_is_for_all_comes_last() {
         let domain: PolicyDomain = "example.org".parse().unwrap();
-        let day = |text: &str| Some(text.parse::<UtcDay>().unwrap());
-        let one = |mode, until: Option<UtcDay>| Override {
-            domain: domain.clone(),
-            mode,
-            until,
-        };
         let (off, audit) = (OverrideMode::Off, OverrideMode::Audit);
         let (early, late) = (day("2026-11-20"), day("2026-11-30"));
-        for (file, command, expected) in [
-            (None, None, None),
-            (None, Some(one(audit, None)), Some(audit)),
-            (None, Some(one(audit, early)), None),
-            (Some(one(off, None)), Some(one(audit, None)), Some(off)),
-            (Some(one(off, late)), Some(one(audit, None)), Some(off)),
-            (Some(one(off, early)), Some(one(audit, late)), Some(audit)),
-            (Some(one(off, early)), Some(one(audit, early)), None),
+        let own = |until| Some(of_file("example.org", off, until));
+        let all = |until| Some(of_file("*", audit, until));
+        let set = |mode, until| {
+            Some(CommandOverride {
+                domain: domain.clone(),
+                mode,
+                until,
+                reason: String::new(),
+                author: String::new(),
+                set_at: TODAY.parse::<UtcDay>().unwrap().first_second(),
+                ended: None,
+            })
+        };
+        for (file, command, every_other, expected) in [
+            (None, None, None, None),
+            (None, set(audit, None), None, Some(audit)),
+            (None, set(audit, early), None, None),
+            (own(None), set(audit, None), None, Some(off)),
+            (own(late), set(audit, None), None, Some(off)),
+            (own(early), set(audit, late), None, Some(audit)),
+            (own(early), set(audit, early), None, None),
+            (None, None, all(late), Some(audit)),
+            (None, None, all(early), None),
+            (own(late), None, all(None), Some(off)),
+            (None, set(off, None), all(None), Some(off)),
+            (own(early), set(off, early), all(None), Some(audit)),
         ] {
-            let of_file: Overrides = file.clone().into_iter().collect();
-            let overrides = of_file.with_commands(command.clone());
-            let today = "2026-11-24".parse().unwrap();
-            let found = overrides.mode(&domain, today);
-            assert_eq!(found, expected, "{file:?} {command:?}");
+            let in_file = file.iter().chain(&every_other).cloned();
+            let overrides: Overrides = in_file.collect();
+            let overrides = overrides.with_commands(&command);
+            let found = overrides.mode(&domain, TODAY.parse().unwrap());
+            assert_eq!(found, expected, "{file:?} {command:?} {every_other:?}");
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     clock::UtcDay,
+    config::OverrideScope,
     ctl::{
         protocol::{Refusal, RefusalKind},
         wire::{DeliveryView, OverrideView, PolicyView, ProtectedSessions},
@@ -173,10 +174,16 @@ async fn kept(site: &Site, domain: &PolicyDomain) -> Result<Option<PolicyView>, 
 
 async fn override_of(site: &Site, domain: &PolicyDomain) -> Result<Option<OverrideLine>, Oops> {
     let overrides = site.source.health().await?.overrides;
-    let mut of_domain = overrides
+    let mut holding = overrides
         .into_iter()
-        .filter(|each| !each.ended && each.domain.parse().ok().as_ref() == Some(domain));
-    Ok(of_domain.next().map(
+        .filter(|each| !each.ended && !each.passed_over)
+        .filter_map(|each| Some((each.domain.parse::<OverrideScope>().ok()?, each)))
+        .filter(|(scope, _)| *scope == OverrideScope::EveryOther || scope.is(domain))
+        .collect::<Vec<_>>();
+    // The domain's own goes before the one for every other.
+    holding.sort_by(|(one, _), (other, _)| other.cmp(one));
+    let found = holding.into_iter().next();
+    Ok(found.map(|(_, each)| each).map(
         |OverrideView {
              mode,
              until,

@@ -8,7 +8,7 @@ use super::{
     words::{Words, fill},
 };
 use crate::{
-    config::OverrideMode,
+    config::{OverrideMode, OverrideScope},
     ctl::wire::{OverrideSource, OverrideView},
 };
 
@@ -24,6 +24,7 @@ struct Page<'a> {
 
 struct Line {
     domain: String,
+    /// The domain's own page; empty where it is for every other domain.
     path: String,
     mode: String,
     meaning: &'static str,
@@ -58,7 +59,10 @@ pub(super) async fn show(site: SiteOf, visit: VisitOf) -> Answer {
 
 fn line(one: OverrideView, words: &'static Words) -> Line {
     Line {
-        path: format!("/domains/{}", encoded(&one.domain)),
+        path: match one.domain.as_str() {
+            OverrideScope::EVERY_OTHER => String::new(),
+            domain => format!("/domains/{}", encoded(domain)),
+        },
         meaning: match one.mode.as_str() {
             "off" => words.mode_off,
             "audit" => words.mode_audit,

@@ -162,7 +162,7 @@ impl World {
     fn override_to(&self, domain: &str, mode: OverrideMode) {
         let mut loaded = self.loaded.clone();
         loaded.overrides = vec![Override {
-            domain: domain.parse().unwrap(),
+            scope: domain.parse().unwrap(),
             mode,
             until: None,
         }];

@@ -202,6 +202,10 @@ fn texts_that_mean_nothing_are_refused() {
              policy",
         ),
         (
+            "[domain.\"*\"]\nmode = \"off\"\n",
+            "sealpost.toml:5:8: domain.\"*\".mode: for every domain (\"*\") only \"audit\" can be set",
+        ),
+        (
             "[domain.\"a b\"]\nmode = \"off\"\n",
             "sealpost.toml:4:9: domain.\"a b\": \"a b\" is not a host name",
         ),
@@ -414,23 +418,26 @@ fn overrides_are_checked_and_an_ended_one_is_noted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sealpost.toml");
     let text = "[domain.\"B.example\"]\nmode = \"enforce\"\nuntil = \"2026-11-23\"\n[domain.\
-                \"a.example\"]\nmode = \"off\"\n";
+                \"a.example\"]\nmode = \"off\"\n[domain.\"*\"]\nmode = \"audit\"\nuntil = \"2026-11-25\"\n";
     std::fs::write(&path, format!("{SENDER}{text}")).unwrap();
     let loaded = load(&path).unwrap();
     let names: Vec<_> = loaded
         .overrides
         .iter()
-        .map(|each| each.domain.as_str())
+        .map(|each| each.scope.to_string())
         .collect();
-    assert_eq!(names, ["a.example", "b.example"]);
-    let ended = |today: &str| {
-        loaded
-            .warnings(today.parse().unwrap())
-            .iter()
-            .any(|warning| warning.contains("the override of b.example ended with 2026-11-23"))
+    assert_eq!(names, ["*", "a.example", "b.example"]);
+    let warned = |today: &str, words: &str| {
+        let warnings = loaded.warnings(today.parse().unwrap());
+        warnings.iter().any(|warning| warning.contains(words))
     };
-    assert!(!ended("2026-11-23"));
-    assert!(ended("2026-11-24"));
+    let ended = "the override of b.example ended with 2026-11-23";
+    assert!(!warned("2026-11-23", ended));
+    assert!(warned("2026-11-24", ended));
+    let of_all = "puts every domain to audit through 2026-11-25";
+    assert!(warned("2026-11-25", of_all));
+    assert!(!warned("2026-11-26", of_all));
+    assert!(warned("2026-11-26", "the override of * ended"));
 }
 
 #[test]

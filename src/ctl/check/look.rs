@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::{BoxFuture, Timestamp},
-    config::{Config, Override},
+    config::{Config, Override, OverrideScope},
     ctl::wire::{
         CheckResult, DocumentFault, DocumentFinding, Finding, MxFinding, MxVerdict, OverrideView,
         PolicyView, RecordFinding, RuaFinding,
@@ -95,12 +95,17 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
         Announcement::Nothing | Announcement::Unknown => None,
     };
     let standing = standing(domain, announcement.clone(), fetched.as_ref(), means);
-    let overridden = means
-        .overrides
-        .iter()
-        .find(|each| each.domain == *domain)
-        .filter(|each| holds(each.until, means.now.day()));
-    let commanded = means.commanded.as_ref().filter(|_| overridden.is_none());
+    let today = means.now.day();
+    let in_file = |is_meant: &dyn Fn(&OverrideScope) -> bool| {
+        let found = means.overrides.iter().find(|each| is_meant(&each.scope));
+        found.filter(|each| holds(each.until, today))
+    };
+    let own = in_file(&|scope| scope.is(domain));
+    let commanded = means.commanded.as_ref().filter(|_| own.is_none());
+    let overridden = own.or_else(|| match commanded {
+        Some(_) => None,
+        None => in_file(&|scope| *scope == OverrideScope::EveryOther),
+    });
     let mode = overridden.map(|each| each.mode);
     let mode = mode.or(commanded.map(|set| set.mode));
     let (dane, named) = tokio::join!(means.dane.domain(domain), mx_hosts(domain, means));
@@ -116,8 +121,8 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
         domain: domain.to_string(),
         at: means.now.to_string(),
         overridden: overridden
-            .map(|each| OverrideView::of(each, means.config, means.now.day()))
-            .or(commanded.map(|set| OverrideView::of_command(set, means.now.day(), false))),
+            .map(|each| OverrideView::of(each, means.config, today))
+            .or(commanded.map(|set| OverrideView::of_command(set, today, false))),
         outcome: outcome(&announcement, &standing, &decision.requirement, &mx, &rua),
         dane: dane_state(&dane, &means.validation),
         document: document(domain, fetched),

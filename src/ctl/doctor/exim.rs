@@ -332,7 +332,8 @@ pub(super) async fn examine(scene: &Scene) -> Examined {
         another_asks: postfix.is_ok_and(|postfix| postfix.asks),
         socket: config.plugin_socket.path.display().to_string(),
         report_sender: report_sender(config),
-        is_dane_on: config.dane.validation != DnssecValidation::Off && !config.dane.audit,
+        is_dane_on: config.dane.validation != DnssecValidation::Off
+            && config.dane_audited_by(scene.clock.now().day()).is_none(),
         resolv_conf: std::fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
     })
 }

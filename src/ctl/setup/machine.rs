@@ -7,6 +7,7 @@ use std::{
 
 use super::postfix::Postfix;
 use crate::{
+    clock::{Clock as _, SystemClock, UtcDay},
     config::DnsConfig,
     net::validation::{SystemList, SystemResolvers},
 };
@@ -29,6 +30,8 @@ pub(super) struct Machine {
     pub(super) resolvers: SystemResolvers,
     /// `net.unix.max_dgram_qlen`, where it can be read.
     pub(super) datagrams_queued_max: Option<u64>,
+    /// The day that it is, UTC.
+    pub(super) today: UtcDay,
 }
 
 /// Where distributions keep their trusted roots.
@@ -60,6 +63,7 @@ impl Machine {
             resolvers: SystemResolvers::look(&list, dns).await,
             resolv_conf: list.path,
             datagrams_queued_max: queued.and_then(|text| text.trim().parse().ok()),
+            today: SystemClock.now().day(),
         }
     }
 }

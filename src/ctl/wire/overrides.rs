@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::OverrideSource;
 use crate::{
     clock::UtcDay,
-    config::{Config, Override},
+    config::{Config, Override, OverrideScope},
     hook::overrides::{CommandOverride, holds},
-    policy::PolicyDomain,
 };
 
 /// What is or was done otherwise.
@@ -20,7 +19,7 @@ pub struct Overrides {
 /// What is done otherwise for one domain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverrideView {
-    /// The domain.
+    /// The domain; `*` for every one that has none of its own.
     pub domain: String,
     /// `off`, `audit`, `enforce`, `dane-only` or `without-dane`.
     pub mode: String,
@@ -65,11 +64,11 @@ impl OverrideView {
         // The file may name the domain in another form than its A-labels.
         let set = config.domain.iter().find(|(name, _)| {
             name.parse()
-                .is_ok_and(|name: PolicyDomain| name == each.domain)
+                .is_ok_and(|name: OverrideScope| name == each.scope)
         });
         let reason = set.map(|(_, set)| set.reason.clone());
         Self {
-            domain: each.domain.to_string(),
+            domain: each.scope.to_string(),
             mode: each.mode.name().to_owned(),
             until: each.until.map(|day| day.to_string()),
             reason: reason.filter(|reason| !reason.is_empty()),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::Operator;
 use crate::{
     clock::UtcDay,
-    config::{Loaded, Override},
+    config::{Loaded, Override, OverrideScope},
     ctl::{
         control::{AuditQuestion, Replied},
         wire::{Audit, AuditView, ChainView, hexadecimal},
@@ -136,25 +136,25 @@ impl Operator {
 /// What differs, as far as it changes mail at once; the rest is taken up at the next start.
 fn changes(old: &Loaded, new: &Loaded) -> String {
     let mut said = Vec::new();
-    let find = |all: &[Override], domain: &PolicyDomain| {
-        all.iter().find(|each| each.domain == *domain).cloned()
+    let find = |all: &[Override], scope: &OverrideScope| {
+        all.iter().find(|each| each.scope == *scope).cloned()
     };
     let in_words = |each: &Override| {
         let until = each.until.map(|day| format!(" until {day}"));
         format!(
             "{} for {}{}",
             each.mode.name(),
-            each.domain,
+            each.scope,
             until.unwrap_or_default()
         )
     };
     for each in &new.overrides {
-        if find(&old.overrides, &each.domain).as_ref() != Some(each) {
+        if find(&old.overrides, &each.scope).as_ref() != Some(each) {
             said.push(format!("override {}", in_words(each)));
         }
     }
     for each in &old.overrides {
-        if find(&new.overrides, &each.domain).is_none() {
+        if find(&new.overrides, &each.scope).is_none() {
             said.push(format!("no override any more: {}", in_words(each)));
         }
     }

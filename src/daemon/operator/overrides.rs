@@ -153,9 +153,7 @@ impl Operator {
         let mut settings = engine_settings(&self.loaded.load());
         let standing = held.iter().flat_map(BTreeMap::values);
         let standing = standing.filter(|set| set.ended.is_none());
-        settings.overrides = settings
-            .overrides
-            .with_commands(standing.map(CommandOverride::to_override));
+        settings.overrides = settings.overrides.with_commands(standing);
         self.engine.reload(settings);
     }
 
@@ -338,7 +336,7 @@ impl Operator {
 }
 
 fn in_file(of_file: &[Override], domain: &PolicyDomain, today: UtcDay) -> bool {
-    let mut of_domain = of_file.iter().filter(|each| each.domain == *domain);
+    let mut of_domain = of_file.iter().filter(|each| each.scope.is(domain));
     of_domain.any(|each| holds(each.until, today))
 }
 

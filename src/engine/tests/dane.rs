@@ -277,7 +277,7 @@ async fn c18_without_dane_nobody_waits_for_it_and_nothing_is_counted_under_it() 
     dane.say(&[bogus("mx1.example.org")]);
     dane.never.store(true, Ordering::Relaxed);
     let overrides = [Override {
-        domain: DOMAIN.parse().unwrap(),
+        scope: DOMAIN.parse().unwrap(),
         mode: OverrideMode::WithoutDane,
         until: None,
     }];
@@ -562,7 +562,7 @@ async fn d11_without_an_answer_about_the_host_nothing_is_passed_that_dane_may_fo
 /// An engine whose operator says this of the domain, if anything.
 fn overriding(bench: &Bench, overridden: Option<OverrideMode>, when_unknown: WhenUnknown) {
     let overrides = overridden.map(|mode| Override {
-        domain: DOMAIN.parse().unwrap(),
+        scope: DOMAIN.parse().unwrap(),
         mode,
         until: None,
     });

@@ -137,7 +137,7 @@ fn plain() -> Option<Standing> {
 impl Bench {
     fn set_override(&self, mode: OverrideMode) {
         let of_domain = Override {
-            domain: "example.org".parse().unwrap(),
+            scope: "example.org".parse().unwrap(),
             mode,
             until: None,
         };

@@ -193,6 +193,7 @@ words! {
     override_end: "End", "終了する";
     override_author: "Set by", "設定者";
     override_by_file: "the configuration", "設定ファイル";
+    override_every_other: "every other domain", "その他のすべてのドメイン";
     override_passed_over: "the configuration decides", "設定ファイルが優先";
     override_ended: "ended", "終了";
     in_file: "The configuration is in {}.", "設定ファイル: {}";

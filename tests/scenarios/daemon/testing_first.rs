@@ -64,3 +64,68 @@ fn what_would_be_stopped_is_found_beforehand_and_then_put_to_audit() {
     assert_eq!(overrides["overrides"].as_array().unwrap().len(), 4);
     assert!(daemon.stop().success());
 }
+
+/// Takes the answers of the plugin socket for three domains: their policies are in `enforce`, `enforce` and `testing`.
+fn levels(host: &Host) -> [String; 3] {
+    ["expired.test", "correct.test", "testing.test"].map(|domain| {
+        let answer = host.say(&format!("POLICY\t{domain}"));
+        let is_audited = answer.contains("\taudit=yes\t");
+        format!(
+            "{}{}",
+            level(&answer),
+            if is_audited { " audited" } else { "" }
+        )
+    })
+}
+
+#[test]
+fn c18_one_section_puts_every_domain_to_audit_but_those_with_an_override_of_their_own() {
+    let mut host = Host::new();
+    let text = page("guide/testing-first.md");
+    let block = text.split("\n\n").find(|block| {
+        block
+            .trim_start_matches('\n')
+            .starts_with("    [domain.\"*\"]")
+    });
+    let until = host.day.next().next().next().to_string();
+    let section: toml::Table = block
+        .unwrap()
+        .replace("2026-12-31", &until)
+        .parse()
+        .unwrap();
+    let usual = host.config.clone();
+    host.config.extend(section);
+    host.write_config();
+    let mut daemon = host.start();
+    let audited = "may audited";
+    assert_eq!(levels(&host), [audited, audited, audited]);
+    let warned = host.json(&["override", "list"]);
+    assert_eq!(warned["overrides"][0]["domain"], "*");
+    assert_eq!(warned["overrides"][0]["reason"], "first weeks");
+
+    let line = text
+        .lines()
+        .find(|line| line.contains("--mode enforce --reason"))
+        .unwrap()
+        .trim()
+        .replace("example.net", "correct.test");
+    let output = typed_in_a_shell(&host, &line);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(levels(&host), [audited, "verify", audited]);
+    let check = host.json(&["check", "expired.test"]);
+    assert_eq!(check["override"]["domain"], "*");
+    let check = host.json(&["check", "correct.test"]);
+    assert_eq!(check["override"]["domain"], "correct.test");
+
+    host.config = usual;
+    host.write_config();
+    daemon.reload();
+    assert_eq!(levels(&host), ["verify", "verify", audited]);
+    let log = host.json(&["audit"]);
+    let entries = log.to_string();
+    assert!(
+        entries.contains("no override any more: audit for *"),
+        "{entries}"
+    );
+    assert!(daemon.stop().success());
+}

@@ -99,7 +99,7 @@ impl World {
 
     fn set_overrides(&self, overrides: &[(&str, OverrideMode)]) {
         let overrides = overrides.iter().map(|(domain, mode)| Override {
-            domain: domain.parse().unwrap(),
+            scope: domain.parse().unwrap(),
             mode: *mode,
             until: None,
         });

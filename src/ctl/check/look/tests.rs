@@ -1,4 +1,4 @@
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, slice, time::Duration};
 
 use super::*;
 use crate::{
@@ -113,7 +113,7 @@ fn kept(id: &str, document: &str, age_seconds: i64) -> KeptPolicy {
 
 fn override_to(mode: OverrideMode) -> Override {
     Override {
-        domain: "example.org".parse().unwrap(),
+        scope: "example.org".parse().unwrap(),
         mode,
         until: Some(NOW.day()),
     }
@@ -222,6 +222,23 @@ fn an_override_that_has_ended_does_nothing() {
     let result = checked(&announced(Some(ENFORCE)), None, &[ended]);
     assert_eq!(levels(&result), "verify refuse");
     assert_eq!(result.overridden, None);
+}
+
+#[test]
+fn what_is_for_every_other_domain_comes_after_the_domains_own() {
+    let of_all = Override {
+        scope: OverrideScope::EveryOther,
+        ..override_to(OverrideMode::Audit)
+    };
+    let shown = |overrides: &[Override]| {
+        let result = checked(&announced(Some(ENFORCE)), None, overrides);
+        let overridden = result.overridden.as_ref().unwrap().domain.clone();
+        (overridden, levels(&result))
+    };
+    let all = shown(slice::from_ref(&of_all));
+    assert_eq!(all, ("*".to_owned(), "~may ~may".to_owned()));
+    let own = shown(&[of_all, override_to(OverrideMode::Enforce)]);
+    assert_eq!(own, ("example.org".to_owned(), "verify refuse".to_owned()));
 }
 
 #[test]

@@ -10,7 +10,9 @@ impl Planner<'_> {
     /// Whether Postfix is to do DANE by a level of its own, by the configuration, and its resolvers let it.
     // C18: what is only audited Postfix must not enforce.
     pub(super) fn can_do_dane(&self, machine: &Machine) -> bool {
-        self.may_be_told() && !self.config.dane.audit && machine.resolvers == SystemResolvers::Mark
+        self.may_be_told()
+            && self.config.dane_audited_by(machine.today).is_none()
+            && machine.resolvers == SystemResolvers::Mark
     }
 
     /// Whether Postfix may be told `dane-only`. Also where DANE is only audited: some domain may be demanded
@@ -38,8 +40,8 @@ impl Planner<'_> {
         if self.may_be_told() && machine.resolvers == SystemResolvers::Mark {
             self.keeps_postfix_from_dane();
         }
-        if self.config.dane.audit {
-            self.audited_at_a_level_above();
+        if let Some(why) = self.config.dane_audited_by(machine.today) {
+            self.audited_at_a_level_above(why);
         } else if self.may_be_told() || is_dane {
             self.resolvers(machine);
         }
@@ -86,12 +88,12 @@ impl Planner<'_> {
     }
 
     /// Domains with TLSA records are answered `may` while DANE is audited, which is less than this level.
-    fn audited_at_a_level_above(&mut self) {
+    fn audited_at_a_level_above(&mut self, why: &str) {
         let level = self.postfix.value("smtp_tls_security_level");
         let above = ["encrypt", "verify", "secure", "fingerprint"].contains(&level);
         if above && self.may_be_told() {
             self.trap(format!(
-                "smtp_tls_security_level is {level}, and dane.audit is true: domains with TLSA records are \
+                "smtp_tls_security_level is {level}, and {why}: domains with TLSA records are \
                  answered may, which is less. Postfix does no DANE by this level, so set \
                  socketmap.dane_only = \"never\" in the configuration of sealpost for that time"
             ));

@@ -2,7 +2,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::*;
 use crate::{
-    config::{DnssecValidation, InsecureMx, TellsDane},
+    config::{
+        DnssecValidation, DomainOverride, InsecureMx, OverrideMode, OverrideScope, TellsDane,
+    },
     ctl::setup::postfix::SmtpService,
     net::validation::SystemResolvers,
 };
@@ -48,6 +50,20 @@ fn config() -> Config {
     config
 }
 
+/// `[domain."*"]` through this day.
+fn all_to_audit(until: &str) -> Config {
+    let mut config = config();
+    let of_all = DomainOverride {
+        mode: OverrideMode::Audit,
+        until: Some(until.to_owned()),
+        reason: String::new(),
+    };
+    config
+        .domain
+        .insert(OverrideScope::EVERY_OTHER.to_owned(), of_all);
+    config
+}
+
 /// Sets a parameter, as it is written down and as it then holds.
 fn put(postfix: &mut Postfix, name: &str, written: &str, holds: &str) {
     postfix.written.insert(name.to_owned(), written.to_owned());
@@ -63,6 +79,7 @@ fn machine() -> Machine {
         resolv_conf: "/etc/resolv.conf".into(),
         resolvers: SystemResolvers::Mark,
         datagrams_queued_max: Some(512),
+        today: "2026-11-24".parse().unwrap(),
     }
 }
 
@@ -251,6 +268,16 @@ fn an_empty_level_is_set_to_what_it_means() {
 }
 
 #[test]
+fn c18_from_the_day_after_all_were_to_be_audited_postfix_is_to_do_dane() {
+    let dane = "smtp_tls_security_level=dane".to_owned();
+    for (until, expected) in [("2026-11-24", false), ("2026-11-23", true)] {
+        let there = postfix("3.10.13", &[]);
+        let plan = plan(&there, &all_to_audit(until), &machine()).unwrap();
+        assert_eq!(set(&plan).contains(&dane), expected, "{until}");
+    }
+}
+
+#[test]
 fn c1_dane_is_for_a_postfix_that_is_told_which_answers_are_signed() {
     let dnssec = "smtp_dns_support_level=dnssec";
     let (dane, may) = (
@@ -296,13 +323,15 @@ fn c1_dane_is_for_a_postfix_that_is_told_which_answers_are_signed() {
         let mut audited = config();
         audited.dane.audit = true;
         let there = postfix("3.10.13", &[("smtp_tls_security_level", level)]);
-        let plan_audited = plan(&there, &audited, &machine()).unwrap();
-        let mut set = set(&plan_audited);
-        set.retain(|one| one.contains("level"));
-        assert_eq!(set, expected, "C18: {level}");
-        let text = traps(&plan_audited);
-        assert!(text.contains(trap), "{text}");
-        assert_eq!(text.is_empty(), trap.is_empty(), "{text}");
+        for audited in [audited, all_to_audit("2026-11-24")] {
+            let plan_audited = plan(&there, &audited, &machine()).unwrap();
+            let mut set = set(&plan_audited);
+            set.retain(|one| one.contains("level"));
+            assert_eq!(set, expected, "C18: {level}");
+            let text = traps(&plan_audited);
+            assert!(text.contains(trap), "{text}");
+            assert_eq!(text.is_empty(), trap.is_empty(), "{text}");
+        }
     }
     let mut off = config();
     off.dane.validation = DnssecValidation::Off;

@@ -318,3 +318,18 @@ fn the_page_speaks_the_language_that_was_chosen() {
     browser.shows("/failures/starttls-not-supported", &["What to do"]);
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn what_is_for_every_domain_is_shown_as_such_and_with_each_that_has_none_of_its_own() {
+    let mut host = Host::new();
+    host.set("page.path", "page.sock");
+    host.set_override("bakery.test", "off");
+    host.set_override("*", "audit");
+    let daemon = host.start();
+    let mut browser = Browser::at(At::Unix(host.file("page.sock")));
+    browser.shows("/overrides", &["every other domain", ">bakery.test</a>"]);
+    let of = "An override is in force";
+    browser.shows("/domains/bakery.test", &[of, "<b>off</b>"]);
+    browser.shows("/domains/bank.test", &[of, "<b>audit</b>"]);
+    assert!(daemon.stop().success());
+}
