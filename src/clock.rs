@@ -5,7 +5,15 @@
 //! only when told to, so that a policy can expire, a UTC day can end and a retry can fall due within
 //! one test that never sleeps.
 
-use std::{fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
@@ -163,6 +171,16 @@ pub struct LaboratoryClock {
 impl LaboratoryClock {
     /// How often a wait looks into the file again.
     const LOOK: Duration = Duration::from_millis(50);
+
+    /// The laboratory's clock where one is named, else the machine's.
+    pub fn or_system(offset_seconds_file: Option<&Path>) -> Arc<dyn Clock> {
+        match offset_seconds_file {
+            None => Arc::new(SystemClock),
+            Some(file) => Arc::new(Self {
+                offset_seconds_file: file.to_owned(),
+            }),
+        }
+    }
 }
 
 impl Clock for LaboratoryClock {

@@ -378,7 +378,7 @@ pub const SECTIONS: &[Section] = &[
                 "How much the store may hold. Beyond that, what is kept of old days goes before its time: first single failures, \
                  then tallies, then how their reports were delivered, the oldest days first; the last seven days stay whole. \
                  Once set, reports look back two days at most for since when something fails. The file is larger, \
-                 up to seven times in trials (docs/decisions/0021-keeping.md). \
+                 about twice in trials (docs/decisions/0021-keeping.md). \
                  0: days go by their age alone.",
             ),
             first(

@@ -1,9 +1,6 @@
 //! `sealpost serve`: the daemon.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -13,7 +10,7 @@ use super::{
     setup::without_signed_answers,
 };
 use crate::{
-    clock::{Clock, LaboratoryClock, SystemClock},
+    clock::LaboratoryClock,
     config::{
         Config, Via,
         load::{DEFAULT_PATH, load},
@@ -46,15 +43,10 @@ pub(super) fn run(arguments: &Arguments, context: &mut Context) -> Result<Exit, 
     let path = context.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
     let loaded = load(path)?;
     let log = log::start(&loaded.config.log).map_err(|error| Failure::Setup(error.to_string()))?;
-    let clock: Arc<dyn Clock> = match &arguments.laboratory_clock {
-        None => Arc::new(SystemClock),
-        Some(file) => {
-            tracing::warn!(file = %file.display(), "the clock is a laboratory's");
-            Arc::new(LaboratoryClock {
-                offset_seconds_file: file.clone(),
-            })
-        }
-    };
+    if let Some(file) = &arguments.laboratory_clock {
+        tracing::warn!(file = %file.display(), "the clock is a laboratory's");
+    }
+    let clock = LaboratoryClock::or_system(arguments.laboratory_clock.as_deref());
     for warning in loaded.warnings(clock.now().day()) {
         tracing::warn!("{warning}");
     }

@@ -127,10 +127,11 @@ impl Alerts {
         let found = match self.found(operator, now).await {
             Ok(found) => found,
             Err(error) => {
-                // The alarm of the status says so too, and is told below.
                 tracing::warn!(%error, "alerts: the store cannot be read");
                 let mut found = Found::default();
-                rules::alarms(&mut found, &operator.current_alarms());
+                // The status has this alarm too.
+                let alarms = operator.current_alarms(Some(&error.to_string()));
+                rules::alarms(&mut found, &alarms);
                 found
             }
         };
@@ -187,7 +188,7 @@ impl Alerts {
         if let Some(held) = operator.held().await {
             rules::reports_stuck(&mut found, held.oldest_turn_at, config, now);
         }
-        rules::alarms(&mut found, &operator.current_alarms());
+        rules::alarms(&mut found, &operator.current_alarms(None));
         Ok(found)
     }
 
@@ -293,7 +294,13 @@ fn read(store: &dyn Store, today: UtcDay, days: u32) -> Result<Read, StoreError>
         let mut day = today;
         for _ in 0..days {
             day = day.previous();
-            before.push((day, store.protected_of(day, &domain)?));
+            match store.protected_of(day, &domain) {
+                Ok(protected) => before.push((day, protected)),
+                // OURS: it stays damaged, and must not silence every rule until it is forgotten. The days that can be
+                // read decide; that it cannot is said where it is read to be reported.
+                Err(StoreError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         bare.push(Bare {
             rows: store.tallies(today, &domain)?,

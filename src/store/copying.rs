@@ -19,8 +19,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{
     Batch, FailureRecord, StoreError,
-    engine::{Engine, LOG_FILE, Rows, Walk, wait_for_old_threads},
+    engine::{Engine, LOG_FILE, Rows, Tidying, Walk, wait_for_old_threads},
     key,
+    let_go::let_go,
     locks::lock,
     parted::{Parted, Trouble},
     sled::free_mib,
@@ -211,7 +212,7 @@ impl Copying<'_> {
         hold: impl FnOnce() -> Result<(G, Touched), StoreError>,
     ) -> Result<u64, StoreError> {
         let partial = &self.place.partial;
-        let engine = Engine::open(partial, CACHE_BYTES)?;
+        let engine = Engine::open(partial, CACHE_BYTES, Tidying::Never)?;
         let to = Trees::of_engine(engine, partial, lock(partial)?)?;
         // A packed day stays as it is; what is told of it later lies singly.
         self.rows(from.sealed.heads(), to.sealed.heads())?;
@@ -236,6 +237,12 @@ impl Copying<'_> {
             self.values(from, to_tree, &to.engine)?;
         }
         to.engine.sync()?;
+        if !let_go(to) {
+            return Err(refusal(
+                &self.place.directory,
+                "its engine does not let go of it".to_owned(),
+            ));
+        }
         Ok(self.rows.get())
     }
 

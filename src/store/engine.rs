@@ -1,11 +1,12 @@
 //! The one file that calls sled: rows in named trees, and a sync that means it.
 //!
-//! Four things about sled 0.34 are dealt with here (docs/decisions/0004-sled.md):
+//! Five things about sled 0.34 are dealt with here (docs/decisions/0004-sled.md):
 //! its `flush` starts the write but does not ask the disk to keep it, so every sync ends in an
 //! `fdatasync` of our own; between two of these it writes over what has moved elsewhere, so the
 //! filesystem is asked to keep each write before the next; it may panic where it meets damage, so
-//! every call is caught; and after an error of the operating system it refuses everything until it
-//! is opened again, so the first error is remembered in [`Engine::has_failed`].
+//! every call is caught; after an error of the operating system it refuses everything until it
+//! is opened again, so the first error is remembered in [`Engine::has_failed`]; and only its own thread
+//! moves pages out of segments that are mostly dead, so it is let run ([`Tidying`]).
 
 use std::{
     fs::File,
@@ -57,9 +58,36 @@ pub(crate) enum Walk {
     Enough,
 }
 
+/// Whether sled's own thread moves what lives out of segments that are mostly dead, so that they are used again. Without it
+/// the file grew to six times what it held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tidying {
+    /// Never: what is looked at may be damaged, and must not be moved.
+    Never,
+    /// So often, and for half of that time at most.
+    Every(Duration),
+}
+
+impl Tidying {
+    /// Each look ends in an `fsync`, which a host where nothing happens should be spared; and what a busy one writes
+    /// in that time is little beside its store.
+    pub(crate) const USUAL: Self = Self::Every(Duration::from_secs(10));
+
+    fn every_ms(self) -> Option<u64> {
+        match self {
+            Self::Never => None,
+            Self::Every(time) => Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
 impl Engine {
     /// Opens the database in a directory, or makes a new one.
-    pub(crate) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        directory: &Path,
+        cache_bytes: u64,
+        tidying: Tidying,
+    ) -> Result<Self, StoreError> {
         let mood = Arc::new(Mood {
             path: directory.display().to_string(),
             failed: AtomicBool::new(false),
@@ -67,8 +95,9 @@ impl Engine {
         let config = sled::Config::new()
             .path(directory)
             .cache_capacity(cache_bytes)
-            // Nothing is written behind our back: a batch is flushed, synced and acknowledged.
-            .flush_every_ms(None);
+            // The thread that tidies up also writes what waits, as any full buffer is written. Nothing is acknowledged for that:
+            // a batch is flushed, synced by us on a descriptor of our own, and then acknowledged.
+            .flush_every_ms(tidying.every_ms());
         wait_for_old_threads(directory)?;
         let log = ordered_log(directory).map_err(|error| mood.io(&error))?;
         let database = mood.guard(|| config.open())?;

@@ -31,6 +31,7 @@ mod holdings;
 pub mod hosts;
 pub mod keeping;
 mod key;
+mod let_go;
 mod locks;
 pub mod memory;
 mod octets;

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     MemoryStore, SledStore, Store, StoreError,
-    engine::{Engine, LOG_FILE, PARAMETER_FILE},
+    engine::{Engine, LOG_FILE, PARAMETER_FILE, Tidying},
     locks::lock,
     sled::free_mib,
     trees::{Saved, Trees},
@@ -143,7 +143,7 @@ fn save(config: &StoreConfig, aside: &Path, now: Timestamp) -> Saved {
     let copy = PathBuf::from(copy);
     let saved = copy_log(config, aside, &copy).and_then(|()| {
         let lock = lock(&copy)?;
-        let engine = Engine::open(&copy, 16 * 1024 * 1024)?;
+        let engine = Engine::open(&copy, 16 * 1024 * 1024, Tidying::Never)?;
         Ok(Trees::of_engine(engine, &copy, lock)?.saved())
     });
     if let Err(error) = fs::remove_dir_all(&copy) {

@@ -4,11 +4,13 @@
 //! (the disk was full in spite of the mark, or it failed) is opened again by the next call, so
 //! that recording recovers by itself when the disk does.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     cell::RefCell,
     collections::BTreeSet,
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
@@ -18,8 +20,9 @@ use super::{
     AuditShown, Batch, Copied, DayPart, FailureRecord, Holdings, Protected, Store, StoreError,
     TallyKey, TlsaHosts, codec,
     copying::{self, Touched},
-    engine::{LOG_FILE, Walk, forget_cached_pages},
+    engine::{LOG_FILE, Tidying, Walk, forget_cached_pages},
     key,
+    let_go::let_go,
     locks::wait_for,
     protected,
     recorder::monotonic,
@@ -48,6 +51,7 @@ pub struct SledStore {
     /// While a copy is made: what commits have changed since.
     touched: Mutex<Option<Touched>>,
     free_mib: FreeSpace,
+    tidying: Tidying,
 }
 
 /// How many MiB are left on the disk that holds a directory.
@@ -57,6 +61,8 @@ enum State {
     Open(Box<Trees>),
     /// Why it is not open, and when that was last tried.
     Closed(StoreError, Instant),
+    /// It failed, and its engine does not let go of the files. Only another process can open them.
+    Stuck(StoreError),
 }
 
 /// How long after a failed opening reads are refused without another try. Writes always try: the
@@ -78,16 +84,30 @@ impl SledStore {
     /// later release wrote it, [`StoreError::Damaged`] when it cannot be read, [`StoreError::Io`]
     /// when the system refuses.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
-        let trees = Trees::open(config)?;
-        Ok(Self::in_state(config, State::Open(Box::new(trees))))
+        Self::open_tidied(config, Tidying::USUAL)
+    }
+
+    /// The same, tidied up more often than every ten seconds: for laboratories in which a day takes less.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_tidied_every(config: &StoreConfig, time: Duration) -> Result<Self, StoreError> {
+        Self::open_tidied(config, Tidying::Every(time))
+    }
+
+    fn open_tidied(config: &StoreConfig, tidying: Tidying) -> Result<Self, StoreError> {
+        let trees = Trees::open(config, tidying)?;
+        let state = State::Open(Box::new(trees));
+        Ok(Self::in_state(config, state, tidying))
     }
 
     /// A store that could not be opened because of its disk: later calls try to open it.
     pub(super) fn closed_for_now(config: &StoreConfig, error: StoreError) -> Self {
-        Self::in_state(config, State::Closed(error, monotonic()))
+        let state = State::Closed(error, monotonic());
+        Self::in_state(config, state, Tidying::USUAL)
     }
 
-    fn in_state(config: &StoreConfig, state: State) -> Self {
+    fn in_state(config: &StoreConfig, state: State, tidying: Tidying) -> Self {
         Self {
             config: config.clone(),
             state: RwLock::new(state),
@@ -96,6 +116,7 @@ impl SledStore {
             auditing: Mutex::new(()),
             touched: Mutex::default(),
             free_mib: Box::new(free_mib),
+            tidying,
         }
     }
 
@@ -152,7 +173,7 @@ impl SledStore {
     ) -> Result<T, StoreError> {
         match &*self.state() {
             State::Open(trees) => action(trees),
-            State::Closed(error, _) => Err(error.clone()),
+            State::Closed(error, _) | State::Stuck(error) => Err(error.clone()),
         }
     }
 
@@ -183,6 +204,7 @@ impl SledStore {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             State::Open(trees) if !trees.engine.has_failed() => return Ok(()),
+            State::Stuck(error) => return Err(error.clone()),
             State::Closed(error, tried)
                 if purpose == Use::Read && tried.elapsed() < READS_REFUSED =>
             {
@@ -190,15 +212,20 @@ impl SledStore {
             }
             _ => {}
         }
-        let closed = StoreError::Io {
+        let for_now = |reason: &str| StoreError::Io {
             path: self.config.path.display().to_string(),
-            reason: "it is being opened again".to_owned(),
+            reason: reason.to_owned(),
         };
-        let before = std::mem::replace(&mut *state, State::Closed(closed, monotonic()));
-        // The old engine must let go of its files first, and it may panic over doing so.
-        let _dropped = catch_unwind(AssertUnwindSafe(move || drop(before))).is_ok();
+        let closed = State::Closed(for_now("it is being opened again"), monotonic());
+        let before = std::mem::replace(&mut *state, closed);
+        // The old engine must let go of its files first.
+        if !let_go(before) {
+            let error = for_now("its engine failed and does not let go of it; restart sealpost");
+            *state = State::Stuck(error.clone());
+            return Err(error);
+        }
         forget_cached_pages(&self.config.path);
-        match Trees::open(&self.config) {
+        match Trees::open(&self.config, self.tidying) {
             Ok(trees) => {
                 tracing::info!(path = %self.config.path.display(), "the store is open again");
                 *state = State::Open(Box::new(trees));
@@ -218,6 +245,19 @@ impl SledStore {
     /// A panic of another thread while it held the lock leaves a state that is still whole.
     fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let closed = StoreError::Io {
+            path: self.config.path.display().to_string(),
+            reason: "it is closed".to_owned(),
+        };
+        let before = std::mem::replace(state, State::Stuck(closed));
+        // What was acknowledged is on the disk, whether it is let go of or not.
+        let _in_time = let_go(before);
     }
 }
 
@@ -615,183 +655,4 @@ impl Store for SledStore {
 pub(super) fn free_mib(directory: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(directory)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
-
-    use super::*;
-    use crate::{
-        clock::Timestamp,
-        store::{engine::Engine, open_or_put_aside, parted, trees::FORMAT},
-    };
-
-    /// What it is for, only the trial of power cuts shows.
-    #[test]
-    fn d14_each_write_is_kept_before_the_next_also_in_a_store_of_an_earlier_release() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            path: directory.path().join("store"),
-            ..StoreConfig::default()
-        };
-        drop(SledStore::open(&config).unwrap());
-        let log = File::open(config.path.join(LOG_FILE)).unwrap();
-        let flags = || ioctl_getflags(&log).unwrap();
-        if let Err(error) = ioctl_setflags(tempfile::tempfile().unwrap(), IFlags::SYNC) {
-            assert!(std::env::var_os("CI").is_none(), "{error}");
-            println!("\n##### SKIPPED: the attribute S of the store's log: {error} #####\n");
-            return;
-        }
-        assert!(flags().contains(IFlags::SYNC));
-        ioctl_setflags(&log, flags() - IFlags::SYNC).unwrap();
-        drop(SledStore::open(&config).unwrap());
-        assert!(flags().contains(IFlags::SYNC));
-    }
-
-    #[test]
-    fn a_store_from_the_future_is_named_and_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            path: directory.path().join("store"),
-            ..StoreConfig::default()
-        };
-        drop(SledStore::open(&config).unwrap());
-        let engine = Engine::open(&config.path, 1024 * 1024).unwrap();
-        let about = engine.rows("about").unwrap();
-        about.put(b"format", &(FORMAT + 1).to_be_bytes()).unwrap();
-        engine.sync().unwrap();
-        drop((about, engine));
-        let expected = StoreError::FromTheFuture {
-            path: config.path.display().to_string(),
-            found: FORMAT + 1,
-            known: FORMAT,
-        };
-        assert_eq!(SledStore::open(&config).err(), Some(expected.clone()));
-        assert_eq!(
-            open_or_put_aside(&config, Timestamp(0)).err(),
-            Some(expected)
-        );
-        assert!(config.path.join(LOG_FILE).exists());
-    }
-
-    #[test]
-    fn a_store_of_format_1_is_read_on_and_noted_as_ours() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            path: directory.path().join("store"),
-            free_space_min_mib: 0,
-            ..StoreConfig::default()
-        };
-        let policy = AppliedPolicy::no_policy_found("a.example".parse().unwrap());
-        let key = TallyKey {
-            day: UtcDay(20_000),
-            domain: policy.policy_domain.clone(),
-            policy: policy.fingerprint(),
-            counted: crate::store::Counted::Successes,
-        };
-        let batch = Batch {
-            totals: [(key.clone(), 3)].into(),
-            ..Batch::default()
-        };
-        let store = SledStore::open(&config).unwrap();
-        store.commit(&batch).unwrap();
-        assert_eq!(store.unnoted_until(), Ok(None));
-        drop(store);
-        let format = || {
-            let engine = Engine::open(&config.path, 1024 * 1024).unwrap();
-            let about = engine.rows("about").unwrap();
-            (about, engine)
-        };
-        let (about, engine) = format();
-        about.put(b"format", &1_u32.to_be_bytes()).unwrap();
-        engine.sync().unwrap();
-        drop((about, engine));
-        let store = SledStore::open(&config).unwrap();
-        assert_eq!(store.total(&key), Ok(3));
-        assert_eq!(store.protected(key.day), Ok(Vec::new()));
-        assert_eq!(store.unnoted_until(), Ok(Some(key.day)));
-        // What is counted later is nothing to it.
-        let later = TallyKey {
-            day: key.day.next(),
-            ..key.clone()
-        };
-        let batch = Batch {
-            totals: [(later, 3)].into(),
-            ..Batch::default()
-        };
-        store.commit(&batch).unwrap();
-        drop(store);
-        let store = SledStore::open(&config).unwrap();
-        assert_eq!(store.unnoted_until(), Ok(Some(key.day)));
-        drop(store);
-        let (about, _engine) = format();
-        let found = about.value(b"format").unwrap().unwrap();
-        assert_eq!(found, FORMAT.to_be_bytes());
-    }
-
-    /// A crash between the parts of a long value and the row that names them.
-    #[test]
-    fn parts_that_nothing_names_are_swept_when_the_store_is_opened() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            path: directory.path().join("store"),
-            free_space_min_mib: 0,
-            ..StoreConfig::default()
-        };
-        let parts = |store: &SledStore| {
-            store.read(|trees| Ok(trees.kept.parts().first(&[], None)?.is_some()))
-        };
-        let store = SledStore::open(&config).unwrap();
-        store
-            .read(|trees| {
-                let long = vec![7; 3 * parted::ROW_BYTES_MAX];
-                trees.kept.put(&trees.engine, b"a.example", &long)?;
-                trees.kept.heads().remove(b"a.example")?;
-                trees.engine.sync()
-            })
-            .unwrap();
-        assert_eq!(parts(&store), Ok(true));
-        drop(store);
-        assert_eq!(parts(&SledStore::open(&config).unwrap()), Ok(false));
-    }
-
-    /// F16: a delivery state that the disk has no room for is refused, and then nothing is sent.
-    #[test]
-    fn f16_below_the_mark_no_delivery_state_is_written_and_all_can_be_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            path: directory.path().join("store"),
-            free_space_min_mib: 256,
-            ..StoreConfig::default()
-        };
-        let key = DeliveryKey {
-            day: UtcDay(20_000),
-            domain: "a.example".parse().unwrap(),
-            destination: Destination::Mail("r@a.example".to_owned()),
-        };
-        let state = |step| DeliveryState {
-            report_id: "id@sender.example".to_owned(),
-            attempts: 0,
-            first_attempt_at: None,
-            step,
-        };
-        let due = state(crate::deliver::Step::Due(Timestamp(1)));
-        let store = SledStore::open(&config)
-            .unwrap()
-            .with_free_space(|_| Ok(256));
-        store.put_delivery(&key, &due).unwrap();
-        drop(store);
-        let store = SledStore::open(&config)
-            .unwrap()
-            .with_free_space(|_| Ok(255));
-        let sending = state(crate::deliver::Step::Sending(Timestamp(2)));
-        assert!(matches!(
-            store.put_delivery(&key, &sending),
-            Err(StoreError::DiskFull { free_mib: 255, .. })
-        ));
-        assert_eq!(store.delivery(&key), Ok(Some(due)));
-    }
 }

@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     AuditLink, AuditShown, DayPart, FailureRecord, StoreError, audit, codec,
-    engine::{Engine, Rows, Walk},
+    engine::{Engine, Rows, Tidying, Walk},
     key,
+    let_go::let_go,
     locks::lock,
     octets::Unreadable,
     parted::{self, Parted, Trouble},
@@ -64,24 +65,36 @@ pub(super) struct Trees {
 }
 
 impl Trees {
-    pub(super) fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+    /// Opens a store, or makes a new one, and reads all of it once.
+    pub(super) fn open(config: &StoreConfig, tidying: Tidying) -> Result<Self, StoreError> {
         let lock = lock(&config.path)?;
         // sled counts what its pages take on the disk, where keys that begin alike share their beginnings. In memory
         // they take three to four times as much, and the setting speaks of memory.
         let cache_bytes = config.cache_mib.saturating_mul(1024 * 1024) / 4;
-        let trees = Self::of_engine(Engine::open(&config.path, cache_bytes)?, &config.path, lock)?;
+        let engine = Engine::open(&config.path, cache_bytes, tidying)?;
+        let trees = Self::of_engine(engine, &config.path, lock)?;
+        match trees.look_at_all() {
+            Ok(()) => Ok(trees),
+            Err(error) => {
+                // Where it cannot be let go of it is put aside all the same.
+                let _in_time = let_go(trees);
+                Err(error)
+            }
+        }
+    }
+
+    fn look_at_all(&self) -> Result<(), StoreError> {
         parted::sweep(
-            &trees.engine,
+            &self.engine,
             &[
-                &trees.applied,
-                &trees.kept,
-                &trees.deliveries,
-                &trees.suppressed,
-                &trees.overrides,
+                &self.applied,
+                &self.kept,
+                &self.deliveries,
+                &self.suppressed,
+                &self.overrides,
             ],
         )?;
-        trees.look_at_everything()?;
-        Ok(trees)
+        self.look_at_everything()
     }
 
     /// sled finds damage where it meets it. Better now, when the store can be put aside, than in

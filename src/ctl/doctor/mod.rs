@@ -21,7 +21,7 @@ use super::{
     exit_when,
 };
 use crate::{
-    clock::{BoxFuture, SystemClock},
+    clock::{BoxFuture, LaboratoryClock},
     config::{load::DEFAULT_PATH, near::nearest},
 };
 
@@ -87,6 +87,9 @@ pub(super) struct Arguments {
     /// Exim's program [default: exim4, else exim]
     #[arg(long, value_name = "PROGRAM")]
     exim: Option<PathBuf>,
+    /// Add the seconds that FILE holds to the machine's clock, as the daemon of a laboratory does
+    #[arg(long, value_name = "FILE", hide = true)]
+    laboratory_clock: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
@@ -163,7 +166,8 @@ pub(super) fn run(arguments: Arguments, context: &mut Context) -> Result<Exit, F
         .enable_all()
         .build()
         .map_err(|error| Failure::Internal(error.to_string()))?;
-    let scene = Arc::new(Scene::new(file, named, Arc::new(SystemClock)));
+    let clock = LaboratoryClock::or_system(arguments.laboratory_clock.as_deref());
+    let scene = Arc::new(Scene::new(file, named, clock));
     let all = runtime.block_on(examine_all(&scene, &wanted));
     // What hangs, on a dead disk say, must not keep us.
     runtime.shutdown_background();

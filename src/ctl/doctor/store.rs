@@ -251,11 +251,34 @@ const NETWORK_KINDS: [i128; 7] = [
     0x5346_414f,
     0x0102_1997,
 ];
+const FUSE_KIND: i128 = 0x6573_5546;
+
+/// All that FUSE serves has one number; what is on another machine goes by these names in /proc/self/mountinfo.
+const NETWORK_FUSES: [&str; 10] = [
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "fuse.ceph",
+    "fuse.ceph-fuse",
+    "fuse.mfs",
+    "fuse.seaweedfs",
+    "fuse.juicefs",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.gcsfuse",
+];
 
 fn disk(directory: &Path) -> Result<Disk, String> {
     let refused = |error: rustix::io::Errno| format!("{}: {error}", directory.display());
     let about = rustix::fs::statvfs(directory).map_err(refused)?;
     let kind = i128::from(rustix::fs::statfs(directory).map_err(refused)?.f_type);
+    let is_network = match kind {
+        FUSE_KIND => {
+            let device = rustix::fs::stat(directory).map_err(refused)?.st_dev;
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            name_of_kind(&mounts, device).is_some_and(|name| NETWORK_FUSES.contains(&name))
+        }
+        kind => NETWORK_KINDS.contains(&kind),
+    };
     Ok(Disk {
         free_mib: about.f_bavail.saturating_mul(about.f_frsize) / (1024 * 1024),
         // Btrfs has none to count, and says 0 of 0.
@@ -263,12 +286,27 @@ fn disk(directory: &Path) -> Result<Disk, String> {
         is_read_only: about.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
         kind: if IN_MEMORY_KINDS.contains(&kind) {
             Kind::Memory
-        } else if NETWORK_KINDS.contains(&kind) {
+        } else if is_network {
             Kind::Network
         } else {
             Kind::Disk
         },
     })
+}
+
+/// proc_pid_mountinfo(5): `36 35 0:98 / /mnt rw,noatime - fuse.sshfs host:/path rw`. Any number of fields may stand
+/// before the dash.
+fn name_of_kind(mounts: &str, device: rustix::fs::Dev) -> Option<&str> {
+    let numbers = format!(
+        "{}:{}",
+        rustix::fs::major(device),
+        rustix::fs::minor(device)
+    );
+    let mut of_device = mounts
+        .lines()
+        .filter(|line| line.split(' ').nth(2) == Some(numbers.as_str()));
+    let (_, rest) = of_device.next()?.split_once(" - ")?;
+    rest.split(' ').next()
 }
 
 /// What was put aside beside a store: `STORE.damaged-...`.
@@ -284,4 +322,26 @@ fn put_aside(store: &Path) -> Vec<PathBuf> {
         .collect();
     aside.sort();
     aside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fuse_serves_is_told_by_its_device() {
+        let mounts = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+                      90 22 0:45 / /mnt/a\\040b rw,nosuid shared:7 master:2 - fuse.sshfs host:/a rw,user_id=0\n\
+                      91 22 0:46 / /mnt/c rw - fuseblk /dev/sdb1 rw\n";
+        for (minor, name) in [
+            (45, Some("fuse.sshfs")),
+            (46, Some("fuseblk")),
+            (4, None),
+            (450, None),
+        ] {
+            let device = rustix::fs::makedev(0, minor);
+            assert_eq!(name_of_kind(mounts, device), name, "{minor}");
+        }
+        assert_eq!(name_of_kind("22 1 0:4", rustix::fs::makedev(0, 4)), None);
+    }
 }

@@ -41,9 +41,11 @@ impl Operator {
             .map_err(|error| Refusal::trouble(error.to_string()))
     }
 
-    /// What `sealpost status` calls alarms, as far as it is known without a pass over the store.
-    pub(in crate::daemon) fn current_alarms(&self) -> Vec<String> {
-        self.alarms(&self.store_status(None), None)
+    /// What `sealpost status` calls alarms, as far as it is known without a pass over the store; `unreadable` is why one
+    /// that was made came to nothing.
+    pub(in crate::daemon) fn current_alarms(&self, unreadable: Option<&str>) -> Vec<String> {
+        let store = self.store_status(unreadable.map(str::to_owned));
+        self.alarms(&store, unreadable)
     }
 
     async fn gauges(&self) -> Gauges {
@@ -56,7 +58,7 @@ impl Operator {
         };
         Gauges {
             started_at: Some(self.started_at),
-            alarms: self.current_alarms().len() as u64,
+            alarms: self.current_alarms(None).len() as u64,
             recording: self.kept_in != KeptIn::Memory && health.failing_since.is_none(),
             waiting_rows: health.waiting_rows as u64,
             rows_in_memory: health.rows_in_memory as u64,

@@ -16,6 +16,26 @@ use crate::{
     store::{StoreError, TallyKey},
 };
 
+/// What was read for a report of its domain's past; nothing where that is damaged, which is said.
+// OURS: a damaged day stays so. It costs the later reports what they would tell of it, and not themselves.
+fn unless_damaged<T>(
+    counted: &DomainDay,
+    read: Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(error @ StoreError::Damaged { .. }) => {
+            tracing::error!(
+                domain = %counted.domain,
+                day = %counted.day,
+                %error,
+                "the report does not tell in full since when sessions fail"
+            );
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
 /// How many domains' rows of a day are read for one report.
 // OURS: an MX host may have ten thousand recipient domains, and what fails there mostly fails with the first of
 // them. Where it does not, the report is not held up for a line of it.
@@ -49,9 +69,13 @@ impl StoredReports {
                 reads_left = reads_left.saturating_sub(1);
                 self.rows_before(before, host, name, &mut policies)
             });
-            back.look_at(before, rows)?;
+            // Looked at no further: what goes back so far may go back further.
+            if unless_damaged(counted, back.look_at(before, rows))?.is_none() {
+                break;
+            }
         }
-        Ok(back.seen(&self.times(counted, &names)?))
+        let times = unless_damaged(counted, self.times(counted, &names))?;
+        Ok(back.seen(&times.unwrap_or_default()))
     }
 
     /// What a name adds to the report of a domain on a day: its own rows, or those with it as its MX host.

@@ -10,7 +10,7 @@ use sealpost::{clock::UtcDay, record::protection::Protection, store::Counted};
 use sealpost_kit::{Answer, Message};
 use serde_json::Value;
 
-use super::host::{Before, Host, until};
+use super::host::{Before, Host, level, until};
 
 const HOUR: i64 = 3_600;
 
@@ -69,7 +69,7 @@ fn mails(host: &Host, expected: usize) -> Vec<Message> {
 }
 
 #[test]
-fn a_domain_whose_mail_is_refused_is_told_once_again_after_a_day_and_when_it_is_over() {
+fn a_domain_whose_mail_is_refused_is_told_once_and_when_it_is_over() {
     let host = mailed_host();
     let refused = Protection::Refused;
     count(
@@ -133,6 +133,45 @@ fn a_domain_whose_mail_is_refused_is_told_once_again_after_a_day_and_when_it_is_
     let listed = host.shown(&["alert", "list"]);
     assert!(listed.starts_with("There is no alert.\n"), "{listed}");
     assert!(listed.ends_with(&told), "{listed}");
+    assert!(daemon.stop().success());
+}
+
+/// `alert.repeat_hours` after an alert was told it is told again, if it still holds, and each alert for itself.
+#[test]
+fn what_still_holds_is_told_again_after_the_hours_that_are_set_and_not_before() {
+    let mut host = mailed_host();
+    host.set("alert.repeat_hours", 2);
+    count(&host, &[(host.day, "bad.test", Protection::Refused, 9)]);
+    let daemon = host.start();
+    mails(&host, 1);
+
+    for _ in 0..5 {
+        let told = host.say("MX\tcorrect.test\tmx.stranger.test");
+        assert_eq!(level(&told), "refuse", "{told}");
+    }
+    until("they are counted", || {
+        (host.counted(host.day, Some("correct.test")) == (0, 5)).then_some(())
+    });
+    // Five minutes before, another one begins, and is told alone.
+    host.advance_clock_seconds(2 * HOUR - 300);
+    wait_until_holding(
+        &host,
+        &["enforce-failures bad.test", "enforce-failures correct.test"],
+    );
+    let other = mails(&host, 2).remove(1);
+    assert_eq!(
+        subject(&other),
+        "Sealpost on mail.sender.test: new: enforce-failures correct.test"
+    );
+
+    host.advance_clock_seconds(360);
+    let again = mails(&host, 3).remove(2);
+    assert_eq!(
+        subject(&again),
+        "Sealpost on mail.sender.test: still: enforce-failures bad.test"
+    );
+    let text = String::from_utf8_lossy(&again.data).into_owned();
+    assert!(text.contains("Still so:"), "{text}");
     assert!(daemon.stop().success());
 }
 
@@ -209,6 +248,46 @@ fn starttls_that_was_there_for_weeks_and_is_gone_is_told() {
 }
 
 #[test]
+fn a_damaged_day_silences_no_alert() {
+    let host = mailed_host();
+    let old = |days| days_before(host.day, days);
+    let mut rows: Vec<_> = [9, 7, 5, 1]
+        .iter()
+        .map(|days| (old(*days), "was.test", Protection::Tls, 4))
+        .collect();
+    rows.push((host.day, "was.test", Protection::Clear, 3));
+    rows.push((host.day, "bad.test", Protection::Refused, 9));
+    count(&host, &rows);
+    host.damage("tallies", old(5));
+    let daemon = host.start();
+    let expected = ["enforce-failures bad.test", "starttls-vanished was.test"];
+    wait_until_holding(&host, &expected);
+    let mail = mails(&host, 1).remove(0);
+    let text = String::from_utf8_lossy(&mail.data).into_owned();
+    assert!(text.contains("on all 3 days with mail"), "{text}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn that_today_is_damaged_is_told_where_no_other_rule_can_be_gone_by() {
+    let host = mailed_host();
+    count(&host, &[(host.day, "bad.test", Protection::Refused, 9)]);
+    host.damage("tallies", host.day);
+    let daemon = host.start();
+    wait_until_holding(&host, &["alarm daemon"]);
+    let mail = mails(&host, 1).remove(0);
+    let text = String::from_utf8_lossy(&mail.data).into_owned();
+    let alarm = "[alarm] what was counted cannot be read: the store at ";
+    assert!(text.contains(alarm), "{text}");
+    let alarms = host.json(&["status"])["alarms"].to_string();
+    assert!(
+        alarms.contains("what was counted cannot be read: "),
+        "{alarms}"
+    );
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn a_policy_that_cannot_be_fetched_any_more_is_told_before_it_expires() {
     let host = mailed_host();
     let daemon = host.start();
@@ -257,6 +336,64 @@ fn receiver() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
         }
     });
     (address, posted)
+}
+
+/// Yesterday's reports have their turn between half past midnight and four o'clock: at noon none is twelve hours late, and
+/// at four in the afternoon each is.
+#[test]
+fn a_report_that_cannot_leave_is_told_after_twelve_hours_and_when_it_has_left() {
+    let (address, posted) = receiver();
+    let last = || {
+        let posted = posted.lock().unwrap();
+        let last = posted.last().map_or("{}", String::as_str);
+        serde_json::from_str::<Value>(last).unwrap()
+    };
+    let mut host = Host::new();
+    host.set("alert.webhook_url", format!("http://{address}/hook"));
+    host.set("deliver.via", "relay");
+    // Nobody takes mail there.
+    host.set("deliver.relay", "127.0.66.1:9");
+    let yesterday = host.day.previous();
+    host.counted_before(
+        [Counted::Successes, Counted::Protected(Protection::Tls)]
+            .into_iter()
+            .map(|counted| Before::without_policy(yesterday, "correct.test", counted, 3)),
+    );
+    let daemon = host.start();
+    until("an attempt has failed", || {
+        (host.counter("report_attempts_failed") > 0).then_some(())
+    });
+    host.advance_clock_seconds(60);
+    assert_eq!(holding(&host), [""; 0]);
+    host.advance_clock_seconds(4 * HOUR);
+    wait_until_holding(&host, &["reports-stuck reports"]);
+    until("it is told", || (last()["new"]["count"] == 1).then_some(()));
+    let alert = &last()["new"]["alerts"][0];
+    assert_eq!(alert["rule"], "reports-stuck");
+    let words = alert["words"].as_str().unwrap();
+    let hours = words.strip_prefix("a report has been due for ").unwrap();
+    let hours: u32 = hours.split(' ').next().unwrap().parse().unwrap();
+    assert!((12..=15).contains(&hours), "{words}");
+    let since = alert["since"].as_str().unwrap();
+    assert!(since.contains("T16:"), "not before it was late: {since}");
+    assert!(daemon.stop().success());
+
+    host.set("deliver.via", "mx");
+    let daemon = host.start();
+    until("the report leaves", || {
+        // The next attempt is some minutes or hours away.
+        host.advance_clock_seconds(600);
+        (host.internet.inbox.messages().len() == 1).then_some(())
+    });
+    until("the alert is over", || {
+        host.advance_clock_seconds(60);
+        holding(&host).is_empty().then_some(())
+    });
+    until("that is told", || {
+        (last()["over"]["count"] == 1).then_some(())
+    });
+    assert_eq!(last()["over"]["alerts"][0]["rule"], "reports-stuck");
+    assert!(daemon.stop().success());
 }
 
 #[test]

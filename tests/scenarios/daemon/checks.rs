@@ -2,14 +2,15 @@
 
 use sealpost::{
     clock::UtcDay,
-    record::{Failure, protection::Protection},
-    store::Counted,
+    policy::AppliedPolicy,
+    record::{Failure, Source, protection::Protection},
+    store::{Batch, Counted, FailureRecord, Store as _},
 };
-use sealpost_kit::Cases;
+use sealpost_kit::{Cases, ReportMail};
 use sealpost_plugin_api::ResultType;
 use serde_json::{Value, json};
 
-use super::host::{Before, Host, until};
+use super::host::{Before, Host, level, until};
 
 /// A host among domains with DANE.
 fn host() -> Host {
@@ -296,6 +297,68 @@ fn what_this_host_saw_of_a_domain_is_read_as_a_table_and_said_to_be_unknown_with
     let text = host.run(&["check", "correct.test", "--no-daemon"]).stdout;
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains("History   not known"), "{text}");
+}
+
+#[test]
+fn a_damaged_day_is_told_with_its_reason_and_costs_neither_the_other_days_nor_a_report() {
+    let host = host_with_a_fortnight();
+    let (packed, single) = (before(&host, 13), before(&host, 3));
+    let (yesterday, today) = (host.day.previous(), host.day);
+    let failure = FailureRecord {
+        at: yesterday.first_second(),
+        domain: "correct.test".parse().unwrap(),
+        policy: AppliedPolicy::no_policy_found("correct.test".parse().unwrap()).fingerprint(),
+        source: Source::Mta,
+        failure: Failure::of_policy(ResultType::CertificateExpired, ""),
+    };
+    let batch = Batch {
+        failures: vec![failure],
+        ..Batch::default()
+    };
+    let store = host.open_store();
+    store.commit(&batch).unwrap();
+    store.seal(packed).unwrap();
+    drop(store);
+    host.damage("sealed", packed);
+    host.damage("tallies", single);
+    // Of this one only at which times it had failures.
+    host.damage("failures", yesterday);
+
+    let daemon = host.start();
+    let told = host.say("MX\tcorrect.test\tmx.stranger.test");
+    assert_eq!(level(&told), "refuse", "mail goes on: {told}");
+    let history = history_with_report(&host);
+    assert_eq!(
+        texts(&history["days"], "day"),
+        [yesterday, today].map(|day| day.to_string())
+    );
+    assert_eq!(history["total"]["sessions"], 8);
+    let unreadable = &history["unreadable"];
+    assert_eq!(
+        texts(unreadable, "day"),
+        [packed, yesterday].map(|day| day.to_string())
+    );
+    for reason in texts(unreadable, "reason") {
+        assert!(reason.contains(" is damaged: "), "{reason}");
+    }
+    let text = host.shown(&["check", "correct.test"]);
+    for day in [packed, yesterday] {
+        let line = format!("  {day}: cannot be read in full: the store at ");
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    // A row that lies singly is its domain's own trouble; a block is that of all whose rows are packed there.
+    let other = host.json(&["check", "other.test"])["history"].clone();
+    assert_eq!(
+        texts(&other["unreadable"], "day"),
+        [packed, single].map(|day| day.to_string())
+    );
+    // The report says what it can: how many sessions, and not since when they fail.
+    host.wait_for_log("the report does not tell in full since when sessions fail");
+    let mail = ReportMail::parse(&host.wait_for_reports(1)[0].data).unwrap();
+    let report: Value = serde_json::from_slice(&mail.json).unwrap();
+    let summary = &report["policies"][0]["summary"];
+    assert_eq!(summary["total-failure-session-count"], 2);
+    assert!(daemon.stop().success());
 }
 
 #[test]

@@ -225,13 +225,32 @@ impl Host {
         fs::rename(next, self.file("clock")).unwrap();
     }
 
-    /// What an earlier daemon left in the store.
-    pub(super) fn counted_before<'a>(&self, rows: impl Iterator<Item = Before<'a>>) {
+    /// The store, while no daemon has it.
+    pub(super) fn open_store(&self) -> SledStore {
         let config = StoreConfig {
             path: self.file("store"),
             free_space_min_mib: 0,
             ..StoreConfig::default()
         };
+        SledStore::open(&config).unwrap()
+    }
+
+    /// A failing disk has written over the rows of a day in this tree. Their keys begin with its number
+    /// (docs/store-format.md).
+    pub(super) fn damage(&self, tree: &str, day: UtcDay) {
+        let database = sled::open(self.file("store")).unwrap();
+        let rows = database.open_tree(tree).unwrap();
+        let keys = rows.scan_prefix(day.0.to_be_bytes()).keys();
+        let keys: Vec<_> = keys.collect::<Result<_, _>>().unwrap();
+        assert!(!keys.is_empty(), "{tree} has no rows of {day}");
+        for key in keys {
+            rows.insert(key, b"\xff".as_slice()).unwrap();
+        }
+        database.flush().unwrap();
+    }
+
+    /// What an earlier daemon left in the store.
+    pub(super) fn counted_before<'a>(&self, rows: impl Iterator<Item = Before<'a>>) {
         let mut batch = Batch::default();
         for row in rows {
             let key = TallyKey {
@@ -243,7 +262,7 @@ impl Host {
             batch.policies.insert(key.policy, row.policy);
             batch.totals.insert(key, row.sessions);
         }
-        SledStore::open(&config).unwrap().commit(&batch).unwrap();
+        self.open_store().commit(&batch).unwrap();
     }
 
     /// The command line of the daemon.

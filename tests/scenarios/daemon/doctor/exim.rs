@@ -6,7 +6,7 @@ use super::stage::traps_in;
 use crate::mta::{exim::Build, laboratory::Daemon, world::World};
 
 /// What is set below.
-pub(super) const TRAPS: [&str; 9] = [
+pub(super) const TRAPS: [&str; 11] = [
     "exim-not-asking",
     "exim-asks-elsewhere",
     "exim-transport-tells-nothing",
@@ -16,17 +16,16 @@ pub(super) const TRAPS: [&str; 9] = [
     "exim-library-unreadable",
     "socket-unreachable",
     "socket-user-not-allowed",
+    "exim-built-without",
+    "exim-ciphers-of-gnutls",
 ];
 
 fn found(daemon: &Daemon<'_>) -> Vec<String> {
-    traps_in(&daemon.json(&[
-        "doctor",
-        "exim",
-        "sockets",
-        "--exim",
-        "/mnt/exim4",
-        "--json",
-    ]))
+    found_in("/mnt/exim4", daemon)
+}
+
+fn found_in(exim: &str, daemon: &Daemon<'_>) -> Vec<String> {
+    traps_in(&daemon.json(&["doctor", "exim", "sockets", "--exim", exim, "--json"]))
 }
 
 #[test]
@@ -106,4 +105,35 @@ fn a_socket_that_exims_user_cannot_come_to_is_found() {
                  [socketmap]\npath = \"\"\n[tlsrpt_socket]\npath = \"\"\n";
     let daemon = world.deref().start_daemon(doors);
     assert_eq!(found(&daemon), ["socket-user-not-allowed"]);
+}
+
+/// Debian's two builds have all that is needed, so a build of others is made of one: its own words, but for these.
+#[test]
+fn an_exim_that_was_built_otherwise_is_found() {
+    let Some(world) = World::start(Build::Light) else {
+        return;
+    };
+    let daemon = world.start_daemon();
+    let built = |words: &str, other_words: &str| {
+        let script = format!(
+            "#!/bin/sh\nsaid=$(/mnt/exim4 \"$@\") || exit\n\
+             printf '%s\\n' \"$said\" | sed '/^Support for:\\|^Lookups/s/{words}/{other_words}/'\n"
+        );
+        fs::write(world.path("exim-other"), script).unwrap();
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(world.path("exim-other"), mode).unwrap();
+        found_in("/mnt/exim-other", &daemon)
+    };
+    let open = "socket-open-to-all";
+    assert_eq!(built("GnuTLS", "GnuTLS"), [open]);
+    for lacking in ["Event", "DANE", "dnsdb"] {
+        let found = built(&format!("\\b{lacking}\\b"), "");
+        assert_eq!(found, ["exim-built-without", open], "{lacking}");
+    }
+    // A transport of the example has words of GnuTLS.
+    let found = built("GnuTLS", "OpenSSL");
+    assert!(
+        found.iter().any(|trap| trap == "exim-ciphers-of-gnutls"),
+        "{found:?}"
+    );
 }

@@ -11,7 +11,7 @@ use crate::mta::{
 };
 
 /// What is set below.
-pub(super) const TRAPS: [&str; 13] = [
+pub(super) const TRAPS: [&str; 15] = [
     "postfix-not-asking",
     "postfix-tells-nothing",
     "postfix-tells-less",
@@ -25,11 +25,19 @@ pub(super) const TRAPS: [&str; 13] = [
     "postfix-resolv-conf-stale",
     "postfix-log-unreadable",
     "socket-unreachable",
+    "postfix-built-without-tlsrpt",
+    "postfix-remark",
 ];
 
 /// Parameters of `main.cf`, each with a value that makes a trap.
-const PARAMETERS: [(&str, &str, &str); 9] = [
+const PARAMETERS: [(&str, &str, &str); 10] = [
     ("smtp_tls_policy_maps", "", "postfix-not-asking"),
+    // Another policy server, which is asked first.
+    (
+        "smtp_tls_policy_maps",
+        "socketmap:inet:127.0.0.1:8461:postfix",
+        "postfix-remark",
+    ),
     ("smtp_tls_security_level", "", "postfix-tells-nothing"),
     ("smtp_tlsrpt_enable", "no", "postfix-tells-nothing"),
     (
@@ -122,6 +130,50 @@ fn each_trap_of_postfix_is_found_when_it_is_set() {
         seen.iter().any(|one| one == "postfix-log-unreadable"),
         "{seen:?}"
     );
+}
+
+/// What stands in each Postfix that was built with libtlsrpt.
+const LIBRARY_MARK: &[u8] = b"tlsrpt_init_delivery_request";
+
+/// Debian builds Postfix with it. Postfix is told that its libraries are in another directory, where they lack it.
+#[test]
+fn a_postfix_that_was_built_without_the_library_is_found() {
+    let Some(host) = set_up(Version::V3_10, "") else {
+        return;
+    };
+    let (libraries, others) = ("root/usr/lib/postfix", "root/usr/lib/postfix-other");
+    fs::create_dir(host.path(others)).unwrap();
+    let others_inside = "shlib_directory=/usr/lib/postfix-other";
+    host.run("postconf", &["-e", others_inside]);
+    for (first, traps) in [
+        (b't', &[""; 0][..]),
+        (b'x', &["postfix-built-without-tlsrpt"]),
+    ] {
+        for name in ["libpostfix-tls.so", "libpostfix-global.so"] {
+            let mut octets = fs::read(host.path(libraries).join(name)).unwrap();
+            let windows = octets.windows(LIBRARY_MARK.len()).enumerate();
+            let marks = windows.filter(|(_, window)| *window == LIBRARY_MARK);
+            let marks: Vec<usize> = marks.map(|(at, _)| at).collect();
+            for at in marks {
+                octets[at] = first;
+            }
+            fs::write(host.path(others).join(name), octets).unwrap();
+        }
+        assert_eq!(found(&host, &["postfix"]), traps);
+    }
+}
+
+#[test]
+fn a_postfix_that_can_do_less_is_found() {
+    let Some(host) = set_up(Version::V3_10, "") else {
+        return;
+    };
+    assert_eq!(found(&host, &["postfix"]), [""; 0]);
+    // A resolver of another machine, in both places.
+    for file in ["etc/resolv.conf", "spool/etc/resolv.conf"] {
+        fs::write(host.path(file), "nameserver 192.0.2.53\n").unwrap();
+    }
+    assert_eq!(found(&host, &["postfix"]), ["postfix-remark"]);
 }
 
 #[test]

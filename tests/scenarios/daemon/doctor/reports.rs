@@ -178,3 +178,26 @@ fn port_25_is_tried_with_the_hosts_that_are_named() {
     // Nobody was sent anything.
     assert!(stage.host.internet.inbox.messages().is_empty());
 }
+
+/// This is why no scenario sets `sender-not-aligned`.
+#[test]
+fn the_sender_is_one_domain_whatever_is_set() {
+    let mut stage = Stage::new();
+    stage
+        .host
+        .set("sender.envelope_from", "bounces@elsewhere.test");
+    stage.host.set("sender.host_name", "mail.elsewhere.test");
+    let long = format!("t@{}test", format!("{}.", "l".repeat(59)).repeat(4));
+    for (contact, domain) in [
+        ("TLSRPT@Sender.Test", "sender.test"),
+        ("tlsrpt@XN--Bcher-kva.test", "xn--bcher-kva.test"),
+        (&long, &long[2..]),
+    ] {
+        stage.host.set("sender.contact", contact);
+        stage.host.write_config();
+        let results = stage.json(&["sender"]);
+        let well = results["examinations"][0]["well"].to_string();
+        let aligned = format!("TLS-Report-Submitter, d= are {domain}: aligned, strictly too");
+        assert!(well.contains(&aligned), "{contact}: {results}");
+    }
+}

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fs,
     os::unix::fs::PermissionsExt as _,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use sealpost::clock::{Clock as _, SystemClock};
@@ -41,6 +41,8 @@ pub(super) type Kept = Vec<Box<dyn Any>>;
 /// The host, and programs of the system that say what a test has them say.
 pub(super) struct Stage {
     pub(super) host: Host,
+    /// Lines of a shell that are run before the doctor, in namespaces of its own; where there are none it has none.
+    pub(super) lines: String,
     usual: toml::Table,
 }
 
@@ -55,6 +57,7 @@ impl Stage {
         let stage = Self {
             usual: host.config.clone(),
             host,
+            lines: String::new(),
         };
         fs::create_dir(stage.host.file("bin")).unwrap();
         stage.put_right();
@@ -116,12 +119,31 @@ impl Stage {
     }
 
     pub(super) fn doctor(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The doctor, not run yet.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut directories = vec![self.host.file("bin")];
         directories.extend(std::env::split_paths(&path));
-        let mut command: Command = self.host.command(&[&["doctor"], arguments].concat());
+        let mut command = self.host.command(&[&["doctor"], arguments].concat());
+        if !self.lines.is_empty() {
+            command = self.within(&command);
+        }
         command.env("PATH", std::env::join_paths(directories).unwrap());
-        command.output().unwrap()
+        command
+    }
+
+    /// The command in namespaces of its own, after the lines.
+    pub(super) fn within(&self, inner: &Command) -> Command {
+        let mut command = Command::new("unshare");
+        let script = format!("set -e\n{}\nexec \"$@\"", self.lines);
+        command.args(["--mount", "--net", "sh", "-c", &script, "sh"]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        command.env("HOST", self.host.directory());
+        command.stdin(Stdio::null());
+        command
     }
 
     pub(super) fn json(&self, arguments: &[&str]) -> Value {
