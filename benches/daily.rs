@@ -53,9 +53,11 @@ use sealpost::{
 use sealpost_plugin_api::ResultType;
 
 mod figures;
+mod memory;
 mod random;
 
 use figures::{now, say};
+use memory::peak_megabytes;
 use random::mixed;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -527,13 +529,4 @@ fn cpu() -> Duration {
 
 fn cpu_since(before: Duration) -> Duration {
     cpu().saturating_sub(before)
-}
-
-fn peak_megabytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .and_then(|kib| kib.parse::<f64>().ok());
-    kib.unwrap_or_default() / 1000.0
 }

@@ -1,4 +1,4 @@
-//! How long the web page takes where there are many domains:
+//! How long the web page, and a statement for auditors, take where there are many domains:
 //! `cargo bench --bench page [-- DOMAINS [DAYS]]`.
 //!
 //! The real store on the working directory's disk, the daemon's own parts behind the page, its unix socket,
@@ -14,7 +14,8 @@ use std::{
 
 use sealpost::{
     clock::{Clock as _, SystemClock, UtcDay},
-    config::load::load,
+    config::{StoreConfig, load::load},
+    ctl::control::{Control as _, EvidenceQuestion},
     daemon::{operator::Operator, parts::Parts},
     deliver::{DeliveryKey, DeliveryState, Step},
     net::activation::Activated,
@@ -25,11 +26,13 @@ use sealpost::{
     store::{Batch, Counted, SledStore, Store as _, TallyKey},
 };
 use sealpost_plugin_api::ResultType;
-use tokio::sync::watch;
+use tokio::{runtime::Runtime, sync::watch};
 
 mod figures;
+mod memory;
 
 use figures::{now, say};
+use memory::{forget_peak, peak_megabytes};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -59,11 +62,13 @@ fn main() -> Outcome {
     let loaded = load(&file)?;
     let today = SystemClock.now().day();
     let began = now();
-    fill(&loaded.config.store, today, domains, days)?;
+    let oldest = fill(&loaded.config.store, today, domains, days)?;
     say(&format!(
         "{domains} domains, {days} days; filled in {:.1} s",
         began.elapsed().as_secs_f64()
     ));
+    weigh(&loaded.config.store)?;
+    forget_peak()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -77,7 +82,7 @@ fn main() -> Outcome {
     let settings = &loaded.config.page;
     let sockets = page::open(settings, &mut Activated::none())?;
     let sign_in = Arc::new(SignIn::new(&settings.token_file, clock)?);
-    let pages = router(operator, sign_in, settings);
+    let pages = router(Arc::clone(&operator) as _, sign_in, settings);
     runtime.spawn(sockets.serve(pages, stopping));
 
     let yesterday = today.previous();
@@ -86,8 +91,9 @@ fn main() -> Outcome {
         std::thread::sleep(Duration::from_millis(50));
     }
     say(&format!(
-        "the first look, until all days were read: {:.2} s",
-        began.elapsed().as_secs_f64()
+        "the first look, until all days were read: {:.2} s; peak {:.0} MB",
+        began.elapsed().as_secs_f64(),
+        peak_megabytes()
     ));
     for path in [
         "/domains",
@@ -105,16 +111,52 @@ fn main() -> Outcome {
     ] {
         measure(&settings.path, path)?;
     }
+    state(&runtime, &operator, oldest)
+}
+
+/// What protected the mail of all these days: of every domain, and of one.
+fn state(runtime: &Runtime, operator: &Operator, from: UtcDay) -> Outcome {
+    for domain in [None, Some("domain00077.example".parse()?)] {
+        let about = domain
+            .as_ref()
+            .map_or("all domains".to_owned(), PolicyDomain::to_string);
+        let question = EvidenceQuestion {
+            from,
+            to: None,
+            domain,
+        };
+        let began = now();
+        let stated = runtime.block_on(operator.evidence(question));
+        let stated = stated.map_err(|refusal| refusal.message)?;
+        let rows = stated.domains.len();
+        let taken = began.elapsed().as_secs_f64();
+        let octets = serde_json::to_vec(&stated)?.len();
+        say(&format!(
+            "a statement of {from} and later, {about}: {taken:.2} s, {rows} rows, {} KiB; peak {:.0} MB",
+            octets / 1_024,
+            peak_megabytes()
+        ));
+    }
     Ok(())
 }
 
-/// Days of sessions: most well, one domain in twenty not; yesterday's reports are sent.
-fn fill(
-    config: &sealpost::config::StoreConfig,
-    today: UtcDay,
-    domains: usize,
-    days: usize,
-) -> Outcome {
+/// What is held, as the quota has it seen each hour.
+fn weigh(config: &StoreConfig) -> Outcome {
+    let store = SledStore::open(config)?;
+    let began = now();
+    let held = store.holdings()?;
+    let megabytes = |octets: u64| octets / 1_000_000;
+    say(&format!(
+        "what is held was weighed in {:.2} s: {} MB in a file of {} MB",
+        began.elapsed().as_secs_f64(),
+        megabytes(held.octets()),
+        megabytes(store.file_octets()?)
+    ));
+    Ok(())
+}
+
+/// Days of sessions, up to today: most well, one domain in twenty not; yesterday's reports are sent. Gives the oldest.
+fn fill(config: &StoreConfig, today: UtcDay, domains: usize, days: usize) -> Outcome<UtcDay> {
     let store = SledStore::open(config)?;
     let names: Vec<PolicyDomain> = (0..domains)
         .map(|number| format!("domain{number:05}.example").parse())
@@ -168,7 +210,7 @@ fn fill(
             .collect();
         store.put_deliveries(&states)?;
     }
-    Ok(())
+    Ok(day.next())
 }
 
 fn day_of(batch: &mut Batch, day: UtcDay, domain: &PolicyDomain, number: usize) {
