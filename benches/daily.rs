@@ -52,10 +52,12 @@ use sealpost::{
 };
 use sealpost_plugin_api::ResultType;
 
+mod child;
 mod figures;
 mod memory;
 mod random;
 
+use child::run_child;
 use figures::{now, say};
 use memory::peak_megabytes;
 use random::mixed;
@@ -113,19 +115,6 @@ fn day_in_processes(domains: u32, relay: &[&str]) -> Outcome {
     let domains = domains.to_string();
     run_child(&["fill", &domains, path])?;
     run_child(&[&["child", &domains, path], relay].concat())
-}
-
-fn run_child(arguments: &[&str]) -> Outcome {
-    let status = Command::new(std::env::current_exe()?)
-        .args(arguments)
-        // As `packaging/systemd/sealpost.service` has it.
-        .env("MALLOC_ARENA_MAX", "2")
-        .env("MALLOC_TRIM_THRESHOLD_", "131072")
-        .status()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(format!("{arguments:?}: {status}").into())
 }
 
 /// Sends a day's reports, and says what that took.

@@ -14,7 +14,7 @@ use std::{
 
 use sealpost::{
     clock::{Clock as _, SystemClock, UtcDay},
-    config::{StoreConfig, load::load},
+    config::{Loaded, StoreConfig, load::load},
     ctl::control::{Control as _, EvidenceQuestion},
     daemon::{operator::Operator, parts::Parts},
     deliver::{DeliveryKey, DeliveryState, Step},
@@ -28,11 +28,13 @@ use sealpost::{
 use sealpost_plugin_api::ResultType;
 use tokio::{runtime::Runtime, sync::watch};
 
+mod child;
 mod figures;
 mod memory;
 
+use child::run_child;
 use figures::{now, say};
-use memory::{forget_peak, peak_megabytes};
+use memory::peak_megabytes;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -46,29 +48,53 @@ const AUDIT_ENTRIES: usize = 50_000;
 const BATCH: usize = 5_000;
 
 fn main() -> Outcome {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .filter_map(|text| text.parse().ok());
-    let domains: usize = numbers.next().unwrap_or(100_000);
-    let days: usize = numbers.next().unwrap_or(3);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["fill", directory, domains, days] => {
+            return fill_in(Path::new(directory), domains.parse()?, days.parse()?);
+        }
+        ["look", directory] => return look(Path::new(directory)),
+        _ => {}
+    }
+    let mut numbers = words
+        .into_iter()
+        .filter(|word| word.parse::<usize>().is_ok());
+    let domains = numbers.next().unwrap_or("100000");
+    let days = numbers.next().unwrap_or("3");
     let directory = tempfile::tempdir_in(".")?;
-    let file = directory.path().join("sealpost.toml");
+    let path = directory.path().to_str().ok_or("a path of other letters")?;
+    run_child(&["fill", path, domains, days])?;
+    run_child(&["look", path])
+}
+
+fn configuration(directory: &Path) -> Outcome<Loaded> {
+    let file = directory.join("sealpost.toml");
     std::fs::write(
         &file,
         "[sender]\norganization = \"Example\"\ncontact = \"tlsrpt@sender.example\"\n[store]\npath = \"store\"\n\
          free_space_min_mib = 0\n[page]\npath = \"page.sock\"\n[dane]\nvalidation = \"off\"\n\
          [control_socket]\npath = \"control.sock\"\n",
     )?;
-    let loaded = load(&file)?;
-    let today = SystemClock.now().day();
+    Ok(load(&file)?)
+}
+
+fn fill_in(directory: &Path, domains: usize, days: usize) -> Outcome {
+    let loaded = configuration(directory)?;
     let began = now();
-    let oldest = fill(&loaded.config.store, today, domains, days)?;
+    let today = SystemClock.now().day();
+    fill(&loaded.config.store, today, domains, days)?;
     say(&format!(
         "{domains} domains, {days} days; filled in {:.1} s",
         began.elapsed().as_secs_f64()
     ));
-    weigh(&loaded.config.store)?;
-    forget_peak()?;
+    weigh(&loaded.config.store)
+}
+
+/// What an operator looks at.
+fn look(directory: &Path) -> Outcome {
+    let loaded = configuration(directory)?;
+    let today = SystemClock.now().day();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -111,7 +137,8 @@ fn main() -> Outcome {
     ] {
         measure(&settings.path, path)?;
     }
-    state(&runtime, &operator, oldest)
+    let oldest = parts.store.store.days()?.first().copied();
+    state(&runtime, &operator, oldest.unwrap_or(today))
 }
 
 /// What protected the mail of all these days: of every domain, and of one.
@@ -155,8 +182,8 @@ fn weigh(config: &StoreConfig) -> Outcome {
     Ok(())
 }
 
-/// Days of sessions, up to today: most well, one domain in twenty not; yesterday's reports are sent. Gives the oldest.
-fn fill(config: &StoreConfig, today: UtcDay, domains: usize, days: usize) -> Outcome<UtcDay> {
+/// Days of sessions, up to today: most well, one domain in twenty not; yesterday's reports are sent.
+fn fill(config: &StoreConfig, today: UtcDay, domains: usize, days: usize) -> Outcome {
     let store = SledStore::open(config)?;
     let names: Vec<PolicyDomain> = (0..domains)
         .map(|number| format!("domain{number:05}.example").parse())
@@ -210,7 +237,7 @@ fn fill(config: &StoreConfig, today: UtcDay, domains: usize, days: usize) -> Out
             .collect();
         store.put_deliveries(&states)?;
     }
-    Ok(day.next())
+    Ok(())
 }
 
 fn day_of(batch: &mut Batch, day: UtcDay, domain: &PolicyDomain, number: usize) {
