@@ -108,7 +108,6 @@ fn host_with(trial: &Trial) -> (Host, Vec<Recipient>) {
     let uri = host.put_up_report_host(REPORT_HOST);
     // Both destinations are one host each, and the trial is to take a minute, not an hour.
     host.set("deliver.per_host_per_minute", 0);
-    host.set("deliver.per_host_max", 4);
     let recipients = recipients(trial, host.internet.inbox.mailbox(), &uri);
     for recipient in &recipients {
         if let Some(rua) = &recipient.rua {
@@ -198,11 +197,18 @@ struct Lives {
     sent: u64,
 }
 
+/// How many reports a daemon sends to a host at once; and one that is to send less than it could.
+const AT_ONCE: i64 = 4;
+const AT_ONCE_WHEN_AHEAD: i64 = 1;
+
 /// Kills one daemon after the other at random moments, so that the last one has something left to do.
-fn live_and_die(host: &Host, trial: &Trial) -> Lives {
+fn live_and_die(host: &mut Host, trial: &Trial) -> Lives {
     let mut lives = Lives::default();
     let mut pause_max_us = 50_000;
+    let mut at_once = AT_ONCE;
     for kill in 0..trial.kills {
+        host.set("deliver.per_host_max", at_once);
+        host.write_config();
         let daemon = host.start();
         let random = mixed(trial.seed ^ mixed(kill));
         // One in four may die before it has begun to send.
@@ -231,9 +237,10 @@ fn live_and_die(host: &Host, trial: &Trial) -> Lives {
         lives.hits += u64::from(is_hit);
         // An even share for each life, and a tenth for the one that is left alone.
         let share = trial.reports * 9 / 10 * (kill + 1) / trial.kills;
-        pause_max_us = match lives.sent < share {
-            true => (pause_max_us * 3 / 2).min(2_000_000),
-            false => (pause_max_us * 2 / 3).max(1_000),
+        (pause_max_us, at_once) = match lives.sent < share {
+            true => ((pause_max_us * 3 / 2).min(2_000_000), AT_ONCE),
+            // However soon a daemon is killed, it has sent something.
+            false => ((pause_max_us * 2 / 3).max(1_000), AT_ONCE_WHEN_AHEAD),
         };
     }
     lives
@@ -241,8 +248,8 @@ fn live_and_die(host: &Host, trial: &Trial) -> Lives {
 
 /// The whole trial.
 fn kill_while_sending(trial: &Trial) -> Lives {
-    let (host, recipients) = host_with(trial);
-    let lives = live_and_die(&host, trial);
+    let (mut host, recipients) = host_with(trial);
+    let lives = live_and_die(&mut host, trial);
     let daemon = host.start();
     let day = host.day.to_string();
     let listed = until("every report is sent", || {
