@@ -59,7 +59,7 @@ mod random;
 
 use child::run_child;
 use figures::{now, say};
-use memory::peak_megabytes;
+use memory::megabytes;
 use random::mixed;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -181,7 +181,7 @@ fn day(directory: &Path, domains: u32, relay: Option<&str>) -> Outcome {
         "{domains:>7} domains: {:>7.2} s, {per_second:>6.0} reports/s, {:>6.2} s of CPU, peak {:>4.0} MB{mails}",
         took.as_secs_f64(),
         cpu.as_secs_f64(),
-        peak_megabytes(),
+        megabytes("VmHWM"),
     ));
     if relay.is_none() {
         let alone = made_alone(&*store, &reports, domains.min(2_000))?;

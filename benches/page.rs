@@ -34,7 +34,7 @@ mod memory;
 
 use child::run_child;
 use figures::{now, say};
-use memory::peak_megabytes;
+use memory::megabytes;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -119,7 +119,7 @@ fn look(directory: &Path) -> Outcome {
     say(&format!(
         "the first look, until all days were read: {:.2} s; peak {:.0} MB",
         began.elapsed().as_secs_f64(),
-        peak_megabytes()
+        megabytes("VmHWM")
     ));
     for path in [
         "/domains",
@@ -161,7 +161,7 @@ fn state(runtime: &Runtime, operator: &Operator, from: UtcDay) -> Outcome {
         say(&format!(
             "a statement of {from} and later, {about}: {taken:.2} s, {rows} rows, {} KiB; peak {:.0} MB",
             octets / 1_024,
-            peak_megabytes()
+            megabytes("VmHWM")
         ));
     }
     Ok(())

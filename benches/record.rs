@@ -19,9 +19,11 @@ use sealpost::{
 use sealpost_plugin_api::ResultType;
 
 mod figures;
+mod memory;
 mod random;
 
 use figures::{now, say};
+use memory::megabytes as memory_megabytes;
 use random::mixed;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -184,7 +186,7 @@ fn record(traffic: &Traffic, sessions: usize) -> Outcome {
     say(&format!(
         "  opened again in {} ms; resident {:.0} MB",
         begun.elapsed().as_millis(),
-        resident_megabytes()
+        memory_megabytes("VmRSS")
     ));
     Ok(())
 }
@@ -249,7 +251,7 @@ fn month(days: u32, domains: u32) -> Outcome {
         filled.as_millis(),
         sealed.as_millis(),
         megabytes(&config.path)?,
-        resident_megabytes(),
+        memory_megabytes("VmRSS"),
     ));
     drop(store);
     look_back(&config)
@@ -282,13 +284,13 @@ fn look_back(config: &StoreConfig) -> Outcome {
     let begun = now();
     black_box(store.protected(DAY)?.len());
     let protected = begun.elapsed();
-    let (begun, before) = (now(), resident_megabytes());
+    let (begun, before) = (now(), memory_megabytes("VmRSS"));
     let hosts = store.tlsa_hosts(DAY)?;
     say(&format!(
         "  its {} MX hosts with TLSA records found in {} ms, resident {:+.1} MB",
         hosts.hosts().count(),
         begun.elapsed().as_millis(),
-        resident_megabytes() - before,
+        memory_megabytes("VmRSS") - before,
     ));
     let begun = now();
     store.forget(DAY)?;
@@ -321,13 +323,4 @@ fn megabytes(directory: &Path) -> Outcome<f64> {
         blocks += entry?.metadata()?.blocks();
     }
     Ok(blocks as f64 * 512.0 / 1e6)
-}
-
-fn resident_megabytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .and_then(|kib| kib.parse::<f64>().ok());
-    kib.unwrap_or_default() / 1000.0
 }

@@ -1,11 +1,13 @@
 //! The memory that a bench has taken.
 
-/// The most that this process has had at any time, in MB.
-pub(crate) fn peak_megabytes() -> f64 {
+/// A line of proc_pid_status(5) in MB: `VmRSS` is what this process has in memory now, `VmHWM` the most that it had at any
+/// time.
+pub(crate) fn megabytes(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib = line
-        .and_then(|line| line.split_whitespace().nth(1))
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let kib = lines
+        .find(|(found, _)| *found == name)
+        .and_then(|(_, rest)| rest.split_whitespace().next())
         .and_then(|kib| kib.parse::<f64>().ok());
     kib.unwrap_or_default() / 1000.0
 }
