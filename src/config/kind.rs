@@ -3,7 +3,7 @@
 //! A value is judged where it stands in the file, before it becomes a [`Config`](super::Config), so
 //! that every bad value is found at once and named with its line and column.
 
-use std::{fmt, net::SocketAddr, ops::Range, path::Path};
+use std::{fmt, net::SocketAddr, ops::Range, path::Path, str::FromStr};
 
 use toml::{Spanned, de::DeValue};
 
@@ -11,7 +11,7 @@ use super::{OverrideScope, files};
 use crate::{
     clock::UtcDay,
     observe,
-    policy::{Destination, NamePattern, PolicyDomain},
+    policy::{Destination, NameError, NamePattern, PolicyDomain},
 };
 
 /// What a setting can be set to.
@@ -261,14 +261,16 @@ fn optional(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<()
 
 /// A domain name.
 fn domain(text: &str) -> Result<PolicyDomain, String> {
-    text.parse()
-        .map_err(|error: crate::policy::NameError| error.to_string())
+    named(text)
 }
 
 /// The name of a section `[domain."..."]`.
 pub(super) fn scope(text: &str) -> Result<OverrideScope, String> {
-    text.parse()
-        .map_err(|error: crate::policy::NameError| error.to_string())
+    named(text)
+}
+
+fn named<T: FromStr<Err = NameError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: NameError| error.to_string())
 }
 
 fn name_pattern(text: &str) -> Result<(), String> {

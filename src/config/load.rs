@@ -173,13 +173,13 @@ impl Loaded {
             );
         }
         for each in &self.overrides {
-            let until = each.until.map(|day| format!(" through {day}"));
             if let Some(until) = each.until.filter(|until| *until < today) {
                 warnings.push(format!(
                     "the override of {} ended with {until} and does nothing any more",
                     each.scope
                 ));
             } else if each.scope == OverrideScope::EveryOther {
+                let until = each.until.map(|day| format!(" through {day}"));
                 warnings.push(format!(
                     "[domain.\"*\"] puts every domain to audit{}: nothing is enforced but where a domain has an \
                      override of its own",

@@ -174,16 +174,15 @@ async fn kept(site: &Site, domain: &PolicyDomain) -> Result<Option<PolicyView>, 
 
 async fn override_of(site: &Site, domain: &PolicyDomain) -> Result<Option<OverrideLine>, Oops> {
     let overrides = site.source.health().await?.overrides;
-    let mut holding = overrides
-        .into_iter()
-        .filter(|each| !each.ended && !each.passed_over)
-        .filter_map(|each| Some((each.domain.parse::<OverrideScope>().ok()?, each)))
-        .filter(|(scope, _)| *scope == OverrideScope::EveryOther || scope.is(domain))
-        .collect::<Vec<_>>();
-    // The domain's own goes before the one for every other.
-    holding.sort_by(|(one, _), (other, _)| other.cmp(one));
-    let found = holding.into_iter().next();
-    Ok(found.map(|(_, each)| each).map(
+    let holding = |scope: &OverrideScope| {
+        let mut of_scope = overrides
+            .iter()
+            .filter(|each| each.domain.parse().as_ref() == Ok(scope));
+        of_scope.find(|each| !each.ended && !each.passed_over)
+    };
+    let found = holding(&OverrideScope::Domain(domain.clone()))
+        .or_else(|| holding(&OverrideScope::EveryOther));
+    Ok(found.cloned().map(
         |OverrideView {
              mode,
              until,

@@ -20,9 +20,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{Advice, FlockOperation, IFlags, fadvise, flock, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{Advice, IFlags, fadvise, ioctl_getflags, ioctl_setflags};
 
-use super::StoreError;
+use super::{StoreError, locks::is_taken};
 
 /// The file that holds sled's log, within the store's directory.
 pub(crate) const LOG_FILE: &str = "db";
@@ -233,16 +233,12 @@ pub(crate) fn wait_for_old_threads(directory: &Path) -> Result<(), StoreError> {
     let Ok(log) = File::open(directory.join(LOG_FILE)) else {
         return Ok(());
     };
-    for _ in 0..LOCK_TRIES {
-        // It is given back when the file is closed.
-        match flock(&log, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
-            _ => return Ok(()),
-        }
+    match is_taken(&log, LOCK_TRIES) {
+        Ok(false) => Err(StoreError::Held {
+            path: directory.display().to_string(),
+        }),
+        Ok(true) | Err(_) => Ok(()),
     }
-    Err(StoreError::Held {
-        path: directory.display().to_string(),
-    })
 }
 
 /// Opens sled's log, or makes an empty one, and asks its filesystem to have each write on the disk before it returns
@@ -284,7 +280,6 @@ pub(crate) fn forget_cached_pages(directory: &Path) {
 
 /// Two seconds in all.
 const LOCK_TRIES: u32 = 200;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 fn bounds<'a>(from: &'a [u8], below: Option<&'a [u8]>) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
     let end = below.map_or(Bound::Unbounded, Bound::Excluded);

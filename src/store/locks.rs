@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::{StoreError, trees::Trees};
 
 /// Makes the directory when it is missing, and holds it against other processes.
@@ -31,20 +33,30 @@ pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(directory.join("lock"))
         .map_err(io)?;
-    for _ in 0..HELD_TRIES {
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(HELD_PAUSE),
-            Err(error) => return Err(io(error.into())),
-        }
+    match is_taken(&file, HELD_TRIES) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(StoreError::Held { path: path() }),
+        Err(error) => Err(io(error.into())),
     }
-    Err(StoreError::Held { path: path() })
 }
 
 /// A fifth of a second in all. Whoever has just closed the store may be starting a program: until that runs, it has the lock
 /// as its parent had it.
 const HELD_TRIES: u32 = 20;
 const HELD_PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes the lock of a file, which is given back when the file is closed; false where somebody else has it at each of so many
+/// tries, ten milliseconds apart.
+pub(super) fn is_taken(file: &File, tries: u32) -> rustix::io::Result<bool> {
+    for _ in 0..tries {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(HELD_PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
 
 /// Takes a lock while the trees are held. Whoever has it may be about to open them again, and waits for us to let go of
 /// them: then there is nothing to wait for.

@@ -4,9 +4,6 @@
 //! (the disk was full in spite of the mark, or it failed) is opened again by the next call, so
 //! that recording recovers by itself when the disk does.
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -656,3 +653,6 @@ pub(super) fn free_mib(directory: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(directory)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024))
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,18 +96,18 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
     };
     let standing = standing(domain, announcement.clone(), fetched.as_ref(), means);
     let today = means.now.day();
-    let in_file = |is_meant: &dyn Fn(&OverrideScope) -> bool| {
-        let found = means.overrides.iter().find(|each| is_meant(&each.scope));
-        found.filter(|each| holds(each.until, today))
+    let in_file = |scope: &OverrideScope| {
+        let mut of_scope = means.overrides.iter().filter(|each| each.scope == *scope);
+        let found = of_scope.find(|each| holds(each.until, today))?;
+        Some((found.mode, OverrideView::of(found, means.config, today)))
     };
-    let own = in_file(&|scope| scope.is(domain));
-    let commanded = means.commanded.as_ref().filter(|_| own.is_none());
-    let overridden = own.or_else(|| match commanded {
-        Some(_) => None,
-        None => in_file(&|scope| *scope == OverrideScope::EveryOther),
-    });
-    let mode = overridden.map(|each| each.mode);
-    let mode = mode.or(commanded.map(|set| set.mode));
+    let by_command =
+        |set: &CommandOverride| (set.mode, OverrideView::of_command(set, today, false));
+    // In the order of `hook::overrides::Overrides`.
+    let (mode, overridden) = in_file(&OverrideScope::Domain(domain.clone()))
+        .or_else(|| means.commanded.as_ref().map(by_command))
+        .or_else(|| in_file(&OverrideScope::EveryOther))
+        .unzip();
     let (dane, named) = tokio::join!(means.dane.domain(domain), mx_hosts(domain, means));
     let known = joint::Known {
         standing: &standing,
@@ -120,9 +120,7 @@ pub async fn check(domain: &PolicyDomain, means: &Means<'_>) -> CheckResult {
     CheckResult {
         domain: domain.to_string(),
         at: means.now.to_string(),
-        overridden: overridden
-            .map(|each| OverrideView::of(each, means.config, today))
-            .or(commanded.map(|set| OverrideView::of_command(set, today, false))),
+        overridden,
         outcome: outcome(&announcement, &standing, &decision.requirement, &mx, &rua),
         dane: dane_state(&dane, &means.validation),
         document: document(domain, fetched),

@@ -170,7 +170,8 @@ impl Scene {
                 None => find("postconf").ok_or(NotSeen::NotInstalled)?,
             };
             let directory = self.named.config_directory.clone();
-            let looking = Installed::look(program, directory, config);
+            let today = self.clock.now().day();
+            let looking = Installed::look(program, directory, config, today);
             timeout(ANSWER_TIME_MAX, looking)
                 .await
                 .unwrap_or_else(|_| Err(NotSeen::Unreadable(too_slow("postconf"))))

@@ -12,7 +12,7 @@ use super::{
     postconf::{Postconf, PostconfError},
     postfix::{Postfix, Version},
 };
-use crate::{config::Config, net::hickory::RESOLV_CONF};
+use crate::{clock::UtcDay, config::Config, net::hickory::RESOLV_CONF};
 
 /// An installed Postfix, and what it lacks so that it goes by Sealpost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +80,7 @@ impl Installed {
         program: PathBuf,
         config_directory: Option<PathBuf>,
         config: &Config,
+        today: UtcDay,
     ) -> Result<Self, NotSeen> {
         let postconf = Postconf::new(program, config_directory);
         // It waits a second after each change of main.cf.
@@ -92,7 +93,7 @@ impl Installed {
                 }
                 _ => NotSeen::Unreadable(error.to_string()),
             })?;
-        let machine = Machine::look(&postfix, &config.dns).await;
+        let machine = Machine::look(&postfix, &config.dns, today).await;
         Ok(Self::of(&postfix, &machine, config))
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::postfix::Postfix;
 use crate::{
-    clock::{Clock as _, SystemClock, UtcDay},
+    clock::UtcDay,
     config::DnsConfig,
     net::validation::{SystemList, SystemResolvers},
 };
@@ -46,7 +46,7 @@ const MAIL_LOGS: &[&str] = &["/var/log/mail.log", "/var/log/maillog"];
 
 impl Machine {
     /// This machine, with this Postfix on it. Its resolvers are asked, as long as `dns` says.
-    pub(super) async fn look(postfix: &Postfix, dns: &DnsConfig) -> Self {
+    pub(super) async fn look(postfix: &Postfix, dns: &DnsConfig, today: UtcDay) -> Self {
         let list = list_of_resolvers(postfix);
         let queued = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").ok();
         let trusted_file = postfix.value("smtp_tls_CAfile");
@@ -63,7 +63,7 @@ impl Machine {
             resolvers: SystemResolvers::look(&list, dns).await,
             resolv_conf: list.path,
             datagrams_queued_max: queued.and_then(|text| text.trim().parse().ok()),
-            today: SystemClock.now().day(),
+            today,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     Context, Format,
     exit::{Exit, Failure},
 };
+use crate::clock::{Clock as _, SystemClock};
 
 mod asked;
 mod before;
@@ -77,7 +78,8 @@ pub(super) fn run(command: Command, context: &mut Context) -> Result<Exit, Failu
         .enable_all()
         .build()
         .map_err(|error| Failure::Internal(error.to_string()))?;
-    let machine = runtime.block_on(Machine::look(&installed, &config.dns));
+    let today = SystemClock.now().day();
+    let machine = runtime.block_on(Machine::look(&installed, &config.dns, today));
     let plan = plan(&installed, &config, &machine).map_err(setup)?;
     if !arguments.apply || plan.changes.is_empty() {
         context.show(arguments.format, &plan, |plan| as_text(plan, "to be set"))?;
